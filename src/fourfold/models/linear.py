@@ -1,0 +1,58 @@
+"""The one linear layer: a weight plus an ordered list of low-rank deltas.
+
+Adaptation methods fill the list; nothing here knows them. Which deltas act is
+said per call (`Step.adapters`), so a preference reference is a *prefix* of the
+list and a batch may mix adapters.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LowRankDelta(nn.Module):
+    """`scale * (x A^T) B^T`, computed in the delta's own precision (fp32 while it trains).
+
+    `down` is A (rank, in), `up` is B (out, rank), as in LoRA (Hu et al. 2021, section 4.1).
+    """
+
+    def __init__(self, in_size: int, out_size: int, rank: int, scale: float, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.down = nn.Parameter(torch.empty(rank, in_size))
+        self.up = nn.Parameter(torch.zeros(out_size, rank))
+        self.scale = scale
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.dropout(x).to(self.down.dtype)
+        return F.linear(F.linear(x, self.down), self.up) * self.scale
+
+
+class Linear(nn.Module):
+    """`x W^T + b` plus the deltas that act. `weight` is (out, in), as Hugging Face stores it."""
+
+    def __init__(self, in_size: int, out_size: int, bias: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_size, in_size))
+        self.bias = nn.Parameter(torch.zeros(out_size)) if bias else None
+        self.deltas = nn.ModuleList()
+
+    @property
+    def in_size(self) -> int:
+        return self.weight.shape[1]
+
+    @property
+    def out_size(self) -> int:
+        return self.weight.shape[0]
+
+    def forward(self, x: Tensor, adapters: int | Tensor | None = None) -> Tensor:
+        y = F.linear(x, self.weight, self.bias)
+        acting = self.deltas[:adapters] if isinstance(adapters, int) else self.deltas
+        for index, delta in enumerate(acting):
+            change = delta(x)
+            if isinstance(adapters, Tensor):
+                change = change * adapters[:, index, None, None]
+            y = y + change.to(y.dtype)
+        return y
