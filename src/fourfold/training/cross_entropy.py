@@ -1,0 +1,115 @@
+"""Cross-entropy that never holds the logits of a whole batch.
+
+N positions times V words in fp32 is the largest tensor of a small model's
+training step. Both functions here walk over the positions in chunks.
+
+Letters: B rows, T tokens of a row, N wanted positions, D hidden size, V vocabulary size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from fourfold.training.batches import IGNORED
+
+LOGITS_AT_ONCE = 2**22
+"""Logits held at a time, in elements."""
+FEWEST_ROWS = 256
+"""A matrix product over fewer rows wastes the processor."""
+
+Logits = Callable[[Tensor], Tensor]
+
+
+def rows_at_once(vocabulary_size: int) -> int:
+    """How many positions one chunk holds."""
+    return max(FEWEST_ROWS, LOGITS_AT_ONCE // vocabulary_size)
+
+
+def wanted_rows(hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The (N, D) hidden states and (N,) labels of the positions that have a target."""
+    hidden, labels = hidden.flatten(0, -2), labels.flatten()
+    places = (labels != IGNORED).nonzero()[:, 0]
+    if len(places) == len(labels):
+        return hidden, labels
+    return hidden.index_select(0, places), labels[places]
+
+
+def cross_entropy_sum(model: nn.Module, logits: Logits, hidden: Tensor, labels: Tensor, rows: int) -> Tensor:
+    """Sum of -ln P(label) over the wanted positions of (B, T, D) hidden states.
+
+    The gradient is made in the forward pass, chunk by chunk, so that each chunk's
+    logits are computed once and dropped (the idea of the fused linear cross-entropy
+    of Hsu et al. 2024, "Liger Kernel", section 3.2; here over any `logits` function,
+    with the parameters that train found by autograd). The softmax is in fp32.
+    """
+    hidden, labels = wanted_rows(hidden, labels)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    total: Tensor = _CrossEntropySum.apply(logits, rows, labels, hidden, *trained)  # type: ignore[no-untyped-call]  # torch's apply has no types
+    return total
+
+
+class _CrossEntropySum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Logits, rows: int, labels: Tensor, hidden: Tensor, *parameters: Tensor) -> Tensor:
+        wanted = list(ctx.needs_input_grad[3:])
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        hidden_gradient = torch.empty_like(hidden) if wanted[0] else None
+        gradients: list[Tensor | None] = [None] * len(parameters)
+        for start in range(0, len(labels), rows):
+            end = start + rows
+            with torch.set_grad_enabled(any(wanted)):
+                chunk = hidden[start:end].detach().requires_grad_(wanted[0])
+                loss = F.cross_entropy(logits(chunk).float(), labels[start:end], reduction="sum")
+            total += loss.detach()
+            if any(wanted):
+                inputs = [chunk] if wanted[0] else []
+                found = list(torch.autograd.grad(loss, [*inputs, *parameters], allow_unused=True))
+                if hidden_gradient is not None:
+                    hidden_gradient[start:end] = found.pop(0)
+                gradients = [_add(old, new) for old, new in zip(gradients, found, strict=True)]
+        ctx.gradients = (hidden_gradient, *gradients)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = (None if gradient is None else gradient * scale.to(gradient.dtype) for gradient in ctx.gradients)
+        return (None, None, None, *scaled)
+
+
+def _add(old: Tensor | None, new: Tensor | None) -> Tensor | None:
+    if old is None or new is None:
+        return new if old is None else old
+    return old.add_(new)
+
+
+def label_log_probs(logits: Logits, hidden: Tensor, labels: Tensor, rows: int) -> Tensor:
+    """(B, T) ln P(label), 0 where the label is `IGNORED`; for losses that weigh rows differently.
+
+    Each chunk's logits are computed again in the backward pass.
+    """
+    places = (labels.flatten() != IGNORED).nonzero()[:, 0]
+    chosen, targets = wanted_rows(hidden, labels)
+    chunks: Sequence[Tensor] = [
+        _chunk_log_probs(logits, chosen[start : start + rows], targets[start : start + rows])
+        for start in range(0, len(targets), rows)
+    ]
+    flat = torch.zeros(labels.numel(), dtype=torch.float32, device=hidden.device)
+    return (flat.index_copy(0, places, torch.cat(list(chunks))) if chunks else flat).view_as(labels)
+
+
+def _chunk_log_probs(logits: Logits, hidden: Tensor, targets: Tensor) -> Tensor:
+    def compute(chunk: Tensor) -> Tensor:
+        return -F.cross_entropy(logits(chunk).float(), targets, reduction="none")
+
+    if not torch.is_grad_enabled():
+        return compute(hidden)
+    result: Tensor = checkpoint(compute, hidden, use_reentrant=False, preserve_rng_state=False)
+    return result

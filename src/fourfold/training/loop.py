@@ -1,0 +1,136 @@
+"""The training loop: a generator, and the only one. Evaluating, logging and saving are the caller's code around it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils import deterministic
+
+from fourfold.training.batches import BatchSource
+from fourfold.training.guards import check_counts, check_gradient, check_loss
+from fourfold.training.objectives import Objective
+from fourfold.training.precision import FLOAT32, Precision
+from fourfold.training.schedules import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStep:
+    """What one step did. The weights are already updated when it is yielded."""
+
+    index: int
+    losses: dict[str, float]
+    """"loss", which was minimised, and the mean of every named term."""
+    tokens: int
+    """Real tokens read, padding not counted."""
+    gradient_norm: float
+    """Before clipping."""
+    learning_rate: float
+    seconds: float
+    """Of the step itself; what the caller does between steps is not in it."""
+
+
+def train(
+    model: nn.Module,
+    objective: Objective,
+    batches: BatchSource,
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    start: int = 0,
+    schedule: Schedule,
+    clip: float | None = 1.0,
+    precision: Precision = FLOAT32,
+    seed: int = 0,
+) -> Iterator[TrainingStep]:
+    """Train from step `start` up to, not including, step `steps`, yielding after each.
+
+    With a checkpoint of step k loaded, `start=k` ends in the same bits as a run that was
+    never stopped (same machine, same number of threads): data, learning rate and random
+    numbers are functions of the step number. The global random generators are seeded at each step.
+    """
+    device = next(model.parameters()).device
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for index in range(start, steps):
+        began = time.perf_counter()
+        torch.manual_seed(_step_seed(seed, index))
+        rate = schedule(index)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        model.train()
+        optimizer.zero_grad(set_to_none=True)
+        micro_batches = [batch.to(device) for batch in batches.at(index)]
+        with _deterministic(device):
+            losses = _accumulate(model, objective, micro_batches, precision, index)
+            norm = _gradient_norm(trained)
+            check_gradient(norm, index, model)
+            if clip is not None:
+                nn.utils.clip_grads_with_norm_(trained, clip, norm)
+            optimizer.step()
+        tokens = sum(batch.tokens for batch in micro_batches)
+        yield TrainingStep(index, losses, tokens, float(norm), rate, time.perf_counter() - began)
+
+
+def _accumulate(
+    model: nn.Module, objective: Objective, batches: Sequence[Any], precision: Precision, index: int
+) -> dict[str, float]:
+    """Add the gradients of the micro-batches of one step; returns the losses.
+
+    Counts are summed before the first forward pass, so each micro-batch is divided by the
+    count of the whole step and the sum is the big batch's loss.
+    """
+    counts: Counter[str] = Counter()
+    for batch in batches:
+        counts.update(objective.counts(batch))
+    check_counts(counts, index)
+    device = next(model.parameters()).device
+    means = dict.fromkeys(("loss", *counts), 0.0)
+    for batch in batches:
+        with precision.context(device):
+            sums = objective(model, batch)
+            loss = _weighted(sums, counts, objective.weights)
+            check_loss(loss, index, model, objective, batch)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's backward has no types
+        means["loss"] += float(loss)
+        for name, value in sums.items():
+            means[name] += float(value) / (counts[name] or 1)
+    return means
+
+
+def _weighted(sums: Mapping[str, Tensor], counts: Mapping[str, float], weights: Mapping[str, float]) -> Tensor:
+    terms = [weight * sums[name] / counts[name] for name, weight in weights.items() if counts[name]]
+    return torch.stack(terms).sum()
+
+
+def _gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
+    return nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+
+def _step_seed(seed: int, step: int) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=7).digest())
+
+
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """Deterministic algorithms while a step runs; the caller's setting comes back between steps.
+
+    Filling fresh memory, which that flag also does, would only guard against reading it unset, and costs time.
+    """
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = deterministic  # its one setting is a property of the module object, unknown to mypy
+    fill = memory.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    memory.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        memory.fill_uninitialized_memory = fill
