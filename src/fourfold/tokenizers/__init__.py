@@ -1,0 +1,17 @@
+"""Text to ids and back: byte-level BPE, tokenizer files, chat templates."""
+
+from fourfold.tokenizers.byte_level import BYTE_OF_CHARACTER, CHARACTER_OF_BYTE
+from fourfold.tokenizers.templates import CHATML
+from fourfold.tokenizers.tokenizer import TextStream, Tokenizer
+from fourfold.tokenizers.trainers import END_OF_TEXT, byte_tokenizer, train_byte_bpe
+
+__all__ = [
+    "BYTE_OF_CHARACTER",
+    "CHARACTER_OF_BYTE",
+    "CHATML",
+    "END_OF_TEXT",
+    "TextStream",
+    "Tokenizer",
+    "byte_tokenizer",
+    "train_byte_bpe",
+]
