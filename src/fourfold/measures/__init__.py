@@ -1,0 +1,44 @@
+"""Numbers about text and numbers about numbers: matching, overlap, intervals, paired tests, power."""
+
+from fourfold.measures.blocks import BITS, block_nats, ratio_difference, ratio_interval
+from fourfold.measures.comparisons import PairedResult, Verdict, holm, mcnemar, paired_difference, verdict_of
+from fourfold.measures.intervals import Interval, bootstrap_interval, is_binary, mean_interval, wilson_interval
+from fourfold.measures.power import detectable_effect, detectable_effect_paired
+from fourfold.measures.text import (
+    contains_keyword,
+    exact_match,
+    last_number,
+    ngram_overlap,
+    normalise_answer,
+    numbers_in,
+    numeric_equal,
+    words_of,
+)
+
+__all__ = [
+    "BITS",
+    "Interval",
+    "PairedResult",
+    "Verdict",
+    "block_nats",
+    "bootstrap_interval",
+    "contains_keyword",
+    "detectable_effect",
+    "detectable_effect_paired",
+    "exact_match",
+    "holm",
+    "is_binary",
+    "last_number",
+    "mcnemar",
+    "mean_interval",
+    "ngram_overlap",
+    "normalise_answer",
+    "numbers_in",
+    "numeric_equal",
+    "paired_difference",
+    "ratio_difference",
+    "ratio_interval",
+    "verdict_of",
+    "wilson_interval",
+    "words_of",
+]
