@@ -23,7 +23,9 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
-                "the disk is full", where=path, advice="Free some space and run the command again; finished work is kept."
+                "the disk is full",
+                where=path,
+                advice="Free some space and run the command again; finished work is kept.",
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise UserError("may not write here", where=path, advice="Choose another output folder.") from error
@@ -142,7 +144,9 @@ def lock_folder(folder: Path) -> Iterator[None]:
     with open(folder / ".lock", "a+", encoding="utf-8") as stream:
         if not _try_lock(stream):
             raise UserError(
-                "another process is working in this folder", where=folder, advice="Wait for it, or choose another --runs folder."
+                "another process is working in this folder",
+                where=folder,
+                advice="Wait for it, or choose another --runs folder.",
             )
         yield
 

@@ -2,15 +2,37 @@
 
 from fourfold.models.linear import Linear, LowRankDelta
 from fourfold.models.protocols import CausalLM, DirectScorer, Encoder, State, Step, WordVectors, positions_of
+from fourfold.models.recurrent import RecurrentConfig, RecurrentLM
+from fourfold.models.registry import (
+    FAMILIES,
+    Config,
+    build_model,
+    count_parameters,
+    make_module,
+    model_config,
+    parameter_count,
+)
+from fourfold.models.transformer import TransformerConfig, TransformerLM
 
 __all__ = [
+    "FAMILIES",
     "CausalLM",
+    "Config",
     "DirectScorer",
     "Encoder",
     "Linear",
     "LowRankDelta",
+    "RecurrentConfig",
+    "RecurrentLM",
     "State",
     "Step",
+    "TransformerConfig",
+    "TransformerLM",
     "WordVectors",
+    "build_model",
+    "count_parameters",
+    "make_module",
+    "model_config",
+    "parameter_count",
     "positions_of",
 ]

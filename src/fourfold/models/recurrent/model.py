@@ -1,0 +1,143 @@
+"""LSTM, GRU and Elman language models behind the same protocol as the transformer.
+
+The cell is `torch.nn`'s; ours are the state handle, ragged rows and packed documents.
+Letters: B rows, T tokens, D hidden size, L layers, V vocabulary size.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from fourfold.errors import FourfoldError
+from fourfold.models.linear import Linear
+from fourfold.models.protocols import State, Step
+from fourfold.models.recurrent.config import RecurrentConfig
+
+CELLS: dict[str, type[nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "elman": nn.RNN}
+
+
+class RecurrentState:
+    """The memory of B rows: (L, B, D) tensors (two for an LSTM), with a snapshot at the end of each call."""
+
+    def __init__(self, memory: tuple[Tensor, ...], lengths: Tensor) -> None:
+        self.memory = memory
+        self._lengths = lengths
+        self.snapshots: list[tuple[Tensor, tuple[Tensor, ...]]] = [(lengths, memory)]
+
+    @property
+    def lengths(self) -> Tensor:
+        return self._lengths
+
+    def advance(self, memory: tuple[Tensor, ...], lengths: Tensor) -> None:
+        self.memory = memory
+        self._lengths = self._lengths + lengths
+        self.snapshots = [*self.snapshots[-1:], (self._lengths, memory)]
+
+    def fork(self, rows: Tensor) -> Self:
+        return type(self)(tuple(m[:, rows] for m in self.memory), self._lengths[rows])
+
+    def truncate(self, lengths: Tensor) -> None:
+        """Go back to the state before the last call; other lengths cannot be recovered."""
+        for known, memory in reversed(self.snapshots):
+            if torch.equal(known, torch.minimum(self._lengths, lengths.to(known))):
+                self.memory, self._lengths = memory, known
+                return
+        raise FourfoldError("a recurrent state can only go back to the end of its last call or the one before")
+
+    def free(self) -> None:
+        self.memory, self.snapshots = (), []
+
+
+class RecurrentLM(nn.Module):
+    """Embedding, recurrent layers, softmax (Mikolov et al. 2010; LSTM: Sundermeyer et al. 2012)."""
+
+    def __init__(self, config: RecurrentConfig) -> None:
+        super().__init__()
+        self.config = config
+        size = config.hidden_size
+        self.embedding = nn.Embedding(config.vocabulary_size, size)
+        dropout = config.dropout if config.layers > 1 else 0.0
+        self.cells = CELLS[config.cell](size, size, config.layers, batch_first=True, dropout=dropout)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = None if config.tied_embeddings else Linear(size, config.vocabulary_size)
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.config.vocabulary_size
+
+    @property
+    def context(self) -> int | None:
+        return None
+
+    def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        if state is None:
+            state = self.new_state(ids.shape[0], 0)
+        return self.logits(self.hidden(Step(ids=ids), state)), state
+
+    def hidden(self, step: Step, state: State | None = None) -> Tensor:
+        assert state is None or isinstance(state, RecurrentState)
+        if step.documents is not None:
+            return self._packed_documents(step, step.documents)
+        x = self.dropout(self.embedding(step.ids))
+        output, memory = self._run(x, step.lengths, None if state is None else state.memory)
+        if state is not None:
+            length = torch.full_like(state.lengths, step.ids.shape[1])
+            state.advance(memory, length if step.lengths is None else step.lengths)
+        output = self.dropout(output)
+        return output
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = F.linear(hidden, self.embedding.weight) if self.head is None else self.head(hidden)
+        return logits
+
+    def new_state(self, rows: int, capacity: int) -> RecurrentState:
+        weight = self.embedding.weight
+        empty = weight.new_zeros(self.config.layers, rows, self.config.hidden_size)
+        memory = (empty, empty.clone()) if self.config.cell == "lstm" else (empty,)
+        return RecurrentState(memory, torch.zeros(rows, dtype=torch.int64, device=weight.device))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Uniform in +-1/sqrt(D) as `torch.nn` does for its cells; embeddings normal with deviation 1/sqrt(D);
+        the forget gates of an LSTM start open, at bias 1 (Jozefowicz et al. 2015, section 5)."""
+        size = self.config.hidden_size
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -1 / math.sqrt(size), 1 / math.sqrt(size), generator=generator)
+        nn.init.normal_(self.embedding.weight, 0.0, 1 / math.sqrt(size), generator=generator)
+        if self.config.cell == "lstm":
+            for name, parameter in self.cells.named_parameters():
+                if name.startswith("bias_ih"):
+                    nn.init.ones_(parameter.data[size : 2 * size])
+
+    def _run(
+        self, x: Tensor, lengths: Tensor | None, memory: tuple[Tensor, ...] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """(B, T, D) outputs and the memory after each row's last real token."""
+        start = None if memory is None else (memory if self.config.cell == "lstm" else memory[0])
+        if lengths is None:
+            output, end = self.cells(x, start)
+        else:
+            packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            output, end = self.cells(packed, start)
+            output, _ = pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])
+        return output, end if self.config.cell == "lstm" else (end,)
+
+    def _packed_documents(self, step: Step, documents: Tensor) -> Tensor:
+        """Each document of a packed row starts from an empty memory: run them as rows of their own."""
+        rows, length = step.ids.shape
+        fresh = torch.ones_like(documents, dtype=torch.bool)
+        fresh[:, 1:] = documents[:, 1:] != documents[:, :-1]
+        starts = fresh.flatten().nonzero().flatten()
+        sizes = torch.diff(starts, append=starts.new_tensor([rows * length]))
+        offsets = torch.arange(int(sizes.max()), device=starts.device)
+        real = offsets < sizes[:, None]  # (documents, longest)
+        source = torch.where(real, starts[:, None] + offsets, 0)
+        x = self.dropout(self.embedding(step.ids.flatten()[source]))
+        output, _ = self._run(x, sizes, None)
+        unpacked: Tensor = self.dropout(output[real]).view(rows, length, -1)
+        return unpacked

@@ -1,0 +1,70 @@
+"""Keys and values of the tokens a transformer has seen: the state handle of `TransformerLM`.
+
+Rows may have different lengths. What lies beyond a row's length is never read,
+so padding may be written there and overwritten later.
+Letters: L layers, B rows, G key-value heads, S capacity, P head size, T new tokens.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from fourfold.errors import UserError
+
+
+class KeyValueCache:
+    """Room for `capacity` tokens a row, (L, B, G, S, P) keys and as many values."""
+
+    def __init__(self, keys: Tensor, values: Tensor, lengths: Tensor) -> None:
+        self.keys = keys
+        self.values = values
+        self._lengths = lengths
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int, int, int, int], dtype: torch.dtype, device: torch.device) -> Self:
+        """An empty cache of shape (L, B, G, S, P)."""
+        keys = torch.zeros(shape, dtype=dtype, device=device)
+        return cls(keys, torch.zeros_like(keys), torch.zeros(shape[1], dtype=torch.int64, device=device))
+
+    @property
+    def lengths(self) -> Tensor:
+        return self._lengths
+
+    @property
+    def capacity(self) -> int:
+        return self.keys.shape[3]
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write (B, G, T, P) keys and values after each row's length; returns all up to the longest row.
+
+        The lengths move only with `advance`, once every layer has appended.
+        """
+        rows, _, new, _ = keys.shape
+        starts = self._lengths.tolist()
+        end = max(starts) + new
+        if end > self.capacity:
+            raise UserError("the text is longer than the context", expected=f"at most {self.capacity} tokens", got=end)
+        if min(starts) == max(starts):
+            self.keys[layer, :, :, starts[0] : end] = keys
+            self.values[layer, :, :, starts[0] : end] = values
+        else:
+            for row in range(rows):
+                self.keys[layer, row, :, starts[row] : starts[row] + new] = keys[row]
+                self.values[layer, row, :, starts[row] : starts[row] + new] = values[row]
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+
+    def advance(self, lengths: Tensor) -> None:
+        """The call that appended is over; `lengths[b]` of its tokens were real."""
+        self._lengths = self._lengths + lengths
+
+    def fork(self, rows: Tensor) -> Self:
+        return type(self)(self.keys[:, rows], self.values[:, rows], self._lengths[rows])
+
+    def truncate(self, lengths: Tensor) -> None:
+        self._lengths = torch.minimum(self._lengths, lengths.to(self._lengths))
+
+    def free(self) -> None:
+        del self.keys, self.values
