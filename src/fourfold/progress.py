@@ -45,7 +45,7 @@ class _Nowhere:
         pass
 
 
-_sink: ContextVar[Sink] = ContextVar("sink", default=_Nowhere())
+_sink: ContextVar[Sink | None] = ContextVar("sink", default=None)
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def use_sink(sink: Sink) -> Iterator[None]:
 @contextmanager
 def task(label: str, total: float | None = None, unit: str = "items") -> Iterator[Task]:
     """Report work that is not a plain loop: `with task("train", 600, "steps") as t: t.advance()`."""
-    sink = _sink.get()
+    sink = _sink.get() or _Nowhere()
     work = sink.start(label, total, unit)
     try:
         yield work
@@ -81,4 +81,6 @@ def track(items: Iterable[T], label: str, total: float | None = None, unit: str 
 
 def say(text: str) -> None:
     """A remark worth a line: a choice made for the user, something skipped."""
-    _sink.get().say(text)
+    sink = _sink.get()
+    if sink is not None:
+        sink.say(text)
