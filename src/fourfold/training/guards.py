@@ -29,7 +29,7 @@ def check_loss(loss: Tensor, step: int, model: nn.Module, objective: Objective, 
     if not torch.isfinite(loss):
         culprit = _first_bad_parameter(model) or _first_bad_module(model, objective, batch)
         raise UserError(
-            f"the loss is {float(loss)}" + (f"; the first bad number is in {culprit}" if culprit else ""),
+            f"the loss is {float(loss.detach())}" + (f"; the first bad number is in {culprit}" if culprit else ""),
             where=f"training step {step}",
             advice=SMALLER,
         )

@@ -99,9 +99,9 @@ def _accumulate(
             loss = _weighted(sums, counts, objective.weights)
             check_loss(loss, index, model, objective, batch)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's backward has no types
-        means["loss"] += float(loss)
+        means["loss"] += float(loss.detach())
         for name, value in sums.items():
-            means[name] += float(value) / (counts[name] or 1)
+            means[name] += float(value.detach()) / (counts[name] or 1)
     return means
 
 

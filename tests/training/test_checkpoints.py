@@ -1,0 +1,125 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fourfold.errors import UserError
+from fourfold.progress import use_sink
+from fourfold.training import (
+    FixedBatches,
+    adamw,
+    causal_language_modelling,
+    cosine,
+    load_latest_checkpoint,
+    save_checkpoint,
+    train,
+)
+
+
+class Remarks:
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+@pytest.fixture
+def source(random_batch):
+    return FixedBatches([[random_batch(seed=2 * step), random_batch(seed=2 * step + 1, rows=2)] for step in range(8)])
+
+
+def run(model, optimizer, source, start, stop):
+    return list(
+        train(
+            model,
+            causal_language_modelling(),
+            source,
+            optimizer,
+            steps=stop,
+            start=start,
+            schedule=cosine(0.02, 8, warmup=2),
+            seed=3,
+        )
+    )
+
+
+def bits(model, optimizer):
+    state = [value for kept in optimizer.state.values() for value in kept.values()]
+    return [*model.state_dict().values(), *state]
+
+
+def test_resume_is_bit_exact(tmp_path, tiny, source):
+    whole = tiny(dropout=0.2)
+    whole_optimizer = adamw(whole, 0.02)
+    expected = run(whole, whole_optimizer, source, 0, 8)
+
+    first = tiny(dropout=0.2)
+    first_optimizer = adamw(first, 0.02)
+    run(first, first_optimizer, source, 0, 3)
+    save_checkpoint(tmp_path, first, first_optimizer, 3, {"tokens": 12})
+
+    second = tiny(seed=9, dropout=0.2)
+    second_optimizer = adamw(second, 0.02)
+    assert load_latest_checkpoint(tmp_path, second, second_optimizer) == (3, {"tokens": 12})
+    resumed = run(second, second_optimizer, source, 3, 8)
+    assert [step.losses for step in resumed] == [step.losses for step in expected[3:]]
+    for left, right in zip(bits(whole, whole_optimizer), bits(second, second_optimizer), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_keeps_the_last_two_and_holds_no_pickle(tmp_path, tiny, source):
+    model = tiny()
+    optimizer = adamw(model, 0.02)
+    run(model, optimizer, source, 0, 1)
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, model, optimizer, step)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000002", "step-00000003"]
+    assert {path.name for path in (tmp_path / "step-00000003").iterdir()} == {"checkpoint.json", "state.safetensors"}
+
+
+def test_frozen_parameters_are_not_stored(tmp_path, tiny, source):
+    model = tiny()
+    model.embedding.requires_grad_(False)
+    optimizer = adamw(model, 0.02)
+    run(model, optimizer, source, 0, 1)
+    tensors = load_file(save_checkpoint(tmp_path, model, optimizer, 1) / "state.safetensors")
+    assert "model/query.weight" in tensors
+    assert not any("embedding" in name for name in tensors)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "no record", "bad record"])
+def test_a_damaged_checkpoint_is_said_and_skipped(tmp_path, tiny, source, damage):
+    model = tiny()
+    optimizer = adamw(model, 0.02)
+    run(model, optimizer, source, 0, 1)
+    save_checkpoint(tmp_path, model, optimizer, 1)
+    path = save_checkpoint(tmp_path, model, optimizer, 2)
+    weights = path / "state.safetensors"
+    content = weights.read_bytes()
+    if damage == "truncate":
+        weights.write_bytes(content[: len(content) // 2])
+    elif damage == "flip":
+        weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif damage == "no record":
+        (path / "checkpoint.json").unlink()
+    else:
+        (path / "checkpoint.json").write_text(json.dumps({"step": 2}))
+    sink = Remarks()
+    with use_sink(sink):
+        assert load_latest_checkpoint(tmp_path, model, optimizer) == (1, {})
+    assert "step-00000002" in sink.said[0]
+
+
+def test_nothing_to_load(tmp_path, tiny):
+    model = tiny()
+    assert load_latest_checkpoint(tmp_path / "absent", model, adamw(model, 0.1)) is None
+
+
+def test_another_models_checkpoint_is_an_error(tmp_path, tiny, source):
+    model = tiny()
+    save_checkpoint(tmp_path, model, adamw(model, 0.1), 1)
+    other = torch.nn.Linear(2, 2)
+    with pytest.raises(UserError, match="another model"):
+        load_latest_checkpoint(tmp_path, other, adamw(other, 0.1))
