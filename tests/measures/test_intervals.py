@@ -26,16 +26,12 @@ def test_wilson_equals_statsmodels(successes, n):
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-9)
 
 
-@pytest.mark.parametrize("method", ["bca", "percentile"])
-def test_bootstrap_equals_scipy(method):
+@pytest.mark.parametrize(("method", "their_name"), [("bca", "BCa"), ("percentile", "percentile")])
+def test_bootstrap_equals_scipy(method, their_name):
     stats = pytest.importorskip("scipy.stats")
     values = np.random.default_rng(4).exponential(size=40)
     theirs = stats.bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=40_000,
-        method="BCa" if method == "bca" else method,
-        rng=np.random.default_rng(1),
+        (values,), np.mean, n_resamples=40_000, method=their_name, rng=np.random.default_rng(1)
     ).confidence_interval
     ours = bootstrap_interval(values, samples=40_000, method=method)
     spread = theirs.high - theirs.low
