@@ -1,6 +1,7 @@
 """Text to ids and back: byte-level BPE, tokenizer files, chat templates."""
 
 from fourfold.tokenizers.byte_level import BYTE_OF_CHARACTER, CHARACTER_OF_BYTE
+from fourfold.tokenizers.gguf import from_gguf, to_gguf
 from fourfold.tokenizers.templates import CHATML
 from fourfold.tokenizers.tokenizer import TextStream, Tokenizer
 from fourfold.tokenizers.trainers import END_OF_TEXT, byte_tokenizer, train_byte_bpe
@@ -13,5 +14,7 @@ __all__ = [
     "TextStream",
     "Tokenizer",
     "byte_tokenizer",
+    "from_gguf",
+    "to_gguf",
     "train_byte_bpe",
 ]
