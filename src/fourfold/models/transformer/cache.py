@@ -50,6 +50,10 @@ class KeyValueCache:
         if min(starts) == max(starts):
             self.keys[layer, :, :, starts[0] : end] = keys
             self.values[layer, :, :, starts[0] : end] = values
+        elif new == 1:
+            index = torch.arange(rows, device=keys.device)
+            self.keys[layer, index, :, self._lengths] = keys[:, :, 0]
+            self.values[layer, index, :, self._lengths] = values[:, :, 0]
         else:
             for row in range(rows):
                 self.keys[layer, row, :, starts[row] : starts[row] + new] = keys[row]

@@ -1,0 +1,276 @@
+"""`LanguageModel`: tokenizer + module + device + generation defaults, behind the methods everything calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, final
+
+import torch
+
+from fourfold.errors import UserError
+from fourfold.files import atomic_folder, write_json
+from fourfold.inference.decoding import Request, Token, decode
+from fourfold.inference.results import Continuation, Generation, Message, Sampling, TextScore
+from fourfold.inference.sampling import Sampler
+from fourfold.inference.scoring import Span, score_spans, windows
+from fourfold.inference.stopping import StopText
+from fourfold.models import CausalLM
+from fourfold.progress import say, task
+from fourfold.tokenizers import TextStream
+
+ROWS_AT_ONCE = 32
+"""Requests decoded in one batch."""
+
+
+class TextTokenizer(Protocol):
+    """What a `LanguageModel` needs of its tokenizer: `Tokenizer` has it, and the word tokenizer of n-gram files."""
+
+    chat_template: str | None
+
+    @property
+    def eos_id(self) -> int | None: ...
+    @property
+    def document_start_id(self) -> int | None: ...
+    def encode(self, text: str) -> list[int]: ...
+    def decode(self, ids: Sequence[int]) -> str: ...
+    def decode_stream(self) -> TextStream: ...
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool = True) -> list[int]: ...
+    def save(self, folder: Path) -> None: ...
+
+
+@final
+class LanguageModel:
+    """A causal language model of any generation, ready for text.
+
+    Texts are scored from the tokenizer's document-start token, and up to `text_end_id` where one is
+    given (word n-grams score the end of the sentence). Generation stops at `stop_ids`.
+    """
+
+    def __init__(
+        self,
+        module: CausalLM,
+        tokenizer: TextTokenizer,
+        *,
+        name: str = "model",
+        device: torch.device | None = None,
+        defaults: Sampling | None = None,
+        stop_ids: frozenset[int] | None = None,
+        text_end_id: int | None = None,
+    ) -> None:
+        self.module = module
+        self.tokenizer = tokenizer
+        self.name = name
+        self.device = device or torch.device("cpu")
+        self.defaults = defaults or Sampling(temperature=1.0)
+        end = tokenizer.eos_id
+        self.stop_ids = (frozenset() if end is None else frozenset({end})) if stop_ids is None else stop_ids
+        self.text_end_id = text_end_id
+        self._said_first_ids = False
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What this model can do, of generate, chat, score, log_likelihood."""
+        chat = {"chat"} if self.tokenizer.chat_template is not None else set()
+        return frozenset({"generate", "score", "log_likelihood"} | chat)
+
+    # ---- scoring
+
+    def score(self, texts: Sequence[str], *, window: int | None = None, stride: int | None = None) -> list[TextScore]:
+        """Log-probabilities of whole texts, every byte paid for.
+
+        A text longer than `window` tokens (default: the model's context) is scored in windows of which
+        each scores `stride` new tokens (default: half the window) given all it holds before them.
+        """
+        context = self.module.context
+        limit = window if context is None else min(window or context, context)
+        stride = stride or (1 if limit is None else max(1, limit // 2))
+        rows = [[self._start_id(), *self.tokenizer.encode(text), *self._end()] for text in texts]
+        spans = [windows(row, limit, stride) for row in rows]
+        flat = score_spans(self.module, [span for parts in spans for span in parts], self.device)
+        done = iter(flat)
+        scores = []
+        for text, row, parts in zip(texts, rows, spans, strict=True):
+            log_probs = [log_prob for _ in parts for log_prob in next(done).log_probs]
+            scores.append(
+                TextScore(
+                    ids=row[1:],
+                    log_probs=log_probs,
+                    bytes=len(text.encode()),
+                    characters=len(text),
+                    stride=stride if len(parts) > 1 else None,
+                )
+            )
+        return scores
+
+    def log_likelihood(self, pairs: Sequence[tuple[str, str]]) -> list[Continuation]:
+        """Log-likelihood of each continuation after its context.
+
+        Both are encoded together and split at the length of the encoded context; trailing spaces of the
+        context move to the continuation; an empty context is the document start (the rule of
+        EleutherAI's lm-evaluation-harness, so that scores agree).
+        """
+        spans = [self._continuation_span(context, continuation) for context, continuation in pairs]
+        results = []
+        with task("log-likelihood", len(spans), "items") as work:
+            for start in range(0, len(spans), 256):
+                part = score_spans(self.module, spans[start : start + 256], self.device, want_greedy=True)
+                results += [Continuation(sum(s.log_probs), all(s.greedy), len(s.log_probs)) for s in part]
+                work.advance(len(part))
+        return results
+
+    def _continuation_span(self, context: str, continuation: str) -> Span:
+        stem = context.rstrip()
+        continuation = context[len(stem) :] + continuation
+        whole = self.tokenizer.encode(stem + continuation)
+        start = len(self.tokenizer.encode(stem)) if stem else 0
+        if not stem:
+            whole, start = [self._start_id(), *whole], 1
+        if start >= len(whole):
+            raise UserError("the continuation has no tokens of its own", got=repr(continuation[:40]))
+        limit = self.module.context
+        if limit is not None and len(whole) - 1 > limit:
+            cut = len(whole) - 1 - limit
+            whole, start = whole[cut:], max(1, start - cut)
+        return Span(ids=whole, start=start)
+
+    # ---- generation
+
+    def generate(
+        self, prompts: Sequence[str], sampling: Sampling | Sequence[Sampling] | None = None
+    ) -> list[Generation]:
+        """Continue each prompt; one `Sampling` for all, or one a prompt."""
+        return self._complete([self._prompt_ids(prompt) for prompt in prompts], sampling)
+
+    def chat(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Generation:
+        """The assistant's next turn."""
+        return self.chat_batch([messages], sampling)[0]
+
+    def chat_batch(
+        self, conversations: Sequence[Sequence[Message]], sampling: Sampling | Sequence[Sampling] | None = None
+    ) -> list[Generation]:
+        """The assistant's next turn in each conversation."""
+        return self._complete([self.tokenizer.encode_chat(messages) for messages in conversations], sampling)
+
+    def stream(self, prompt: str, sampling: Sampling | None = None) -> Iterator[str]:
+        """Pieces of the continuation as they become certain."""
+        return self._stream(self._prompt_ids(prompt), sampling)
+
+    def stream_chat(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Iterator[str]:
+        """Pieces of the assistant's next turn as they become certain."""
+        return self._stream(self.tokenizer.encode_chat(messages), sampling)
+
+    def save(self, folder: str | Path) -> None:
+        """Write a folder that `fourfold.load` reads back (for a transformer, Hugging Face's layout)."""
+        from fourfold.models.files import save_model
+
+        assert isinstance(self.module, torch.nn.Module)
+        with atomic_folder(Path(folder)) as part:
+            save_model(self.module, part)
+            self.tokenizer.save(part)
+            chosen = {
+                "temperature": self.defaults.temperature,
+                "top_k": self.defaults.top_k,
+                "top_p": self.defaults.top_p,
+            }
+            settings: dict[str, object] = {name: value for name, value in chosen.items() if value is not None}
+            write_json(part / "generation_config.json", {**settings, "eos_token_id": sorted(self.stop_ids)})
+
+    # ---- inside
+
+    def _start_id(self) -> int:
+        start = self.tokenizer.document_start_id
+        if start is None:
+            raise UserError(
+                "the tokenizer has neither a BOS nor an EOS token, so no text has a start to be scored from",
+                where=self.name,
+                advice="Name one in tokenizer_config.json.",
+            )
+        return start
+
+    def _end(self) -> list[int]:
+        return [] if self.text_end_id is None else [self.text_end_id]
+
+    def _prompt_ids(self, prompt: str) -> list[int]:
+        return self.tokenizer.encode(prompt) or [self._start_id()]
+
+    def _filled(self, sampling: Sampling) -> Sampling:
+        """The request with the model's own defaults where it leaves the choice open."""
+        if sampling.temperature is not None:
+            return sampling
+        own = self.defaults
+        temperature = 1.0 if own.temperature is None else own.temperature
+        top_k, top_p = sampling.top_k or own.top_k, sampling.top_p or own.top_p
+        return replace(sampling, temperature=temperature, top_k=top_k, top_p=top_p)
+
+    def _request(self, ids: list[int], sampling: Sampling) -> Request:
+        sampler = Sampler(self._filled(sampling))
+        return Request(ids=ids, max_tokens=sampling.max_tokens, sampler=sampler, stop_ids=self.stop_ids)
+
+    def _complete(self, prompts: list[list[int]], sampling: Sampling | Sequence[Sampling] | None) -> list[Generation]:
+        if sampling is None or isinstance(sampling, Sampling):
+            sampling = [sampling or self.defaults] * len(prompts)
+        self._say_first_ids(prompts)
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        results: dict[int, Generation] = {}
+        with task("generate", len(prompts), "answers") as work:
+            for start in range(0, len(order), ROWS_AT_ONCE):
+                batch = order[start : start + ROWS_AT_ONCE]
+                answers = [_Answer(prompts[i], sampling[i], self.tokenizer) for i in batch]
+                cancelled: set[int] = set()
+                requests = [self._request(prompts[i], sampling[i]) for i in batch]
+                for token in decode(self.module, requests, self.device, cancelled):
+                    answers[token.request].take(token)
+                    if answers[token.request].text.stopped:
+                        cancelled.add(token.request)
+                results |= {i: answer.result(len(batch)) for i, answer in zip(batch, answers, strict=True)}
+                work.advance(len(batch))
+        return [results[i] for i in range(len(prompts))]
+
+    def _stream(self, ids: list[int], sampling: Sampling | None) -> Iterator[str]:
+        sampling = sampling or self.defaults
+        self._say_first_ids([ids])
+        answer = _Answer(ids, sampling, self.tokenizer)
+        for token in decode(self.module, [self._request(ids, sampling)], self.device):
+            if piece := answer.take(token):
+                yield piece
+            if answer.text.stopped:
+                break
+        if rest := answer.text.finish():
+            yield rest
+
+    def _say_first_ids(self, prompts: list[list[int]]) -> None:
+        if prompts and not self._said_first_ids:
+            self._said_first_ids = True
+            say(f"{self.name}: the first prompt begins with ids {prompts[0][:8]}")
+
+
+class _Answer:
+    """One answer while it is made."""
+
+    def __init__(self, prompt: list[int], sampling: Sampling, tokenizer: TextTokenizer) -> None:
+        self.prompt_tokens = len(prompt)
+        self.text = StopText(tokenizer.decode_stream(), sampling.stop)
+        self.tokens: list[Token] = []
+        self.end: Token | None = None
+
+    def take(self, token: Token) -> str:
+        if token.id is None:
+            self.end = token
+            return ""
+        if self.text.stopped:
+            return ""
+        self.tokens.append(token)
+        return self.text.push(token.id)
+
+    def result(self, rows: int) -> Generation:
+        self.text.finish()
+        return Generation(
+            text=self.text.text,
+            ids=[token.id for token in self.tokens if token.id is not None],
+            log_probs=[token.log_prob for token in self.tokens],
+            finish_reason="length" if self.end is not None and self.end.finish_reason == "length" else "stop",
+            prompt_tokens=self.prompt_tokens,
+            batch_invariant=rows == 1,
+        )

@@ -1,0 +1,116 @@
+"""Log-probabilities of given tokens, in windows and batches, without ever holding all logits.
+
+Letters: B rows, T tokens, V vocabulary size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fourfold.models import CausalLM, DirectScorer, State, Step
+
+LOGITS_AT_ONCE = 1 << 24
+"""Logits (positions times vocabulary) computed in one piece: 64 MB in fp32."""
+TOKENS_AT_ONCE = 8192
+"""Tokens of one forward pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Targets to score: `ids[start:]`, each given all ids before it. `start` is at least 1."""
+
+    ids: Sequence[int]
+    start: int
+
+
+class Scored(NamedTuple):
+    """What the model says about the targets of a span."""
+
+    log_probs: list[float]
+    greedy: list[bool]
+    """Whether each target was the most probable token; empty when not asked for."""
+
+
+def target_log_probs(
+    model: CausalLM, step: Step, targets: Tensor, wanted: Tensor, state: State | None = None
+) -> tuple[Tensor, Tensor]:
+    """For the wanted positions of a (B, T) step, in row order: log P(target) in fp32, and whether it is the argmax."""
+    hidden = model.hidden(step, state)[wanted]
+    targets = targets[wanted]
+    chunk = max(1, LOGITS_AT_ONCE // model.vocabulary_size)
+    log_probs, greedy = [], []
+    for start in range(0, len(targets), chunk):
+        logits = model.logits(hidden[start : start + chunk]).float()
+        chosen = targets[start : start + chunk, None]
+        log_probs.append((logits.gather(1, chosen) - logits.logsumexp(1, keepdim=True))[:, 0])
+        greedy.append(logits.argmax(1) == chosen[:, 0])
+    return torch.cat(log_probs), torch.cat(greedy)
+
+
+@torch.inference_mode()
+def score_spans(
+    model: CausalLM, spans: Sequence[Span], device: torch.device, *, want_greedy: bool = False
+) -> list[Scored]:
+    """Score each span; rows are sorted by length and padded into batches, results keep the given order."""
+    results: list[Scored | None] = [None] * len(spans)
+    for batch in _batches(spans):
+        for index, scored in zip(
+            batch, _score_batch(model, [spans[i] for i in batch], device, want_greedy), strict=True
+        ):
+            results[index] = scored
+    return [result for result in results if result is not None]
+
+
+def _batches(spans: Sequence[Span]) -> Iterator[list[int]]:
+    order = sorted(range(len(spans)), key=lambda i: len(spans[i].ids))
+    batch: list[int] = []
+    for index in order:
+        if batch and (len(batch) + 1) * len(spans[index].ids) > TOKENS_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _score_batch(model: CausalLM, spans: list[Span], device: torch.device, want_greedy: bool) -> list[Scored]:
+    longest = max(len(span.ids) for span in spans)
+    rows = torch.zeros(len(spans), longest, dtype=torch.int64)
+    for row, span in enumerate(spans):
+        rows[row, : len(span.ids)] = torch.as_tensor(span.ids)
+    rows = rows.to(device)
+    ids, targets = rows[:, :-1], rows[:, 1:]
+    lengths = torch.tensor([len(span.ids) - 1 for span in spans], device=device)
+    starts = torch.tensor([span.start - 1 for span in spans], device=device)
+    counted = torch.arange(longest - 1, device=device)
+    wanted = (counted >= starts[:, None]) & (counted < lengths[:, None])
+    step = Step(ids=ids, lengths=None if len(spans) == 1 else lengths)
+    if isinstance(model, DirectScorer) and not want_greedy:
+        log_probs, greedy = model.target_log_probs(step, targets)[wanted], torch.zeros(0, dtype=torch.bool)
+    else:
+        log_probs, greedy = target_log_probs(model, step, targets, wanted)
+    counts = wanted.sum(1).tolist()
+    hits = torch.split(greedy, counts) if want_greedy else [greedy] * len(counts)
+    return [Scored(p.tolist(), g.tolist()) for p, g in zip(torch.split(log_probs, counts), hits, strict=True)]
+
+
+def windows(ids: Sequence[int], context: int | None, stride: int) -> list[Span]:
+    """Spans that score `ids[1:]` once each; after the first window each scores `stride` new tokens.
+
+    With no context limit, or a text that fits, it is one span.
+    """
+    if context is None or len(ids) - 1 <= context:
+        return [Span(ids=ids, start=1)]
+    spans = [Span(ids=ids[: context + 1], start=1)]
+    done = context + 1
+    while done < len(ids):
+        end = min(done + stride, len(ids))
+        begin = max(0, end - context - 1)
+        spans.append(Span(ids=ids[begin:end], start=done - begin))
+        done = end
+    return spans
