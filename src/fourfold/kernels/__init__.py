@@ -1,0 +1,29 @@
+"""Fast numerics, each with a plain version beside it that tests hold it to."""
+
+from fourfold.kernels.grouping import Groups, Indices, Integers, group_keys, group_keys_plain
+from fourfold.kernels.jit import compiled
+from fourfold.kernels.trie import (
+    Trie,
+    dense_rows,
+    dense_rows_plain,
+    score_targets,
+    score_targets_plain,
+    walk,
+    walk_plain,
+)
+
+__all__ = [
+    "Groups",
+    "Indices",
+    "Integers",
+    "Trie",
+    "compiled",
+    "dense_rows",
+    "dense_rows_plain",
+    "group_keys",
+    "group_keys_plain",
+    "score_targets",
+    "score_targets_plain",
+    "walk",
+    "walk_plain",
+]

@@ -1,0 +1,153 @@
+"""Queries of a back-off n-gram model kept as a trie with suffix links.
+
+Node 0 is the empty context, nodes 1..V are the single tokens, then the longer
+n-grams, order by order, sorted by (parent, last token). The children of node x
+are the nodes `first_child[x] .. first_child[x + 1]`; `suffix[x]` is the node of
+the n-gram without its first token. A context is one node, so advancing by a
+token is one search on a match and one hop along `suffix` for every back-off.
+
+Letters: B rows, T tokens of a row, V vocabulary size, N nodes asked for.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourfold.kernels.grouping import Indices, Integers
+from fourfold.kernels.jit import compiled
+
+Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+
+class Trie(NamedTuple):
+    """The arrays of a back-off model; probabilities are natural logarithms."""
+
+    word: Indices
+    """Last token of each node."""
+    suffix: Indices
+    log_prob: Floats
+    first_child: Indices
+    """For the nodes that can be contexts, and one more."""
+    back_off: Floats
+    """For the nodes that can be contexts."""
+
+
+@compiled
+def _step(trie: Trie, node: int, token: int) -> tuple[int, float]:
+    """The context after `token` and log P(token | the context `node`)."""
+    weight = 0.0
+    while node != 0:
+        low, end = trie.first_child[node], trie.first_child[node + 1]
+        high = end
+        while low < high:
+            middle = (low + high) // 2
+            if trie.word[middle] < token:
+                low = middle + 1
+            else:
+                high = middle
+        if low < end and trie.word[low] == token:
+            after = low if low < len(trie.back_off) else trie.suffix[low]
+            return after, weight + trie.log_prob[low]
+        weight += trie.back_off[node]
+        node = trie.suffix[node]
+    child = token + 1
+    after = child if child < len(trie.back_off) else 0
+    return after, weight + trie.log_prob[child]
+
+
+@compiled
+def walk(trie: Trie, ids: Integers, lengths: Integers, fresh: Flags, start: Integers) -> Integers:
+    """(B, T) context nodes after each token; rows begin at node `start[b]` and again at 0 where `fresh`."""
+    nodes = np.zeros(ids.shape, np.int64)
+    for row in range(ids.shape[0]):
+        node = start[row]
+        for column in range(lengths[row]):
+            if fresh[row, column]:
+                node = 0
+            node, _ = _step(trie, node, ids[row, column])
+            nodes[row, column] = node
+    return nodes
+
+
+@compiled
+def score_targets(trie: Trie, nodes: Integers, targets: Integers, lengths: Integers) -> Floats:
+    """(B, T) log P(target | context node); 0 beyond `lengths` and for negative (ignored) targets."""
+    scores = np.zeros(nodes.shape, np.float32)
+    for row in range(nodes.shape[0]):
+        for column in range(lengths[row]):
+            if targets[row, column] >= 0:
+                _, scores[row, column] = _step(trie, nodes[row, column], targets[row, column])
+    return scores
+
+
+@compiled
+def dense_rows(trie: Trie, nodes: Integers, vocabulary_size: int) -> Floats:
+    """(N, V) log-probabilities of every token: short contexts first, longer ones written over them."""
+    rows = np.empty((len(nodes), vocabulary_size), np.float32)
+    chain = np.empty(64, np.int64)
+    for row in range(len(nodes)):
+        depth, weight, node = 0, 0.0, nodes[row]
+        while node != 0:
+            chain[depth] = node
+            depth += 1
+            weight += trie.back_off[node]
+            node = trie.suffix[node]
+        for token in range(vocabulary_size):
+            rows[row, token] = trie.log_prob[token + 1] + weight
+        for level in range(depth - 1, -1, -1):
+            node = chain[level]
+            weight = 0.0
+            for longer in range(level):
+                weight += trie.back_off[chain[longer]]
+            for child in range(trie.first_child[node], trie.first_child[node + 1]):
+                rows[row, trie.word[child]] = trie.log_prob[child] + weight
+    return rows
+
+
+def walk_plain(trie: Trie, ids: Integers, lengths: Integers, fresh: Flags, start: Integers) -> Integers:
+    """The same with dictionaries: the longest stored suffix of what was read so far."""
+    children = _children(trie)
+    nodes = np.zeros(ids.shape, np.int64)
+    for row, column in np.ndindex(*ids.shape):
+        if column < lengths[row]:
+            context = 0 if fresh[row, column] else (nodes[row, column - 1] if column else start[row])
+            while context and (int(context), int(ids[row, column])) not in children:
+                context = trie.suffix[context]
+            found = children[int(context), int(ids[row, column])]
+            nodes[row, column] = found if found < len(trie.back_off) else trie.suffix[found]
+    return nodes
+
+
+def score_targets_plain(trie: Trie, nodes: Integers, targets: Integers, lengths: Integers) -> Floats:
+    """The same through the dense rows."""
+    rows = dense_rows_plain(trie, nodes.reshape(-1), int(trie.first_child[1]) - 1).reshape(*nodes.shape, -1)
+    scores = np.take_along_axis(rows, np.maximum(targets, 0)[..., None], axis=-1)[..., 0]
+    wanted = (np.arange(nodes.shape[1]) < lengths[:, None]) & (targets >= 0)
+    return np.where(wanted, scores, 0).astype(np.float32)
+
+
+def dense_rows_plain(trie: Trie, nodes: Integers, vocabulary_size: int) -> Floats:
+    """The same one node at a time: the lower order's row, backed off, with the stored children on top."""
+
+    def row(node: int) -> NDArray[np.float64]:
+        if node == 0:
+            return trie.log_prob[1 : vocabulary_size + 1].astype(np.float64)
+        result: NDArray[np.float64] = row(int(trie.suffix[node])) + trie.back_off[node]
+        children = slice(trie.first_child[node], trie.first_child[node + 1])
+        result[trie.word[children]] = trie.log_prob[children]
+        return result
+
+    rows = [row(int(node)) for node in nodes]
+    return np.array(rows, np.float32).reshape(len(nodes), vocabulary_size)
+
+
+def _children(trie: Trie) -> dict[tuple[int, int], int]:
+    parents = np.repeat(np.arange(len(trie.back_off)), np.diff(trie.first_child))
+    return {
+        (int(parent), int(token)): node
+        for node, (parent, token) in enumerate(zip(parents, trie.word[1:], strict=True), 1)
+    }

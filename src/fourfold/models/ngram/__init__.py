@@ -1,0 +1,23 @@
+"""Count-based language models of any order, over words or over any tokenizer's ids."""
+
+from fourfold.models.ngram.counts import NGramCounts, OrderCounts, count_ngrams, mark_documents
+from fourfold.models.ngram.model import NGramConfig, NGramLM, NGramState
+from fourfold.models.ngram.smoothing import SMOOTHINGS
+from fourfold.models.ngram.store import load_ngram, save_ngram
+from fourfold.models.ngram.training import fit, train_ngram, train_ngram_flat
+
+__all__ = [
+    "SMOOTHINGS",
+    "NGramConfig",
+    "NGramCounts",
+    "NGramLM",
+    "NGramState",
+    "OrderCounts",
+    "count_ngrams",
+    "fit",
+    "load_ngram",
+    "mark_documents",
+    "save_ngram",
+    "train_ngram",
+    "train_ngram_flat",
+]

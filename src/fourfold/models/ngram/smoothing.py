@@ -1,0 +1,123 @@
+"""Smoothing methods: what each n-gram keeps, and what its context leaves to the order below.
+
+Every method here is interpolated, P(w | h) = kept(h, w) + left(h) * P(w | h'), with
+h' the context without its first token and a uniform distribution below order 1.
+A method is a function of the counts of one order; `estimate.py` does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourfold.kernels import Integers
+from fourfold.models.ngram.counts import NGramCounts
+from fourfold.progress import say
+
+Doubles = NDArray[np.float64]
+FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
+
+
+class Shares(NamedTuple):
+    """The probability of one order before interpolation."""
+
+    kept: Doubles
+    """Of each n-gram."""
+    left: Doubles
+    """Of each context; 1 where the context was never followed by anything."""
+    discounts: tuple[float, ...] = ()
+
+
+Smoothing = Callable[[NGramCounts, int], Shares]
+
+
+def modified_kneser_ney(counts: NGramCounts, order: int) -> Shares:
+    """Interpolated modified Kneser–Ney (Chen & Goodman 1998, section 3, equations 24-26).
+
+    Lower orders use adjusted counts, and lowest-order mass goes to the uniform distribution, so unseen
+    tokens are not free (Heafield et al. 2013, section 3.3). Where counts of counts are too few for the closed
+    form, the discounts 0.5, 1, 1.5 stand in, as in KenLM; this is said aloud.
+    """
+    adjusted = counts.orders[order - 1].continuations
+    discounts = modified_discounts(adjusted)
+    if discounts is None:
+        discounts = FALLBACK_DISCOUNTS
+        say(f"Too few {order}-grams to estimate the Kneser–Ney discounts; taking {discounts} instead.")
+    by_count = np.array((0.0, *discounts))[np.minimum(adjusted, 3)]
+    return _discounted(counts, order, adjusted, by_count, discounts)
+
+
+def kneser_ney(counts: NGramCounts, order: int) -> Shares:
+    """Interpolated Kneser–Ney with one discount an order (Chen & Goodman 1998, section 2.7, equation 16)."""
+    return _absolute(counts, order, counts.orders[order - 1].continuations)
+
+
+def absolute_discounting(counts: NGramCounts, order: int) -> Shares:
+    """Interpolated absolute discounting of plain counts (Ney et al. 1994; Chen & Goodman 1998, section 2.6)."""
+    return _absolute(counts, order, counts.orders[order - 1].counts)
+
+
+def witten_bell(counts: NGramCounts, order: int) -> Shares:
+    """Witten–Bell: a context leaves T / (c + T), T its distinct followers (Chen & Goodman 1998, equation 14)."""
+    table = counts.orders[order - 1]
+    totals = _by_context(counts, order, table.counts)
+    followers = _by_context(counts, order, table.counts > 0)
+    share = 1 / np.maximum(totals + followers, 1)
+    return Shares(table.counts * share[table.prefixes], _left(followers * share, totals))
+
+
+def maximum_likelihood(counts: NGramCounts, order: int) -> Shares:
+    """Relative frequencies; a context that was never seen takes the frequencies of the shorter one."""
+    table = counts.orders[order - 1]
+    totals = _by_context(counts, order, table.counts)
+    return Shares(table.counts / np.maximum(totals, 1)[table.prefixes], _left(np.zeros(len(totals)), totals))
+
+
+def modified_discounts(adjusted: Integers) -> tuple[float, float, float] | None:
+    """D1, D2, D3+ (Chen & Goodman 1998, equation 26), or None where they do not come out between 0 and the count."""
+    n = np.bincount(np.minimum(adjusted, 5), minlength=6).astype(float)
+    if not n[1:4].all():
+        return None
+    y = n[1] / (n[1] + 2 * n[2])
+    one, two, three = (j - (j + 1) * y * n[j + 1] / n[j] for j in (1, 2, 3))
+    if not (0 <= one <= 1 and 0 <= two <= 2 and 0 <= three <= 3):
+        return None
+    return float(one), float(two), float(three)
+
+
+def _absolute(counts: NGramCounts, order: int, numbers: Integers) -> Shares:
+    ones, twos = int((numbers == 1).sum()), int((numbers == 2).sum())
+    discount = ones / (ones + 2 * twos) if ones and twos else 0.5
+    if not (ones and twos):
+        say(f"Too few {order}-grams to estimate the discount; taking {discount} instead.")
+    return _discounted(counts, order, numbers, np.where(numbers > 0, discount, 0.0), (discount,))
+
+
+def _discounted(
+    counts: NGramCounts, order: int, numbers: Integers, discount: Doubles, discounts: tuple[float, ...]
+) -> Shares:
+    totals = _by_context(counts, order, numbers)
+    share = 1 / np.maximum(totals, 1)
+    kept = (numbers - discount) * share[counts.orders[order - 1].prefixes]
+    return Shares(kept, _left(_by_context(counts, order, discount) * share, totals), discounts)
+
+
+def _by_context(counts: NGramCounts, order: int, values: NDArray[np.generic]) -> Doubles:
+    sums = np.bincount(counts.orders[order - 1].prefixes, weights=values, minlength=counts.contexts(order))
+    return sums.astype(np.float64)
+
+
+def _left(left: Doubles, totals: Doubles) -> Doubles:
+    return np.where(totals > 0, left, 1.0)
+
+
+SMOOTHINGS: dict[str, Smoothing] = {
+    "modified-kneser-ney": modified_kneser_ney,
+    "kneser-ney": kneser_ney,
+    "absolute-discounting": absolute_discounting,
+    "witten-bell": witten_bell,
+    "maximum-likelihood": maximum_likelihood,
+}

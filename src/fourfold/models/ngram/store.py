@@ -1,0 +1,70 @@
+"""The n-gram model on disk: config.json and ngram.safetensors, which is mapped, not read."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from fourfold.errors import UserError
+from fourfold.files import atomic_file, read_json, write_json
+from fourfold.kernels import Trie
+from fourfold.models.ngram.model import NGramConfig, NGramLM
+
+MODEL_TYPE = "fourfold-ngram"
+WEIGHTS = "model.safetensors"
+ADVICE = "Train or copy it again."
+
+
+def save_ngram(model: NGramLM, folder: Path) -> None:
+    """Write the model into `folder`, beside what is there (a tokenizer, say); load_ngram gives it back exactly."""
+    tensors = {name: torch.from_numpy(np.asarray(array)) for name, array in model.trie._asdict().items()}
+    with atomic_file(folder / WEIGHTS) as stream:
+        save_file(tensors, stream.name)
+    write_json(folder / "config.json", {"model_type": MODEL_TYPE, **dataclasses.asdict(model.config)})
+
+
+def load_ngram(folder: Path) -> NGramLM:
+    """Map a saved model into memory."""
+    config = _config(read_json(folder / "config.json"), folder / "config.json")
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise UserError("the n-gram model has no weights", where=folder, expected=f"a file {WEIGHTS}", advice=ADVICE)
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise UserError("damaged or cut safetensors file", where=path, got=str(error), advice=ADVICE) from None
+    if set(tensors) != set(Trie._fields):
+        raise UserError("not the arrays of an n-gram model", where=path, got=", ".join(sorted(tensors)) or "none")
+    trie = Trie(**{name: tensor.numpy() for name, tensor in tensors.items()})
+    _check(config, trie, path)
+    return NGramLM(config, trie)
+
+
+def _config(record: Any, where: Path) -> NGramConfig:
+    if not isinstance(record, dict) or record.get("model_type") != MODEL_TYPE:
+        raise UserError("not an n-gram model", where=where, expected=f'"model_type": "{MODEL_TYPE}"')
+    fields = {field.name for field in dataclasses.fields(NGramConfig)}
+    given = {name: value for name, value in record.items() if name in fields}
+    missing = {"order", "vocabulary_size", "smoothing", "ngrams"} - set(given)
+    if missing:
+        raise UserError(f"the n-gram configuration lacks {', '.join(sorted(missing))}", where=where)
+    given["ngrams"] = tuple(given["ngrams"])
+    given["discounts"] = tuple(tuple(row) for row in given.get("discounts", ()))
+    return NGramConfig(**given)
+
+
+def _check(config: NGramConfig, trie: Trie, where: Path) -> None:
+    nodes, contexts = 1 + sum(config.ngrams), 1 + sum(config.ngrams[:-1])
+    sizes = {"word": nodes, "suffix": nodes, "log_prob": nodes, "first_child": contexts + 1, "back_off": contexts}
+    for name, expected in sizes.items():
+        got = len(getattr(trie, name))
+        if got != expected:
+            raise UserError(
+                f"array {name} does not fit config.json", where=where, expected=expected, got=got, advice=ADVICE
+            )
