@@ -1,0 +1,99 @@
+"""How fast this machine does a job: time a slice of it and carry the result over.
+
+Where a two-layer slice of the model is small enough, real training steps of one and of two
+layers are timed; the difference is a layer, the rest is embedding, head and optimizer.
+Otherwise a matrix product in the model's own shape is timed and `PRODUCT_SHARE` of its rate
+is taken.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import torch
+
+from fourfold.models import Config, TransformerConfig, make_module
+from fourfold.pretraining.planning import Job, count, flops
+from fourfold.training import (
+    FixedBatches,
+    LabelledBatch,
+    Precision,
+    adamw,
+    causal_language_modelling,
+    constant,
+    train,
+)
+
+SLICE_PARAMETERS = 80_000_000
+"""Largest two-layer slice that is trained for the probe."""
+SLICE_TOKENS = 512
+"""Most tokens of a probed step."""
+PRODUCT_SHARE = 0.55
+"""Share of the rate of one large product that a whole training step reaches on a CPU."""
+TIMED = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Seconds of a whole job on this machine."""
+
+    seconds: float
+    spread: float
+    """Plus or minus, in seconds: what the probes disagreed by, at least a tenth."""
+    how: str
+
+
+def measure_speed(job: Job, precision: Precision) -> Speed:
+    """Probe for a few seconds and estimate the seconds of the whole job."""
+    two_layers = replace(job.config, layers=min(2, job.config.layers))
+    if count(two_layers).total <= SLICE_PARAMETERS:
+        return _by_steps(job, two_layers, precision)
+    return _by_product(job, precision)
+
+
+def _by_steps(job: Job, two_layers: Config, precision: Precision) -> Speed:
+    """T(L layers) = T(1) + (L - 1)(T(2) - T(1)), per token of a step."""
+    row = min(job.row, SLICE_TOKENS)
+    rows = max(1, min(job.batch_size, SLICE_TOKENS // row))
+    one = _step_seconds(replace(job.config, layers=1), rows, row, precision)
+    low = high = one
+    if job.config.layers > 1:
+        two = _step_seconds(two_layers, rows, row, precision)
+        extra = job.config.layers - 1
+        low = one + extra * max(two - one, 0.05 * one)
+        high = one + extra * max(two - one, 0.05 * one) * 1.15
+    # A forward pass is a third of a training step; a frozen model needs two.
+    share = flops(job) / flops(replace(job, purpose="train"))
+    steps = job.tokens / (rows * row)
+    middle = (low + high) / 2 * steps * share
+    return Speed(seconds=middle, spread=max(middle / 10, (high - low) / 2 * steps * share), how="training steps timed")
+
+
+def _step_seconds(config: Config, rows: int, row: int, precision: Precision) -> float:
+    model = make_module(config)
+    model.initialise(torch.Generator().manual_seed(0))
+    ids = torch.randint(0, config.vocabulary_size, (rows, row + 1), generator=torch.Generator().manual_seed(0))
+    source = FixedBatches([[LabelledBatch(ids[:, :-1], ids[:, 1:])]])
+    steps = train(
+        model, causal_language_modelling(), source, adamw(model, 1e-4),
+        steps=TIMED + 1, schedule=constant(1e-4), precision=precision,
+    )  # fmt: skip
+    return min([step.seconds for step in steps][1:])
+
+
+def _by_product(job: Job, precision: Precision) -> Speed:
+    """The rate of (tokens, D) x (D, F), the model's largest product outside the head."""
+    width = job.config.feed_forward.size if isinstance(job.config, TransformerConfig) else 4 * job.config.hidden_size
+    kind = precision.autocast or torch.float32
+    tokens = min(SLICE_TOKENS, max(64, job.batch_size * job.row))
+    left = torch.ones(tokens, job.config.hidden_size, dtype=kind)
+    right = torch.ones(job.config.hidden_size, width, dtype=kind)
+    times = []
+    for _ in range(TIMED + 1):
+        began = time.perf_counter()
+        left @ right
+        times.append(time.perf_counter() - began)
+    rate = 2 * tokens * job.config.hidden_size * width / min(times[1:])
+    seconds = flops(job) / (rate * PRODUCT_SHARE)
+    return Speed(seconds=seconds, spread=seconds / 3, how=f"a matrix product timed at {rate / 1e9:,.0f} GFLOP/s")
