@@ -1,0 +1,112 @@
+"""Model folders: `config.json` and safetensors, in Hugging Face's layout where it has the architecture.
+
+Our own kinds (n-grams, recurrent models, transformers no family expresses) use the same layout
+with a `model_type` of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fourfold.errors import UserError, unknown_name
+from fourfold.files import read_json, write_json
+from fourfold.models.families import FAMILIES, Family, family_for, family_named
+from fourfold.models.files.own import OWN_KINDS, read_own, write_own
+from fourfold.models.files.tensors import check_tensors, read_weights, write_weights
+from fourfold.models.ngram import NGramLM, load_ngram, save_ngram
+from fourfold.models.recurrent import RecurrentConfig, RecurrentLM
+from fourfold.models.transformer import TransformerConfig, TransformerLM
+
+NGRAM = "fourfold-ngram"
+
+
+def save_model(module: nn.Module, folder: Path | str, extra_config: Mapping[str, Any] | None = None) -> None:
+    """Write a model folder; `extra_config` is added to `config.json` (token ids, say)."""
+    folder = Path(folder)
+    if isinstance(module, NGramLM):
+        save_ngram(module, folder)
+        write_json(folder / "config.json", read_json(folder / "config.json") | dict(extra_config or {}))
+        return
+    assert isinstance(module, TransformerLM | RecurrentLM), type(module)
+    tensors = module.state_dict()
+    if any(".deltas." in name for name in tensors):
+        raise UserError("the model carries an adapter", advice="Merge it first, or save the adapter alone.")
+    family = family_for(module.config) if isinstance(module.config, TransformerConfig) else None
+    if family is None:
+        config = write_own(module.config)
+        named = dict(tensors)
+    else:
+        config = _family_config(family, module.config)
+        named = {family.hugging_face.theirs(name) or name: tensor for name, tensor in tensors.items()}
+    config["dtype"] = str(next(module.parameters()).dtype).removeprefix("torch.")
+    write_weights(folder, named)
+    write_json(folder / "config.json", config | dict(extra_config or {}))
+
+
+def _family_config(family: Family, config: TransformerConfig | RecurrentConfig) -> dict[str, Any]:
+    assert isinstance(config, TransformerConfig)
+    keys = family.write_config(config)
+    assert keys is not None
+    return {"architectures": [family.architecture], "model_type": family.name, **keys}
+
+
+def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> nn.Module:
+    """Read a model folder; without `dtype` the weights keep the precision of the file."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError("no such folder", where=folder)
+    if not (folder / "config.json").is_file():
+        raise UserError("not a model folder: it has no config.json", where=folder)
+    keys = read_json(folder / "config.json")
+    kind = keys.get("model_type") if isinstance(keys, dict) else None
+    if not isinstance(kind, str):
+        raise UserError("the configuration has no model_type", where=folder / "config.json")
+    if kind == NGRAM:
+        return load_ngram(folder)
+    if kind in OWN_KINDS:
+        return fill(make_empty(read_own(keys, folder)), read_weights(folder), folder, dtype)
+    if kind not in FAMILIES:
+        raise unknown_name("model architecture", kind, [*FAMILIES, *OWN_KINDS, NGRAM], folder / "config.json")
+    family = family_named(kind)
+    config = read_family_config(family, keys, folder / "config.json")
+    tensors = read_weights(folder, lambda name: family.hugging_face.ours(name) or name)
+    return fill(make_empty(config), _wanted(tensors, family, config), folder, dtype)
+
+
+def read_family_config(family: Family, keys: Mapping[str, Any], where: Path) -> TransformerConfig:
+    """The configuration in the keys of `config.json`; UserError when one is missing or senseless."""
+    try:
+        return family.read_config(keys)
+    except KeyError as error:
+        raise UserError(f"the configuration lacks the key {error}", where=where) from None
+    except TypeError as error:
+        raise UserError("a key of the configuration has the wrong type", where=where, got=str(error)) from None
+
+
+def _wanted(tensors: dict[str, Tensor], family: Family, config: TransformerConfig) -> dict[str, Tensor]:
+    """Without what old files hold beyond need: rotary tables, the copy of a tied head."""
+    if config.tied_embeddings:
+        tensors = {name: tensor for name, tensor in tensors.items() if name != "head.weight"}
+    return {name: t for name, t in tensors.items() if not any(re.search(p, name) for p in family.ignored)}
+
+
+def make_empty(config: TransformerConfig | RecurrentConfig) -> TransformerLM | RecurrentLM:
+    """The module of a configuration without memory for its weights."""
+    with torch.device("meta"):
+        return TransformerLM(config) if isinstance(config, TransformerConfig) else RecurrentLM(config)
+
+
+def fill(
+    module: TransformerLM | RecurrentLM, tensors: Mapping[str, Tensor], where: Path, dtype: torch.dtype | None = None
+) -> TransformerLM | RecurrentLM:
+    """Give an empty module its weights, after checking that they are the right ones."""
+    check_tensors(tensors, module.state_dict(), where)
+    ready = {name: tensor if dtype is None else tensor.to(dtype) for name, tensor in tensors.items()}
+    module.load_state_dict(ready, assign=True)
+    return module.requires_grad_(True).eval()
