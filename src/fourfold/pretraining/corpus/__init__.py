@@ -1,0 +1,30 @@
+"""Text for training: collect, clean, deduplicate, hold out, encode, cut into windows."""
+
+from fourfold.pretraining.corpus.build import CorpusOptions, build_corpus
+from fourfold.pretraining.corpus.cleaning import Deduplicator, normalise
+from fourfold.pretraining.corpus.documents import Document, read_documents
+from fourfold.pretraining.corpus.encodings import UnknownEncoding, decode
+from fourfold.pretraining.corpus.filters import FILTERS
+from fourfold.pretraining.corpus.html import html_to_text
+from fourfold.pretraining.corpus.scripts import language_of, measure_texts, script_counts
+from fourfold.pretraining.corpus.shards import TokenShards, encode_corpus
+from fourfold.pretraining.corpus.windows import WindowBatches
+
+__all__ = [
+    "FILTERS",
+    "CorpusOptions",
+    "Deduplicator",
+    "Document",
+    "TokenShards",
+    "UnknownEncoding",
+    "WindowBatches",
+    "build_corpus",
+    "decode",
+    "encode_corpus",
+    "html_to_text",
+    "language_of",
+    "measure_texts",
+    "normalise",
+    "read_documents",
+    "script_counts",
+]
