@@ -1,10 +1,13 @@
 """Count-based language models of any order, over words or over any tokenizer's ids."""
 
+from fourfold.models.ngram.arpa_read import read_arpa
+from fourfold.models.ngram.arpa_write import write_arpa
 from fourfold.models.ngram.counts import NGramCounts, OrderCounts, count_ngrams, mark_documents
 from fourfold.models.ngram.model import NGramConfig, NGramLM, NGramState
 from fourfold.models.ngram.smoothing import SMOOTHINGS
 from fourfold.models.ngram.store import load_ngram, save_ngram
 from fourfold.models.ngram.training import fit, train_ngram, train_ngram_flat
+from fourfold.models.ngram.words import WordTokenizer, train_word_ngram
 
 __all__ = [
     "SMOOTHINGS",
@@ -13,11 +16,15 @@ __all__ = [
     "NGramLM",
     "NGramState",
     "OrderCounts",
+    "WordTokenizer",
     "count_ngrams",
     "fit",
     "load_ngram",
     "mark_documents",
+    "read_arpa",
     "save_ngram",
     "train_ngram",
     "train_ngram_flat",
+    "train_word_ngram",
+    "write_arpa",
 ]

@@ -1,0 +1,144 @@
+"""Word n-gram models between <s> and </s>, as KenLM trains and scores them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self, final
+
+import numpy as np
+
+from fourfold.errors import UserError
+from fourfold.files import hash_value, read_json, write_json
+from fourfold.models.ngram.model import NGramLM
+from fourfold.models.ngram.training import train_ngram_flat
+from fourfold.progress import say, track
+
+START, END, UNKNOWN = "<s>", "</s>", "<unk>"
+MARKS = {START.encode(), END.encode(), UNKNOWN.encode()}
+
+
+@final
+class WordTokenizer:
+    """Words between ASCII white space; a word that was not seen is <unk>."""
+
+    chat_template: str | None = None
+    file_name = "words.json"
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = list(words)
+        self._ids = {word: index for index, word in enumerate(self.words)}
+        missing = [mark for mark in (UNKNOWN, START, END) if mark not in self._ids]
+        if missing or len(self._ids) != len(self.words):
+            raise UserError("not a word list", got=f"no {missing[0]}" if missing else "a word twice")
+        self.unk_id, self.bos_id, self.eos_id = (self._ids[mark] for mark in (UNKNOWN, START, END))
+        self.pad_id: int | None = None
+        self.document_start_id = self.bos_id
+        self.special_ids = frozenset({self.unk_id, self.bos_id, self.eos_id})
+
+    @property
+    def vocabulary_size(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def hash(self) -> str:
+        return hash_value(self.words)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the words; a mark such as </s> spelt in the text is an unknown word."""
+        ids = (self._ids.get(word.decode(), self.unk_id) for word in text.encode().split())
+        return [self.unk_id if index in self.special_ids else index for index in ids]
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        return self.encode(text)
+
+    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
+        return [self.encode(text) for text in texts]
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
+        hidden = {self.bos_id, self.eos_id} if skip_special else set()
+        return " ".join(self.words[index] for index in ids if index not in hidden)
+
+    def decode_stream(self) -> WordStream:
+        return WordStream(self)
+
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool = True) -> list[int]:
+        raise UserError("a word n-gram model cannot chat", advice="Use generate, or a model with a chat template.")
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / self.file_name, {"words": self.words})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        record = read_json(folder / cls.file_name)
+        if not isinstance(record, dict) or not isinstance(record.get("words"), list):
+            raise UserError("not a word list", where=folder / cls.file_name)
+        return cls(record["words"])
+
+
+class WordStream:
+    """The words as they arrive; all steps together are `decode` of the same ids."""
+
+    def __init__(self, tokenizer: WordTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._begun = False
+
+    def step(self, id: int) -> str:
+        word = self._tokenizer.decode([id])
+        text = f" {word}" if word and self._begun else word
+        self._begun |= bool(word)
+        return text
+
+    def finish(self) -> str:
+        return ""
+
+
+def train_word_ngram(
+    paths: Sequence[Path], order: int, smoothing: str = "modified-kneser-ney"
+) -> tuple[NGramLM, WordTokenizer]:
+    """Train on text files, one sentence a line, words between ASCII white space, exactly as KenLM's lmplz reads them.
+
+    Every line, an empty one too, runs from <s> to </s>. The marks <s>, </s>, <unk> spelt in the text are skipped, as
+    lmplz does with --skip_symbols.
+    """
+    ids: dict[bytes, int] = {mark.encode(): index for index, mark in enumerate((UNKNOWN, START, END))}
+    parts: list[np.ndarray[Any, np.dtype[np.int32]]] = []
+    lengths: list[int] = []
+    skipped = 0
+    for path in track(paths, "read text", unit="files"):
+        with _open(path) as stream:
+            for line in stream:
+                words = line.split()
+                if not MARKS.isdisjoint(words):
+                    kept = [word for word in words if word not in MARKS]
+                    skipped += len(words) - len(kept)
+                    words = kept
+                lengths.append(len(words))
+                parts.append(np.array([ids.setdefault(word, len(ids)) for word in words], np.int32))
+    if skipped:
+        say(f"Skipped {skipped} marks ({START}, {END}, {UNKNOWN}) spelt in the text.")
+    tokenizer = WordTokenizer([_text(word) for word in ids])
+    model = train_ngram_flat(
+        np.concatenate(parts) if parts else np.empty(0, np.int32),
+        np.cumsum(lengths, dtype=np.int64),
+        order=order,
+        vocabulary_size=len(ids),
+        smoothing=smoothing,
+        bos_id=tokenizer.bos_id,
+        eos_id=tokenizer.eos_id,
+    )
+    return model, tokenizer
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError("no such file", where=path)
+    return open(path, "rb")
+
+
+def _text(word: bytes) -> str:
+    try:
+        return word.decode()
+    except UnicodeDecodeError:
+        raise UserError("the text is not UTF-8", got=repr(word), advice="Convert it first.") from None
