@@ -3,8 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from fourfold.measures import block_nats, ratio_difference, ratio_interval
-from fourfold.measures.blocks import block_borders
+from fourfold.measures import block_borders, block_nats, ratio_difference, ratio_interval
 
 
 def test_borders_join_a_short_tail():

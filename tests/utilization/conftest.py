@@ -6,7 +6,6 @@ import pytest
 
 from fourfold.inference import Generation, Message, Sampling
 
-
 DEFAULT = Sampling()
 
 

@@ -1,6 +1,6 @@
 """Numbers about text and numbers about numbers: matching, overlap, intervals, paired tests, power."""
 
-from fourfold.measures.blocks import BITS, block_nats, ratio_difference, ratio_interval
+from fourfold.measures.blocks import BITS, block_borders, block_nats, ratio_difference, ratio_interval
 from fourfold.measures.comparisons import PairedResult, Verdict, holm, mcnemar, paired_difference, verdict_of
 from fourfold.measures.intervals import Interval, bootstrap_interval, is_binary, mean_interval, wilson_interval
 from fourfold.measures.power import detectable_effect, detectable_effect_paired
@@ -20,6 +20,7 @@ __all__ = [
     "Interval",
     "PairedResult",
     "Verdict",
+    "block_borders",
     "block_nats",
     "bootstrap_interval",
     "contains_keyword",
