@@ -1,0 +1,237 @@
+"""Two figures of curves: bits per byte against seconds trained, and the losses of every training."""
+
+from __future__ import annotations
+
+import csv
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from fourfold.workflow.report.figures import Cell, Draw, FigureData, Panel, file_stem, label_of
+from fourfold.workflow.report.formatting import duration
+from fourfold.workflow.report.language import Language, words, words_or
+from fourfold.workflow.report.loading import Run
+from fourfold.workflow.report.plotting import (
+    DASHES,
+    GENERATION_COLOURS,
+    GRID,
+    INK,
+    MARKERS,
+    MUTED,
+    canvas,
+    spread,
+    to_svg,
+)
+from fourfold.workflow.report.records import Stage, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TICKS = (0.1, 1, 10, 60, 600, 3600, 36000)
+CURVE_HEADER = ("label", "generation", "sample", "seconds", "bits_per_byte")
+MOST_POINTS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """A model on one group of text; `seconds` is empty for a model that was not trained here."""
+
+    label: str
+    generation: str
+    group: str
+    seconds: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def rows(self) -> list[tuple[Cell, ...]]:
+        seconds: Sequence[float | None] = self.seconds or (None,)
+        pairs = zip(seconds, self.values, strict=True)
+        return [(self.label, self.generation, self.group, at, value) for at, value in pairs]
+
+
+def bits_against_seconds(run: Run) -> FigureData:
+    """One panel a group of text, this run's points over a stored longer run where one is packaged."""
+    series = [*_trained(run), *_ready_made(run)]
+    groups = list(dict.fromkeys(item.group for item in series))
+    stored = stored_run()
+    panels = []
+    for group in groups:
+        shown = [item for item in series if item.group == group]
+        behind = [item for item in stored if item.group == group]
+        description = words("alt_bits_against_seconds", group=words_or(f"group_{group}", group), models=_summary(shown))
+        name = file_stem("bits_against_seconds", group)
+        panels.append(Panel(name=name, description=description, draw=_curve_drawing(group, shown, behind)))
+    stages = [f"{stage.key}/curve.jsonl" for stage in run.of_kind("pretrain") if stage.curve]
+    return FigureData(
+        name="bits_against_seconds",
+        header=CURVE_HEADER,
+        rows=tuple(row for item in series for row in item.rows()),
+        sources=tuple(dict.fromkeys([*stages, *(row.source for row in run.scores)])),
+        panels=tuple(panels),
+    )
+
+
+def stored_run() -> list[Series]:
+    """The packaged longer run (`crossing.csv`, the same columns as our own), or nothing."""
+    source = resources.files(__package__).joinpath("crossing.csv")
+    if not source.is_file():
+        return []
+    found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    for row in csv.DictReader(source.read_text("utf-8").splitlines()):
+        if row["seconds"]:
+            key = (row["label"], row["generation"], row["sample"])
+            found.setdefault(key, []).append((float(row["seconds"]), float(row["bits_per_byte"])))
+    return [_series(label, generation, group, points) for (label, generation, group), points in found.items()]
+
+
+def losses(run: Run) -> FigureData:
+    """The training loss of every stage that has one, a panel each."""
+    stages = [stage for stage in run.of_kind("pretrain", "tune") if len(stage.losses) > 1]
+    panels = [
+        Panel(
+            name=file_stem("loss", stage.kind, stage.name),
+            description=words(
+                "alt_loss", stage=stage.label, first=f"{stage.losses[0][1]:.2f}", last=f"{stage.losses[-1][1]:.2f}"
+            ),
+            draw=_loss_drawing(stage),
+        )
+        for stage in stages
+    ]
+    return FigureData(
+        name="losses",
+        header=("stage", "step", "loss"),
+        rows=tuple((stage.key, step, loss) for stage in stages for step, loss in stage.losses),
+        sources=tuple(f"{stage.key}/metrics.jsonl" for stage in stages),
+        panels=tuple(panels),
+    )
+
+
+def _trained(run: Run) -> list[Series]:
+    found = []
+    for stage in run.of_kind("pretrain"):
+        groups = list(dict.fromkeys(group for point in stage.curve for group in point.bits_per_byte))
+        for group in groups:
+            points = [(p.seconds, p.bits_per_byte[group]) for p in stage.curve if group in p.bits_per_byte]
+            found.append(_series(stage.label, stage.generation, group, points))
+        seconds = number(stage.card.get("seconds_trained"))
+        for row in run.scores:
+            if row.model == stage.key and row.split == "test" and row.group not in groups and seconds:
+                found.append(_series(stage.label, row.generation, row.group, [(seconds, row.bits_per_byte)]))
+    return [item for item in found if item.seconds]
+
+
+def _ready_made(run: Run) -> list[Series]:
+    trained = {stage.key for stage in run.of_kind("pretrain", "tune")}
+    return [
+        Series(label=row.label, generation=row.generation, group=row.group, seconds=(), values=(row.bits_per_byte,))
+        for row in run.scores
+        if row.split == "test" and row.model not in trained
+    ]
+
+
+def _series(label: str, generation: str, group: str, points: list[tuple[float, float]]) -> Series:
+    points = sorted((seconds, value) for seconds, value in points if seconds > 0)
+    seconds, values = tuple(p[0] for p in points), tuple(p[1] for p in points)
+    return Series(label=label, generation=generation, group=group, seconds=seconds, values=values)
+
+
+def _summary(series: Sequence[Series]) -> str:
+    return ", ".join(f"{item.label} {item.values[-1]:.2f}" for item in series)
+
+
+def _curve_drawing(group: str, series: Sequence[Series], behind: Sequence[Series]) -> Draw:
+    def draw(language: Language) -> str:
+        with canvas() as (figure, axes):
+            axes.set_title(words_or(f"group_{group}", label_of(group)).of(language))
+            axes.set_xlabel(words("axis_seconds").of(language))
+            axes.set_ylabel(words("axis_bits").of(language))
+            _log_time(axes, [at for item in (*series, *behind) for at in item.seconds], language)
+            for item in behind:
+                axes.plot(item.seconds, item.values, color=_colour(item), linewidth=1, alpha=0.4)
+            ends = _draw_series(axes, series)
+            _label_ends(axes, ends)
+            return to_svg(figure)
+
+    return draw
+
+
+def _draw_series(axes: Axes, series: Sequence[Series]) -> list[Series]:
+    """Draw the models; those that end in a point, and so want a label at the right, are returned."""
+    ends = []
+    for order, item in enumerate(series):
+        colour = _colour(item)
+        if not item.seconds:
+            axes.axhline(item.values[0], color=colour, dashes=(6, 3), linewidth=1.5)
+            axes.annotate(
+                label_of(item.label),
+                (0, item.values[0]),
+                xycoords=axes.get_yaxis_transform(),
+                xytext=(4, 4),
+                textcoords="offset points",
+                color=colour,
+                fontsize=10,
+            )
+            continue
+        same = [other.generation for other in series[:order] if other.seconds].count(item.generation)
+        marker = MARKERS.get(item.generation, "o")
+        axes.plot(item.seconds, item.values, color=colour, linestyle=DASHES[same % len(DASHES)])
+        axes.plot(item.seconds[-1:], item.values[-1:], marker, color=colour, markersize=7)
+        ends.append(item)
+    return ends
+
+
+def _label_ends(axes: Axes, ends: Sequence[Series]) -> None:
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(0, low - 0.04 * (high - low)), high)
+    low, high = axes.get_ylim()
+    names = [textwrap.fill(label_of(item.label), 16) for item in ends]
+    lines = max((name.count("\n") + 1 for name in names), default=1)
+    heights = spread([item.values[-1] for item in ends], (high - low) * 0.065 * lines, low, high)
+    for item, name, height in zip(ends, names, heights, strict=True):
+        place = axes.get_yaxis_transform()
+        axes.text(1.02, height, name, color=_colour(item), va="center", transform=place, fontsize=10)
+
+
+def _log_time(axes: Axes, seconds: list[float], language: Language) -> None:
+    first, last = (min(seconds), max(seconds)) if seconds else (1, 600)
+    first, last = first / 1.5, last * 1.5
+    axes.set_xscale("log")
+    axes.set_xlim(first, last)
+    ticks = [tick for tick in TICKS if first <= tick <= last]
+    if len(ticks) < 2:
+        ticks = [round(first * 1.5, 1), round(last / 1.5, 1)]
+    axes.set_xticks(ticks, labels=[duration(tick).of(language) for tick in ticks])
+    axes.minorticks_off()
+
+
+def _loss_drawing(stage: Stage) -> Draw:
+    def draw(language: Language) -> str:
+        stride = math.ceil(len(stage.losses) / MOST_POINTS)
+        steps = [step for step, _ in stage.losses][::stride]
+        values = [loss for _, loss in stage.losses][::stride]
+        smooth = _smoothed(values)
+        with canvas(3.6, 2.4) as (figure, axes):
+            axes.set_title(label_of(stage.label))
+            axes.set_xlabel(words("axis_step").of(language))
+            axes.plot(steps, values, color=MUTED, linewidth=0.6, alpha=0.6)
+            axes.plot(steps, smooth, color=INK, linewidth=1.4)
+            axes.grid(axis="x", visible=False)
+            axes.tick_params(labelcolor=MUTED, color=GRID)
+            return to_svg(figure)
+
+    return draw
+
+
+def _smoothed(values: Sequence[float], keep: float = 0.9) -> list[float]:
+    """An exponential average without the start's bias."""
+    smooth, total, weight = [], 0.0, 0.0
+    for value in values:
+        total, weight = keep * total + value, keep * weight + 1
+        smooth.append(total / weight)
+    return smooth
+
+
+def _colour(item: Series) -> str:
+    return GENERATION_COLOURS.get(item.generation, INK)
