@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json, write_json
@@ -98,8 +99,20 @@ def _wanted(tensors: dict[str, Tensor], family: Family, config: TransformerConfi
 
 def make_empty(config: TransformerConfig | RecurrentConfig) -> TransformerLM | RecurrentLM:
     """The module of a configuration without memory for its weights."""
-    with torch.device("meta"):
+    with torch.device("meta"), _NoInitialisation():
         return TransformerLM(config) if isinstance(config, TransformerConfig) else RecurrentLM(config)
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Skips `torch.nn.init`: without memory it has nothing to do, yet makes torch load its compiler (a second)."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
+    ) -> Any:
+        options = options or {}
+        if getattr(function, "__module__", None) == "torch.nn.init":  # a method wrapper has no module
+            return options.get("tensor", arguments[0] if arguments else None)
+        return function(*arguments, **options)
 
 
 def fill(
