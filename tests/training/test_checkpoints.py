@@ -46,8 +46,8 @@ def run(model, optimizer, source, start, stop):
 
 
 def bits(model, optimizer):
-    state = [value for kept in optimizer.state.values() for value in kept.values()]
-    return [*model.state_dict().values(), *state]
+    state = [optimizer.state[parameter] for parameter in model.parameters()]
+    return [*model.state_dict().values(), *(kept[key] for kept in state for key in sorted(kept))]
 
 
 def test_resume_is_bit_exact(tmp_path, tiny, source):

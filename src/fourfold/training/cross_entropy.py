@@ -19,9 +19,9 @@ from torch.utils.checkpoint import checkpoint
 
 from fourfold.training.batches import IGNORED
 
-LOGITS_AT_ONCE = 2**22
+LOGITS_AT_ONCE = 2**24
 """Logits held at a time, in elements."""
-FEWEST_ROWS = 256
+FEWEST_ROWS = 512
 """A matrix product over fewer rows wastes the processor."""
 
 Logits = Callable[[Tensor], Tensor]

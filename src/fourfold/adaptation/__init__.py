@@ -1,0 +1,1 @@
+"""Fold 2, adaptation: instruction tuning, alignment, parameter-efficient fine-tuning."""
