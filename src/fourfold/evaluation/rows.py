@@ -1,0 +1,108 @@
+"""From item scores to rows of a result: value, interval, chance, what could have been seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fourfold.evaluation.task import Metric, Task
+from fourfold.measures import (
+    PairedResult,
+    detectable_effect_paired,
+    holm,
+    is_binary,
+    mean_interval,
+    paired_difference,
+    verdict_of,
+)
+
+LEVEL = 0.95
+Row = dict[str, Any]
+
+
+class Cellmark(NamedTuple):
+    """Which model answered which task how."""
+
+    model: str
+    label: str
+    solver: str
+    seconds: float
+
+
+def metric_rows(task: Task, mark: Cellmark, scores: Sequence[Mapping[str, float]], seed: int) -> list[Row]:
+    """One row a metric, in the task's order."""
+    method = "log-likelihood per byte" if task.method == "log_likelihood" else "generation, rule-checked"
+    rows = []
+    for metric in task.metrics:
+        shown = "log-likelihood, raw" if metric.name.endswith("_raw") else method
+        values = [score[metric.name] for score in scores]
+        rows.append(
+            {"model": mark.model, "label": mark.label, "task": task.name, "solver": mark.solver, "method": shown}
+            | _numbers(metric, values, seed)
+            | {"seconds": round(mark.seconds, 3)}
+        )
+    return rows
+
+
+def _numbers(metric: Metric, values: Sequence[float], seed: int) -> Row:
+    interval = mean_interval(values, LEVEL, seed=seed)
+    detectable = detectable_effect_paired(len(values), interval.value) if is_binary(values) else None
+    return {
+        "metric": metric.name,
+        "higher_is_better": metric.higher_is_better,
+        "value": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "level": LEVEL,
+        "interval": interval.method,
+        "n": len(values),
+        "chance": metric.chance,
+        "detectable": detectable,
+    }
+
+
+def comparison_row(head: Row, a: Sequence[float], b: Sequence[float], *, higher_is_better: bool, seed: int) -> Row:
+    """b against a on the same items; `settle` gives the verdict once all comparisons are known."""
+    result = paired_difference(a, b, level=LEVEL, seed=seed, higher_is_better=higher_is_better)
+    moved = np.asarray(b, dtype=np.float64) - np.asarray(a, dtype=np.float64)
+    discordance = float(np.mean(moved != 0))
+    return (
+        head
+        | paired_numbers(result, higher_is_better)
+        | {
+            "gained": int((moved > 0).sum()),
+            "lost": int((moved < 0).sum()),
+            "detectable": detectable_effect_paired(result.n, 0.5, discordance=discordance)
+            if is_binary(a) and is_binary(b)
+            else None,
+        }
+    )
+
+
+def paired_numbers(result: PairedResult, higher_is_better: bool) -> Row:
+    """The fields of a paired result; bounds that do not exist (one block) become None."""
+    return {
+        "difference": result.difference,
+        "low": None if np.isnan(result.low) else result.low,
+        "high": None if np.isnan(result.high) else result.high,
+        "level": LEVEL,
+        "p_value": result.p_value,
+        "n": result.n,
+        "method": result.method,
+        "higher_is_better": higher_is_better,
+    }
+
+
+def settle(comparisons: Sequence[Row]) -> list[Row]:
+    """The comparisons with Holm's correction over all of them, and the verdicts that follow from it."""
+    adjusted = holm([row["p_value"] for row in comparisons])
+    return [
+        row
+        | {
+            "p_holm": p_value,
+            "verdict": verdict_of(row["difference"], p_value, LEVEL, row["higher_is_better"]),
+        }
+        for row, p_value in zip(comparisons, adjusted, strict=True)
+    ]
