@@ -247,7 +247,7 @@ def _write_samples(folder: Path, index: _Written, budget: int) -> dict[str, Any]
                 continue
             with open(folder / f"{split}.jsonl", "rb") as stream:
                 texts = [excerpt(_document_at(stream, index.offsets[entry.id]), share) for entry, share in chosen]
-            text = excerpt("\n\n".join(texts), size)
+            text = "\n\n".join(texts)
             write_text(folder / "samples" / f"{name}.txt", text)
             card[name] = {
                 "split": split,

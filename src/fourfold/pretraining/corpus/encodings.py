@@ -63,17 +63,28 @@ def detect(data: bytes) -> str:
 
 
 def _utf16_without_mark(data: bytes) -> str:
-    """Spaces and line ends of any language have a zero byte on one side only."""
+    """The byte order in which the bytes read as text."""
     probe = data[: min(len(data), _PROBE_BYTES) & ~1]
-    first, second = probe[0::2].count(0), probe[1::2].count(0)
-    for encoding, many, few in (("utf-16-le", second, first), ("utf-16-be", first, second)):
-        if many > 20 * few and many * 100 >= len(probe) // 2 and _decodes(probe, encoding):
-            text = probe.decode(encoding, "ignore")
-            if sum(map(str.isprintable, text)) + text.count("\n") + text.count("\r") + text.count("\t") > 0.95 * len(
-                text
-            ):
-                return encoding
-    raise UnknownEncoding("binary file")
+    scores = {
+        encoding: sum(map(_wide_evidence, probe.decode(encoding, "replace"))) / max(len(probe) // 2, 1)
+        for encoding in ("utf-16-le", "utf-16-be")
+    }
+    best = max(scores, key=lambda name: scores[name])
+    if scores[best] < 0.3 or not _decodes(data, best):
+        raise UnknownEncoding("binary file")
+    return best
+
+
+def _wide_evidence(character: str) -> float:
+    if " " <= character <= "~" or character in "\t\n\r":
+        return 1.0
+    if character.isalpha() and not _is_han(character):
+        return 0.3
+    return _evidence(character)
+
+
+def _is_han(character: str) -> bool:
+    return "\u4e00" <= character <= "\u9fff"
 
 
 def _decodes(data: bytes, encoding: str) -> bool:
@@ -115,7 +126,7 @@ def _evidence(character: str) -> float:
     """Frequent characters are strong evidence; rare ones and what is not Han are against."""
     if character in _FREQUENT:
         return 3.0
-    if not "\u4e00" <= character <= "\u9fff":
+    if not _is_han(character):
         return -3.0
     return -0.2 if _is_common(character) else -2.0
 

@@ -58,7 +58,7 @@ def repeated_grams(text: str) -> str | None:
     units = _UNIT.findall(text)
     if len(units) < 50:
         return None
-    han = sum(len(unit) == 1 and _HAN.match(unit) is not None for unit in units[:_BLOCK])
+    han = len(_HAN.findall("".join(units[:_BLOCK])))
     factor = 2 if han > 0.5 * min(len(units), _BLOCK) else 1
     numbers: dict[str, int] = {}
     ids = np.array([numbers.setdefault(unit, len(numbers)) for unit in units], np.uint64)
@@ -126,15 +126,15 @@ def symbols(text: str) -> str | None:
     lines = [line for line in text.split("\n") if line.strip()]
     if len(words) < 20 and len(text) < 100:
         return None
-    units = max(len(_UNIT.findall(text)), 1)
-    if text.count("#") > 0.10 * units or text.count("…") + text.count("...") > 0.10 * units:
+    marks = max(text.count("#"), text.count("…") + text.count("..."))
+    if marks and marks > 0.10 * len(_UNIT.findall(text)):
         return "symbols instead of words"
     if len(lines) >= 5 and sum(map(bool, map(_BULLET.match, lines))) > 0.90 * len(lines):
         return "a list of bullet points"
     if len(lines) >= 5 and sum(line.rstrip().endswith(("…", "...")) for line in lines) > 0.30 * len(lines):
         return "lines cut off by ellipses"
-    letters = sum(map(str.isalpha, text))
-    return "hardly any letters" if letters < 0.4 * len("".join(words)) else None
+    head = "".join(text[:20_000].split())
+    return "hardly any letters" if sum(map(str.isalpha, head)) < 0.4 * len(head) else None
 
 
 def english_words(text: str) -> str | None:

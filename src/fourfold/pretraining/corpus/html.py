@@ -14,7 +14,8 @@ _BLOCKS = (
     "p, div, section, article, main, h1, h2, h3, h4, h5, h6, ul, ol, dl, table, blockquote, pre, figure, hr, title"
 )
 _LINES = "br, li, tr, dt, dd"
-_PARAGRAPH, _LINE, _SPACE = "\ue000", "\ue001", "\ue002"  # stand for breaks while white space is folded
+# They stand for breaks, and for what `pre` keeps, while white space is folded.
+_PARAGRAPH, _BREAK, _LINE, _SPACE = "\ue000", "\ue001", "\ue002", "\ue003"
 
 
 class HtmlReaderMissing(ImportError):
@@ -31,7 +32,7 @@ def html_to_text(page: str) -> str:
         from selectolax.lexbor import LexborHTMLParser
     except ImportError:
         raise HtmlReaderMissing("reading HTML needs: pip install selectolax") from None
-    tree = LexborHTMLParser(re.sub("[\ue000-\ue002]", "", page))
+    tree = LexborHTMLParser(re.sub("[\ue000-\ue003]", "", page))
     if tree.body is None:
         return ""
     for node in tree.body.css(_DROPPED):
@@ -39,13 +40,14 @@ def html_to_text(page: str) -> str:
     for node in tree.body.css("pre"):
         kept = node.text(separator="").replace("\n", _LINE).replace(" ", _SPACE).replace("\t", _SPACE * 4)
         node.replace_with(f"{_PARAGRAPH}{kept}{_PARAGRAPH}")
-    for selector, mark in ((_BLOCKS, _PARAGRAPH), (_LINES, _LINE)):
+    for selector, mark in ((_BLOCKS, _PARAGRAPH), (_LINES, _BREAK)):
         for node in tree.body.css(selector):
             node.insert_before(mark)
             node.insert_after(mark)
     for node in tree.body.css("td, th"):
         node.insert_after(" ")
     text = re.sub(r"\s+", " ", tree.body.text(separator=""))
-    text = re.sub(f" ?[{_LINE} ]*{_PARAGRAPH}[{_LINE}{_PARAGRAPH} ]*", "\n\n", text)
-    text = re.sub(f" ?{_LINE} ?", "\n", text).replace(_SPACE, " ")
+    text = re.sub(f"[{_BREAK}{_LINE} ]*{_PARAGRAPH}[{_BREAK}{_LINE}{_PARAGRAPH} ]*", "\n\n", text)
+    text = re.sub(f" ?{_BREAK}[{_BREAK} ]*", "\n", text)
+    text = text.replace(_LINE, "\n").replace(_SPACE, " ")
     return text.strip("\n ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003fffd"
@@ -36,13 +37,18 @@ _STOP_WORDS = {
 _PROBE = 20_000
 
 
+@lru_cache(maxsize=65536)
+def _script_of(character: str) -> str | None:
+    return next((name for name, pattern in _SCRIPTS.items() if pattern.match(character)), None)
+
+
 def script_counts(text: str) -> dict[str, int]:
     """Letters of each script; scripts that do not occur are left out."""
-    if text.isascii():
-        letters = sum(map(str.isalpha, text))
-        return {"Latin": letters} if letters else {}
-    counts = {name: len(pattern.findall(text)) for name, pattern in _SCRIPTS.items()}
-    return {name: count for name, count in counts.items() if count}
+    counts: Counter[str] = Counter()
+    for character, count in Counter(text).items():
+        if (script := _script_of(character)) is not None:
+            counts[script] += count
+    return dict(counts)
 
 
 def language_of(text: str) -> str:

@@ -22,7 +22,7 @@ _STANDARD_LIBRARY_SKIPPED |= {"encodings", "lib2to3", "pydoc_data", "turtledemo"
 
 # Brackets that tell what happened, where a passage stands in print, or how a word should have been said.
 _STAGE = re.compile(
-    r"\[\s*(?:laughter|applause|inaudible|pause|moment of silence|see app note\.?|p\.\s*\d+|\d{4}-\d\d-\d\d"
+    r"[ \t]*\[\s*(?:laughter|applause|inaudible|pause|moment of silence|see app note\.?|p\.\s*\d+|\d{4}-\d\d-\d\d"
     r"|[^\]]*;\s*White House correction"
     r"|(?:as |read |delivered |recorded |the address was )[^\]]*(?:session|day|p\.m\.|broadcast)[^\]]*"
     r"|(?=[A-Z])[^\]]{12,300}\.\"?)\s*\]",
@@ -85,10 +85,8 @@ def _addresses() -> Iterator[Document]:
 
 def remove_stage_directions(text: str) -> str:
     """Drop editorial brackets such as `[applause]`; words an editor supplied stay, without brackets."""
-    text = _SUPPLIED.sub(r"\1", _STAGE.sub("", text))
-    text = _EMPTY_VOICE.sub("", text)
-    text = re.sub(r"(?<=\S)[ \t]{2,}(?=\S)", " ", text)
-    return re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
+    lines = (_SUPPLIED.sub(r"\1", _STAGE.sub("", line)).strip() if "[" in line else line for line in text.split("\n"))
+    return _EMPTY_VOICE.sub("", "\n".join(lines))
 
 
 def _standard_library(skips: Skips) -> Iterator[Document]:

@@ -137,7 +137,7 @@ def choose_sample(entries: Sequence[Entry], budget: int) -> list[tuple[Entry, in
             break
         chosen.append(entry)
     shares: dict[str, int] = {}
-    left = budget
+    left = max(budget - 2 * (len(chosen) - 1), 0)  # an empty line goes between two
     for count, entry in enumerate(sorted(chosen, key=lambda entry: entry.bytes)):
         shares[entry.id] = min(entry.bytes, left // (len(chosen) - count))
         left -= shares[entry.id]
