@@ -126,7 +126,8 @@ def test_torch_is_bounded_so_that_nothing_pulls_a_newer_one() -> None:
 
 def test_every_dependency_has_its_reason_written() -> None:
     reasons = (ROOT / "docs" / "decisions" / "003-dependencies.md").read_text("utf-8")
-    lines = [*PROJECT["project"]["dependencies"], *sum(PROJECT["project"]["optional-dependencies"].values(), [])]
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    lines = [*PROJECT["project"]["dependencies"], *(line for extra in extras for line in extra)]
     names = {re.split(r"[<>=!~\[; ]", line)[0] for line in lines}
     missing = sorted(name for name in names if f"`{name}`" not in reasons)
     assert not missing
@@ -138,5 +139,6 @@ def test_layer_contract_names_every_layer() -> None:
     order = [re.sub(r"[() ]", "", layer) for layer in layers]
     assert order == [
         "cli|studio", "serving", "workflow", "evaluation", "utilization", "adaptation", "pretraining",
-        "training|inference", "resources", "models", "tokenizers", "measures|sandbox|kernels", "progress|files", "errors",
+        "training|inference", "resources", "models", "tokenizers",
+        "measures|sandbox|kernels", "progress|files", "errors",
     ]  # fmt: skip

@@ -1,0 +1,130 @@
+"""The command tree and its frame: errors in one sentence, exit codes, Ctrl-C, progress on stderr."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from fourfold import __version__
+from fourfold.cli import (
+    adaptation,
+    chat,
+    convert,
+    corpus,
+    evaluation,
+    generation,
+    machine,
+    models,
+    ngram,
+    plan,
+    pretraining,
+    runs,
+    scoring,
+    serving,
+    start,
+    tokenizer,
+)
+from fourfold.cli.console import resume_command, say
+from fourfold.errors import FourfoldError
+
+OWN_ERROR, USER_ERROR, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="fourfold",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog="Start here: fourfold quickstart",
+)
+GROUPS = (start, runs, plan, corpus, tokenizer, ngram, pretraining, adaptation, generation, chat, evaluation, scoring,
+          models, convert, serving, machine)  # fmt: skip
+for group in GROUPS:
+    app.add_typer(group.commands)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fourfold {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def fourfold(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Language models from raw text to report: pre-train, adapt, use, evaluate."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The `fourfold` program; `--debug` may stand anywhere."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run([word for word in words if word != "--debug"], debug="--debug" in words))
+
+
+def run(words: Sequence[str], *, debug: bool = False) -> int:
+    """Run one command line and return its exit code: 0, 2 the user's error, 1 ours, 130 interrupted."""
+    _prepare_streams(debug)
+    try:
+        return _call(words)
+    except click.ClickException as error:
+        error.show()
+        return USER_ERROR
+    except (KeyboardInterrupt, click.Abort):
+        again = resume_command.get()
+        say(f"\nInterrupted; finished work is kept. Go on with: {again}" if again else "\nInterrupted.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has gone; nothing more can be told to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except FourfoldError as error:
+        _explain(error, str(error), debug)
+        return error.exit_code
+    except MemoryError as error:
+        _explain(error, "Not enough memory for this; `fourfold plan` says what would fit.", debug)
+        return USER_ERROR
+    except Exception as error:
+        again = shlex.join(["fourfold", "--debug", *words])
+        _explain(
+            error,
+            f"Fourfold failed ({type(error).__name__}: {error}). This is our error; see more with: {again}",
+            debug,
+        )
+        return OWN_ERROR
+
+
+def _call(words: Sequence[str]) -> int:
+    from fourfold.cli.progress import sink_for
+    from fourfold.progress import use_sink
+
+    command = typer.main.get_command(app)
+    with use_sink(sink_for()):
+        result = command.main(args=list(words), prog_name="fourfold", standalone_mode=False)
+    return result if isinstance(result, int) else 0
+
+
+def _explain(error: BaseException, sentence: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    say(f"Error: {sentence}")
+
+
+def _prepare_streams(debug: bool) -> None:
+    """UTF-8 out, whatever the console's code page; other packages' warnings only with --debug."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure") and (stream.encoding or "").lower() != "utf-8":
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    if not debug and not sys.warnoptions:
+        warnings.simplefilter("ignore")

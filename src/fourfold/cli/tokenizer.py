@@ -1,0 +1,90 @@
+"""`fourfold tokenizer`: learn a vocabulary, and see how it cuts a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fourfold.cli.console import finish, show, show_json
+from fourfold.cli.options import PRETRAIN, Json, Output, read_input
+from fourfold.errors import UserError
+
+if TYPE_CHECKING:
+    from fourfold.tokenizers import Tokenizer
+
+commands = typer.Typer()
+group = typer.Typer(no_args_is_help=True, help="Train a tokenizer, and encode text with one.")
+commands.add_typer(group, name="tokenizer", rich_help_panel=PRETRAIN)
+
+
+@group.command(epilog="Example: fourfold tokenizer train corpus -o tokenizer --vocabulary-size 8192")
+def train(
+    source: Annotated[
+        Path, typer.Argument(metavar="CORPUS|FILE", help="A corpus folder (its train split is read) or a text file.")
+    ],
+    output: Output,
+    vocabulary_size: Annotated[int, typer.Option(help="Tokens, bytes and special tokens included.")] = 8192,
+) -> None:
+    """Learn a byte-level BPE and save it as tokenizer.json."""
+    from fourfold.tokenizers import train_byte_bpe
+
+    tokenizer = train_byte_bpe(_texts(source), vocabulary_size)
+    tokenizer.save(output)
+    show(f"{tokenizer.vocabulary_size:,} tokens")
+    finish(where=output / "tokenizer.json", next_command=["tokenizer", "encode", output, "Some text"])
+
+
+@group.command(epilog='Example: fourfold tokenizer encode smollm2 "Tokens are not words."')
+def encode(
+    tokenizer: Annotated[str, typer.Argument(metavar="TOKENIZER", help="A tokenizer folder or a model reference.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The text, or - for standard input.")],
+    as_json: Json = False,
+) -> None:
+    """The ids of a text, and the piece each stands for."""
+    words = read_input(text) if text == "-" else text
+    chosen = _tokenizer(tokenizer)
+    ids = chosen.encode(words)
+    pieces = [chosen.decode([id], skip_special=False) for id in ids]
+    size, characters = len(words.encode()), len(words)
+    summary = {
+        "tokens": len(ids),
+        "bytes_per_token": size / max(len(ids), 1),
+        "characters_per_token": characters / max(len(ids), 1),
+    }
+    if as_json:
+        show_json({"ids": ids, "pieces": pieces, **summary})
+    else:
+        show(" ".join(f"{id}:{piece!r}" for id, piece in zip(ids, pieces, strict=True)))
+        show(f"{len(ids)} tokens, {summary['bytes_per_token']:.2f} bytes and "
+             f"{summary['characters_per_token']:.2f} characters a token")  # fmt: skip
+    finish(next_command=["tokenizer", "train", "CORPUS", "-o", "tokenizer"], result_on_stdout=False)
+
+
+def _texts(source: Path) -> Iterator[str]:
+    from fourfold.pretraining.corpus import decode, read_documents
+
+    if (source / "train.jsonl").is_file():
+        return (document.text for document in read_documents(source / "train.jsonl"))
+    if source.is_file():
+        return iter([decode(source.read_bytes()).text])
+    raise UserError(
+        "neither a corpus nor a text file",
+        where=source,
+        advice=f"Make a corpus first: fourfold corpus build {source} -o corpus",
+    )
+
+
+def _tokenizer(reference: str) -> Tokenizer:
+    from fourfold.cli.options import load_model
+    from fourfold.tokenizers import Tokenizer
+
+    if (Path(reference) / "tokenizer.json").is_file():
+        return Tokenizer.load(Path(reference))
+    model = load_model(reference)
+    found = getattr(model, "tokenizer", None)
+    if not isinstance(found, Tokenizer):
+        raise UserError("this model shows no tokenizer of its own", where=reference)
+    return found
