@@ -181,7 +181,8 @@ def _score(folder: Path, hostile: str) -> None:
 
 def _generate(folder: Path, hostile: str) -> None:
     texts = {
-        "pretrain.fivegram": " is strong. I have the honor to submit to the Congress the report of the Secretary of War "
+        "pretrain.fivegram": " is strong. I have the honor to submit to the Congress the report of the Secretary "
+        "of War "
         "shows that the number of persons employed in the public service, and the people of the United States.",
         "pretrain.lstm": " , and the Government of the world , and the world of the United States , and the first of "
         "the world , and we will be a great of the people .",

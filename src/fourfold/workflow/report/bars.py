@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fourfold.workflow.report.evaluations import Block
-from fourfold.workflow.report.figures import Cell, Draw, FigureData, Panel, file_stem, label_of
+from fourfold.workflow.report.figures import Cell, FigureData, Panel, file_stem, label_of
 from fourfold.workflow.report.language import Language, words, words_or
 from fourfold.workflow.report.loading import Run
 from fourfold.workflow.report.plotting import GENERATION_COLOURS, INK, MUTED, canvas, to_svg
@@ -20,7 +21,9 @@ def train_and_held_out(run: Run) -> FigureData:
         rows = [row for row in run.scores if row.group == group]
         summary = ", ".join(f"{row.label} {row.split} {row.bits_per_byte:.2f}" for row in rows)
         description = words("alt_held_out", group=words_or(f"group_{group}", group), models=summary)
-        panels.append(Panel(name=file_stem("held_out", group), description=description, draw=_bars(group, rows)))
+        panels.append(
+            Panel(name=file_stem("held_out", group), description=description, draw=_Bars(group=group, rows=tuple(rows)))
+        )
     return FigureData(
         name="held_out",
         header=("label", "sample", "split", "bits_per_byte", "low", "high", "bits_per_character"),
@@ -41,7 +44,7 @@ def rates(name: str, blocks: Sequence[Block]) -> FigureData:
         summary = ", ".join(f"{row.label} {100 * row.value:.0f} %" for row in block.rows)
         description = words("alt_tuning", task=block.name, models=summary)
         stem = file_stem(name, block.stage.partition(".")[2], block.task)
-        panels.append(Panel(name=stem, description=description, draw=_dots(block)))
+        panels.append(Panel(name=stem, description=description, draw=_Dots(block=block)))
     return FigureData(
         name=name,
         header=("stage", "label", "task", "solver", "metric", "value", "low", "high", "n", "chance", "detectable"),
@@ -56,15 +59,19 @@ def _numbers(row: EvaluationRow) -> tuple[Cell, ...]:
     return (row.label, row.task, row.solver, row.metric, *rate)
 
 
-def _bars(group: str, rows: Sequence[ScoreRow]) -> Draw:
-    labels = list(dict.fromkeys(row.label for row in rows))
+@dataclass(frozen=True, kw_only=True)
+class _Bars:
+    group: str
+    rows: tuple[ScoreRow, ...]
 
-    def draw(language: Language) -> str:
-        with canvas(5.4, 0.9 + 0.62 * len(labels)) as (figure, axes):
-            axes.set_title(words_or(f"group_{group}", label_of(group)).of(language))
-            for row in rows:
+    def __call__(self, language: Language) -> str:
+        labels = {row.model: label_of(row.label) for row in self.rows}
+        models = list(labels)
+        with canvas(5.4, 0.9 + 0.62 * len(models)) as (figure, axes):
+            axes.set_title(words_or(f"group_{self.group}", label_of(self.group)).of(language))
+            for row in self.rows:
                 held_out = row.split != "train"
-                place = labels.index(row.label) + (-0.17 if held_out else 0.17)
+                place = models.index(row.model) + (-0.17 if held_out else 0.17)
                 colour = GENERATION_COLOURS.get(row.generation, INK)
                 alpha = 1 if held_out else 0.4
                 axes.barh(place, row.bits_per_byte, height=0.3, color=colour, alpha=alpha, linewidth=0)
@@ -81,22 +88,22 @@ def _bars(group: str, rows: Sequence[ScoreRow]) -> Draw:
                     fontsize=9,
                     color=INK if held_out else MUTED,
                 )
-            axes.set_yticks(range(len(labels)), labels=[label_of(name) for name in labels])
-            axes.set_ylim(len(labels) - 0.5, -0.5)
-            axes.set_xlim(0, 1.3 * max(max(row.bits_per_byte, row.high or 0) for row in rows))
+            axes.set_yticks(range(len(models)), labels=list(labels.values()))
+            axes.set_ylim(len(models) - 0.5, -0.5)
+            axes.set_xlim(0, 1.3 * max(max(row.bits_per_byte, row.high or 0) for row in self.rows))
             axes.set_xlabel(words("axis_bits").of(language))
             axes.grid(axis="y", visible=False)
             return to_svg(figure)
 
-    return draw
 
+@dataclass(frozen=True, kw_only=True)
+class _Dots:
+    block: Block
 
-def _dots(block: Block) -> Draw:
-    rows = block.rows
-
-    def draw(language: Language) -> str:
+    def __call__(self, language: Language) -> str:
+        block, rows = self.block, self.block.rows
         with canvas(5.4, 1.0 + 0.38 * len(rows)) as (figure, axes):
-            axes.set_title(block.name.of(language))
+            axes.set_title(block.name.of(language), pad=20)
             for place, row in enumerate(rows):
                 if row.low is not None and row.high is not None:
                     axes.plot([100 * row.low, 100 * row.high], [place, place], color=INK, linewidth=1.4)
@@ -120,5 +127,3 @@ def _dots(block: Block) -> Draw:
             axes.set_xticks([0, 25, 50, 75, 100], labels=["0", "25", "50", "75", "100 %"])
             axes.grid(axis="y", visible=False)
             return to_svg(figure)
-
-    return draw

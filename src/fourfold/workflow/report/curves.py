@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from fourfold.workflow.report.figures import Cell, Draw, FigureData, Panel, file_stem, label_of
-from fourfold.workflow.report.formatting import duration
+from fourfold.workflow.report.figures import Cell, FigureData, Panel, file_stem, label_of
+from fourfold.workflow.report.formatting import duration, short_count
 from fourfold.workflow.report.language import Language, words, words_or
 from fourfold.workflow.report.loading import Run
 from fourfold.workflow.report.plotting import (
     DASHES,
     GENERATION_COLOURS,
-    GRID,
     INK,
     MARKERS,
     MUTED,
@@ -25,7 +24,7 @@ from fourfold.workflow.report.plotting import (
     spread,
     to_svg,
 )
-from fourfold.workflow.report.records import Stage, number
+from fourfold.workflow.report.records import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +43,8 @@ class Series:
     group: str
     seconds: tuple[float, ...]
     values: tuple[float, ...]
+    published_tokens: float | None = None
+    """Tokens it was pre-trained on elsewhere, as its makers published them."""
 
     def rows(self) -> list[tuple[Cell, ...]]:
         seconds: Sequence[float | None] = self.seconds or (None,)
@@ -62,7 +63,11 @@ def bits_against_seconds(run: Run) -> FigureData:
         behind = [item for item in stored if item.group == group]
         description = words("alt_bits_against_seconds", group=words_or(f"group_{group}", group), models=_summary(shown))
         name = file_stem("bits_against_seconds", group)
-        panels.append(Panel(name=name, description=description, draw=_curve_drawing(group, shown, behind)))
+        panels.append(
+            Panel(
+                name=name, description=description, draw=_Curves(group=group, series=tuple(shown), behind=tuple(behind))
+            )
+        )
     stages = [f"{stage.key}/curve.jsonl" for stage in run.of_kind("pretrain") if stage.curve]
     return FigureData(
         name="bits_against_seconds",
@@ -95,7 +100,7 @@ def losses(run: Run) -> FigureData:
             description=words(
                 "alt_loss", stage=stage.label, first=f"{stage.losses[0][1]:.2f}", last=f"{stage.losses[-1][1]:.2f}"
             ),
-            draw=_loss_drawing(stage),
+            draw=_Losses(label=stage.label, points=stage.losses),
         )
         for stage in stages
     ]
@@ -125,7 +130,14 @@ def _trained(run: Run) -> list[Series]:
 def _ready_made(run: Run) -> list[Series]:
     trained = {stage.key for stage in run.of_kind("pretrain", "tune")}
     return [
-        Series(label=row.label, generation=row.generation, group=row.group, seconds=(), values=(row.bits_per_byte,))
+        Series(
+            label=row.label,
+            generation=row.generation,
+            group=row.group,
+            seconds=(),
+            values=(row.bits_per_byte,),
+            published_tokens=row.published_tokens,
+        )
         for row in run.scores
         if row.split == "test" and row.model not in trained
     ]
@@ -141,23 +153,26 @@ def _summary(series: Sequence[Series]) -> str:
     return ", ".join(f"{item.label} {item.values[-1]:.2f}" for item in series)
 
 
-def _curve_drawing(group: str, series: Sequence[Series], behind: Sequence[Series]) -> Draw:
-    def draw(language: Language) -> str:
+@dataclass(frozen=True, kw_only=True)
+class _Curves:
+    group: str
+    series: tuple[Series, ...]
+    behind: tuple[Series, ...]
+
+    def __call__(self, language: Language) -> str:
         with canvas() as (figure, axes):
-            axes.set_title(words_or(f"group_{group}", label_of(group)).of(language))
+            axes.set_title(words_or(f"group_{self.group}", label_of(self.group)).of(language))
             axes.set_xlabel(words("axis_seconds").of(language))
             axes.set_ylabel(words("axis_bits").of(language))
-            _log_time(axes, [at for item in (*series, *behind) for at in item.seconds], language)
-            for item in behind:
+            _log_time(axes, [at for item in (*self.series, *self.behind) for at in item.seconds], language)
+            for item in self.behind:
                 axes.plot(item.seconds, item.values, color=_colour(item), linewidth=1, alpha=0.4)
-            ends = _draw_series(axes, series)
+            ends = _draw_series(axes, self.series, language)
             _label_ends(axes, ends)
             return to_svg(figure)
 
-    return draw
 
-
-def _draw_series(axes: Axes, series: Sequence[Series]) -> list[Series]:
+def _draw_series(axes: Axes, series: Sequence[Series], language: Language) -> list[Series]:
     """Draw the models; those that end in a point, and so want a label at the right, are returned."""
     ends = []
     for order, item in enumerate(series):
@@ -165,7 +180,7 @@ def _draw_series(axes: Axes, series: Sequence[Series]) -> list[Series]:
         if not item.seconds:
             axes.axhline(item.values[0], color=colour, dashes=(6, 3), linewidth=1.5)
             axes.annotate(
-                label_of(item.label),
+                _with_tokens(item, language),
                 (0, item.values[0]),
                 xycoords=axes.get_yaxis_transform(),
                 xytext=(4, 4),
@@ -180,6 +195,13 @@ def _draw_series(axes: Axes, series: Sequence[Series]) -> list[Series]:
         axes.plot(item.seconds[-1:], item.values[-1:], marker, color=colour, markersize=7)
         ends.append(item)
     return ends
+
+
+def _with_tokens(item: Series, language: Language) -> str:
+    if item.published_tokens is None:
+        return label_of(item.label)
+    tokens = short_count(item.published_tokens)
+    return words("label_tokens", label=label_of(item.label), tokens=tokens).of(language)
 
 
 def _label_ends(axes: Axes, ends: Sequence[Series]) -> None:
@@ -206,31 +228,28 @@ def _log_time(axes: Axes, seconds: list[float], language: Language) -> None:
     axes.minorticks_off()
 
 
-def _loss_drawing(stage: Stage) -> Draw:
-    def draw(language: Language) -> str:
-        stride = math.ceil(len(stage.losses) / MOST_POINTS)
-        steps = [step for step, _ in stage.losses][::stride]
-        values = [loss for _, loss in stage.losses][::stride]
-        smooth = _smoothed(values)
+@dataclass(frozen=True, kw_only=True)
+class _Losses:
+    label: str
+    points: tuple[tuple[float, float], ...]
+
+    def __call__(self, language: Language) -> str:
+        shown = self.points[:: math.ceil(len(self.points) / MOST_POINTS)]
+        steps, values = [step for step, _ in shown], [loss for _, loss in shown]
         with canvas(3.6, 2.4) as (figure, axes):
-            axes.set_title(label_of(stage.label))
+            axes.set_title(label_of(self.label))
             axes.set_xlabel(words("axis_step").of(language))
             axes.plot(steps, values, color=MUTED, linewidth=0.6, alpha=0.6)
-            axes.plot(steps, smooth, color=INK, linewidth=1.4)
+            axes.plot(steps, _smoothed(values), color=INK, linewidth=1.4)
             axes.grid(axis="x", visible=False)
-            axes.tick_params(labelcolor=MUTED, color=GRID)
             return to_svg(figure)
 
-    return draw
 
-
-def _smoothed(values: Sequence[float], keep: float = 0.9) -> list[float]:
-    """An exponential average without the start's bias."""
-    smooth, total, weight = [], 0.0, 0.0
-    for value in values:
-        total, weight = keep * total + value, keep * weight + 1
-        smooth.append(total / weight)
-    return smooth
+def _smoothed(values: Sequence[float]) -> list[float]:
+    """The mean over a window of a twentieth of the curve, centred."""
+    reach = len(values) // 40
+    windows = (values[max(0, at - reach) : at + reach + 1] for at in range(len(values)))
+    return [sum(window) / len(window) for window in windows]
 
 
 def _colour(item: Series) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 from markupsafe import Markup
 
@@ -15,9 +16,16 @@ from fourfold.files import write_text
 from fourfold.workflow.report.language import LANGUAGES, Language, Text
 from fourfold.workflow.report.plotting import can_plot, themed
 
-Draw = Callable[[Language], str]
 Cell = str | float | None
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+
+
+class Drawing(Protocol):
+    """A drawing as a value: equal values draw the same SVG."""
+
+    def __call__(self, language: Language) -> str: ...
+
+    def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +34,7 @@ class Panel:
 
     name: str
     description: Text
-    draw: Draw
+    draw: Drawing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,19 +63,30 @@ def write_figure(data: FigureData, folder: Path) -> Figure | None:
     if not data.rows:
         return None
     table = f"figures/{data.name}.csv"
-    write_text(folder / table, _csv(data))
+    _write(folder / table, _csv(data))
     drawings, files = [], [table]
     for panel in data.panels if can_plot() else ():
         shown = ""
         for language in LANGUAGES:
-            svg = panel.draw(language)
+            svg = _drawn(panel.draw, language)
             name = f"figures/{panel.name}{'' if language == 'en' else '.zh'}.svg"
-            write_text(folder / name, svg)
+            _write(folder / name, svg)
             files.append(name)
             embedded = themed(svg, f"{panel.name}-{language}", panel.description.of(language))
             shown += f'<div class="drawing" lang="{language}">{embedded}</div>'
         drawings.append(Markup(shown))  # every text in it was escaped by the SVG writer
     return Figure(csv=table, sources=data.sources, drawings=tuple(drawings), files=tuple(files))
+
+
+@lru_cache(maxsize=256)
+def _drawn(draw: Drawing, language: Language) -> str:
+    """A run writes its report after every stage; a drawing whose numbers stayed the same is not made again."""
+    return draw(language)
+
+
+def _write(path: Path, content: str) -> None:
+    if not path.is_file() or path.read_bytes() != content.encode():
+        write_text(path, content)
 
 
 def label_of(text: str) -> str:

@@ -10,6 +10,8 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,15 @@ def read_lines(path: Path) -> list[Mapping[str, Any]]:
     return records(rows)
 
 
+@cache
+def _published() -> Mapping[str, Any]:
+    return mapping(json.loads(resources.files(__package__).joinpath("published.json").read_text("utf-8")))
+
+
+def _published_tokens(model: str) -> float | None:
+    return number(mapping(_published().get(model)).get("tokens"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint:
     """Bits per byte of each group after so many seconds of training."""
@@ -90,6 +101,7 @@ class ScoreRow:
     high: float | None = None
     bytes: float | None = None
     seconds: float | None = None
+    published_tokens: float | None = None
     source: str = ""
 
     @classmethod
@@ -106,6 +118,7 @@ class ScoreRow:
             group=sample.removeprefix("train_").removeprefix("test_"),
             split=split,
             bits_per_byte=value,
+            published_tokens=number(row.get("published_tokens")) or _published_tokens(model),
             **{name: number(row.get(name)) for name in ("bits_per_character", "low", "high", "bytes", "seconds")},
             source=source,
         )

@@ -75,10 +75,13 @@ def _why(run: Run, winners: Sequence[ScoreRow]) -> Text:
     local = [row for row in local if row.split != "train"]
     best_local = min(local, key=lambda row: row.bits_per_byte, default=None)
     if winners[0].model not in trained:
+        read = winners[0].published_tokens
+        elsewhere = words("read_elsewhere", tokens=short_count(read)) if read else words("read_elsewhere_unknown")
         if best_local is None:
-            return words("why_large_alone")
+            return words("why_large_alone", read=elsewhere)
         reason = _why_local(trained[best_local.model], best_local)
-        return words("why_large", local=best_local.label, bits=fixed(best_local.bits_per_byte), reason=reason)
+        bits = fixed(best_local.bits_per_byte)
+        return words("why_large", local=best_local.label, bits=bits, reason=reason, read=elsewhere)
     return _why_local(trained[winners[0].model], winners[0])
 
 

@@ -1,0 +1,82 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fourfold.workflow.report.loading import load_run
+from fourfold.workflow.report.sentences import opening_sentences
+
+
+@pytest.fixture
+def run_folder(make_run, tmp_path: Path) -> Path:
+    return make_run(tmp_path / "run")
+
+
+def change(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    value = json.loads(path.read_text("utf-8"))
+    edit(value)
+    path.write_text(json.dumps(value), "utf-8")
+
+
+def sentences(folder: Path) -> list[str]:
+    return [sentence.en for sentence in opening_sentences(load_run(folder))]
+
+
+def test_three_sentences_with_the_run_numbers(run_folder: Path) -> None:
+    text, best, tuning = sentences(run_folder)
+    assert text.startswith("Your text is 1,801 documents, 24.6 MB, in groups: prose, code; 99 of them were held out")
+    assert "SmolLM2-135M-Instruct predicts unseen prose best, with 0.93 bits per byte" in best
+    assert "5-gram, modified Kneser–Ney leads with 1.30" in best
+    assert "what it learned from 2T tokens elsewhere" in best
+    assert "raised arithmetic from 0 % to 100 %" in tuning
+    assert "lowered general answers from 72 % to 9 %" in tuning
+    assert "tuned with replay left general answers at 69 % after 72 %, a change within noise" in tuning
+
+
+def test_overlapping_intervals_name_no_winner(run_folder: Path) -> None:
+    def widen(results: dict[str, Any]) -> None:
+        for row in results["rows"]:
+            row["low"], row["high"] = row["bits_per_byte"] - 1, row["bits_per_byte"] + 1
+
+    change(run_folder / "score.bits/results.json", widen)
+    best = sentences(run_folder)[1]
+    assert "cannot be told apart" in best
+    assert "predicts unseen prose best" not in best
+
+
+def test_without_the_large_model_counting_leads_and_says_so(run_folder: Path) -> None:
+    def drop(results: dict[str, Any]) -> None:
+        results["rows"] = [row for row in results["rows"] if row["model"] != "smollm2"]
+
+    change(run_folder / "score.bits/results.json", drop)
+    best = sentences(run_folder)[1]
+    assert "5-gram, modified Kneser–Ney predicts unseen prose best" in best
+    assert "counting uses all the text in 18 s" in best
+    assert "elsewhere" not in best
+
+
+def test_without_a_paired_test_no_effect_is_claimed(run_folder: Path) -> None:
+    change(run_folder / "evaluate.tuning/results.json", lambda results: results.update(comparisons=[]))
+    tuning = sentences(run_folder)[2]
+    assert "no paired test" in tuning
+    assert "raised" not in tuning
+
+
+def test_direction_of_a_comparison_does_not_matter(run_folder: Path) -> None:
+    before = sentences(run_folder)
+
+    def turn(results: dict[str, Any]) -> None:
+        for row in results["comparisons"]:
+            row["a"], row["b"] = row["b"], row["a"]
+            row["difference"] = -row["difference"]
+            row["low"], row["high"] = -row["high"], -row["low"]
+
+    change(run_folder / "evaluate.tuning/results.json", turn)
+    assert sentences(run_folder) == before
+
+
+def test_empty_run_has_no_sentences(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("[corpus.text]\n", "utf-8")
+    assert sentences(tmp_path) == []
