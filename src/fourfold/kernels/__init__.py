@@ -6,10 +6,10 @@ from fourfold.kernels.trie import (
     Trie,
     dense_rows,
     dense_rows_plain,
-    score_targets,
-    score_targets_plain,
     walk,
     walk_plain,
+    walk_scored,
+    walk_scored_plain,
 )
 
 __all__ = [
@@ -22,8 +22,8 @@ __all__ = [
     "dense_rows_plain",
     "group_keys",
     "group_keys_plain",
-    "score_targets",
-    "score_targets_plain",
     "walk",
     "walk_plain",
+    "walk_scored",
+    "walk_scored_plain",
 ]

@@ -74,14 +74,28 @@ def walk(trie: Trie, ids: Integers, lengths: Integers, fresh: Flags, start: Inte
 
 
 @compiled
-def score_targets(trie: Trie, nodes: Integers, targets: Integers, lengths: Integers) -> Floats:
-    """(B, T) log P(target | context node); 0 beyond `lengths` and for negative (ignored) targets."""
-    scores = np.zeros(nodes.shape, np.float32)
-    for row in range(nodes.shape[0]):
+def walk_scored(
+    trie: Trie, ids: Integers, targets: Integers, lengths: Integers, fresh: Flags, start: Integers
+) -> tuple[Integers, Floats]:
+    """`walk`, and (B, T) log P(target | context); 0 beyond `lengths` and for negative (ignored) targets.
+
+    Where a target is the next id, the search that scored it has found the next context too.
+    """
+    nodes = np.zeros(ids.shape, np.int64)
+    scores = np.zeros(ids.shape, np.float32)
+    for row in range(ids.shape[0]):
+        node, after, expected = int(start[row]), 0, -1
         for column in range(lengths[row]):
-            if targets[row, column] >= 0:
-                _, scores[row, column] = _step(trie, nodes[row, column], targets[row, column])
-    return scores
+            token = ids[row, column]
+            if token == expected and not fresh[row, column]:
+                node = after
+            else:
+                node, _ = _step(trie, 0 if fresh[row, column] else node, token)
+            nodes[row, column] = node
+            expected = targets[row, column]
+            if expected >= 0:
+                after, scores[row, column] = _step(trie, node, expected)
+    return nodes, scores
 
 
 @compiled
@@ -122,12 +136,15 @@ def walk_plain(trie: Trie, ids: Integers, lengths: Integers, fresh: Flags, start
     return nodes
 
 
-def score_targets_plain(trie: Trie, nodes: Integers, targets: Integers, lengths: Integers) -> Floats:
+def walk_scored_plain(
+    trie: Trie, ids: Integers, targets: Integers, lengths: Integers, fresh: Flags, start: Integers
+) -> tuple[Integers, Floats]:
     """The same through the dense rows."""
+    nodes = walk_plain(trie, ids, lengths, fresh, start)
     rows = dense_rows_plain(trie, nodes.reshape(-1), int(trie.first_child[1]) - 1).reshape(*nodes.shape, -1)
     scores = np.take_along_axis(rows, np.maximum(targets, 0)[..., None], axis=-1)[..., 0]
     wanted = (np.arange(nodes.shape[1]) < lengths[:, None]) & (targets >= 0)
-    return np.where(wanted, scores, 0).astype(np.float32)
+    return nodes, np.where(wanted, scores, 0).astype(np.float32)
 
 
 def dense_rows_plain(trie: Trie, nodes: Integers, vocabulary_size: int) -> Floats:

@@ -54,6 +54,11 @@ class NGramCounts:
         """The document start, unless it marks the end as well: it conditions and is never an outcome."""
         return None if self.bos_id == self.eos_id else self.bos_id
 
+    @property
+    def outcomes(self) -> int:
+        """How many tokens can be predicted."""
+        return self.vocabulary_size - (self.never_predicted is not None)
+
     def contexts(self, order: int) -> int:
         """How many contexts the n-grams of `order` can have."""
         return 1 if order == 1 else len(self.orders[order - 2])

@@ -44,8 +44,7 @@ def estimate(counts: NGramCounts, smoothing: Smoothing) -> Estimate:
 
 def _uniform(counts: NGramCounts) -> NDArray[np.float64]:
     """1 / (tokens that can be an outcome): KenLM counts <unk> and </s> among them, and not <s>."""
-    outcomes = counts.vocabulary_size - (counts.never_predicted is not None)
-    uniform = np.full(counts.vocabulary_size, 1 / max(outcomes, 1))
+    uniform = np.full(counts.vocabulary_size, 1 / max(counts.outcomes, 1))
     if counts.never_predicted is not None:
         uniform[counts.never_predicted] = 0
     return uniform

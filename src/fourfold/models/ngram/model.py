@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fourfold.errors import UserError
-from fourfold.kernels import Integers, Trie, dense_rows, score_targets, walk
+from fourfold.kernels import Integers, Trie, dense_rows, walk, walk_scored
 from fourfold.models.protocols import State, Step
 
 
@@ -99,7 +99,10 @@ class NGramLM(nn.Module):
 
     def hidden(self, step: Step, state: State | None = None) -> Tensor:
         """(B, T, 1) context nodes as integers; `logits` reads them."""
-        return torch.from_numpy(self._walk(step, state)).to(step.ids.device)[..., None]
+        ids, lengths, start = self._inputs(step, state)
+        nodes = walk(self.trie, ids, lengths, _fresh(step), start)
+        _advance(state, nodes, lengths)
+        return torch.from_numpy(nodes).to(step.ids.device)[..., None]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., 1) context nodes to (..., V) natural log-probabilities."""
@@ -115,20 +118,20 @@ class NGramLM(nn.Module):
         wanted = _integers(targets)
         if wanted.max(initial=0) >= self.vocabulary_size:
             raise self._out_of_range(int(wanted.max()))
-        scores = score_targets(self.trie, self._walk(step, state), wanted, self._lengths(step))
+        ids, lengths, start = self._inputs(step, state)
+        nodes, scores = walk_scored(self.trie, ids, wanted, lengths, _fresh(step), start)
+        _advance(state, nodes, lengths)
         return torch.from_numpy(scores).to(step.ids.device)
 
-    def _walk(self, step: Step, state: State | None) -> Integers:
+    def _inputs(self, step: Step, state: State | None) -> tuple[Integers, Integers, Integers]:
+        """Checked ids, the lengths of the rows, and the nodes they start from."""
         ids, lengths = _integers(step.ids), self._lengths(step)
-        inside = np.arange(ids.shape[1]) < lengths[:, None]
-        wrong = ids[inside & ((ids < 0) | (ids >= self.vocabulary_size))]
-        if len(wrong):
-            raise self._out_of_range(int(wrong[0]))
-        start = cast(NGramState, state).nodes if state is not None else np.zeros(len(ids), np.int64)
-        nodes = walk(self.trie, ids, lengths, _fresh(step), start)
-        if state is not None:
-            cast(NGramState, state).append(nodes, lengths)
-        return nodes
+        if ids.min(initial=0) < 0 or ids.max(initial=0) >= self.vocabulary_size:
+            wrong = ((ids < 0) | (ids >= self.vocabulary_size)) & (np.arange(ids.shape[1]) < lengths[:, None])
+            if wrong.any():
+                raise self._out_of_range(int(ids[wrong][0]))
+        start = np.zeros(len(ids), np.int64) if state is None else cast(NGramState, state).nodes
+        return ids, lengths, start
 
     def _lengths(self, step: Step) -> Integers:
         if step.lengths is None:
@@ -138,6 +141,11 @@ class NGramLM(nn.Module):
     def _out_of_range(self, token: int) -> UserError:
         advice = "Is this the tokenizer the n-gram model was trained with?"
         return UserError("token id out of range", expected=f"0 to {self.vocabulary_size - 1}", got=token, advice=advice)
+
+
+def _advance(state: State | None, nodes: Integers, lengths: Integers) -> None:
+    if state is not None:
+        cast(NGramState, state).append(nodes, lengths)
 
 
 def _integers(tensor: Tensor) -> Integers:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fourfold.errors import UserError, unknown_name
 from fourfold.kernels import Integers
 from fourfold.models.ngram.counts import NGramCounts
 from fourfold.progress import say
@@ -76,6 +77,35 @@ def maximum_likelihood(counts: NGramCounts, order: int) -> Shares:
     return Shares(table.counts / np.maximum(totals, 1)[table.prefixes], _left(np.zeros(len(totals)), totals))
 
 
+def add_k(k: float) -> Smoothing:
+    """(c + k) / (total + k V): Laplace's rule for k = 1 (Chen & Goodman 1998, section 2.1, equation 6).
+
+    Counts of the full order only, so the orders below are uniform and so is the row of an unseen context. Near
+    the document start, where the full context is shorter, the shorter one is smoothed the same way.
+    """
+    if not 0 < k < float("inf"):
+        raise UserError("add-k needs a k above 0", got=k, advice="Take maximum-likelihood for none.")
+
+    def smoothing(counts: NGramCounts, order: int) -> Shares:
+        table = counts.orders[order - 1]
+        full = np.full(counts.contexts(order), order == counts.order)
+        if order > 1 and counts.bos_id is not None:
+            full |= _opening(counts, order - 1)
+        totals = _by_context(counts, order, table.counts)
+        share = full / (totals + k * counts.outcomes)
+        return Shares(table.counts * share[table.prefixes], np.where(full, k * counts.outcomes * share, 1.0))
+
+    return smoothing
+
+
+def _opening(counts: NGramCounts, order: int) -> NDArray[np.bool_]:
+    """Which n-grams of an order begin with the document start."""
+    opening: NDArray[np.bool_] = np.arange(counts.vocabulary_size) == counts.bos_id
+    for table in counts.orders[1:order]:
+        opening = opening[table.prefixes]
+    return opening
+
+
 def modified_discounts(adjusted: Integers) -> tuple[float, float, float] | None:
     """D1, D2, D3+ (Chen & Goodman 1998, equation 26), or None where they do not come out between 0 and the count."""
     n = np.bincount(np.minimum(adjusted, 5), minlength=6).astype(float)
@@ -119,5 +149,19 @@ SMOOTHINGS: dict[str, Smoothing] = {
     "kneser-ney": kneser_ney,
     "absolute-discounting": absolute_discounting,
     "witten-bell": witten_bell,
+    "add-k": add_k(1.0),
     "maximum-likelihood": maximum_likelihood,
 }
+
+
+def smoothing_named(name: str) -> Smoothing:
+    """The method of that name; `add-k:0.1` says the k."""
+    base, separator, value = name.partition(":")
+    if base == "add-k" and separator:
+        try:
+            return add_k(float(value))
+        except ValueError:
+            raise UserError("add-k needs a number", expected="add-k:0.1, say", got=name) from None
+    if name not in SMOOTHINGS:
+        raise unknown_name("smoothing", name, SMOOTHINGS)
+    return SMOOTHINGS[name]

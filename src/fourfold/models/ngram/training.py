@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fourfold.errors import unknown_name
 from fourfold.models.ngram.counts import NGramCounts, count_ngrams, join_documents, mark_documents
 from fourfold.models.ngram.estimate import estimate
 from fourfold.models.ngram.model import NGramConfig, NGramLM
-from fourfold.models.ngram.smoothing import SMOOTHINGS
+from fourfold.models.ngram.smoothing import smoothing_named
 
 
 def train_ngram(
@@ -46,15 +45,14 @@ def train_ngram_flat(
     eos_id: int | None = None,
 ) -> NGramLM:
     """The same from one flat array, memory-mapped if need be, and the position after each document."""
-    _known(smoothing)
+    smoothing_named(smoothing)  # an unknown name fails before the counting
     stream = mark_documents(tokens, np.asarray(ends, np.int64), bos_id, eos_id)
     return fit(count_ngrams(stream, order, vocabulary_size, bos_id, eos_id), smoothing)
 
 
 def fit(counts: NGramCounts, smoothing: str) -> NGramLM:
     """Smooth counts that are there already."""
-    _known(smoothing)
-    trie, discounts = estimate(counts, SMOOTHINGS[smoothing])
+    trie, discounts = estimate(counts, smoothing_named(smoothing))
     config = NGramConfig(
         order=counts.order,
         vocabulary_size=counts.vocabulary_size,
@@ -65,8 +63,3 @@ def fit(counts: NGramCounts, smoothing: str) -> NGramLM:
         discounts=discounts,
     )
     return NGramLM(config, trie)
-
-
-def _known(smoothing: str) -> None:
-    if smoothing not in SMOOTHINGS:
-        raise unknown_name("smoothing", smoothing, SMOOTHINGS)
