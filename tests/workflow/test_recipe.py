@@ -45,7 +45,7 @@ def test_order_follows_references_and_otherwise_the_file():
 
 def test_file_order_holds_across_kinds_that_alternate():
     text = 'name = "x"\n' + "".join(
-        f'[{kind}.{name}]\n{body}\n'
+        f"[{kind}.{name}]\n{body}\n"
         for kind, name, body in [
             ("corpus", "a", 'sources = ["stdlib"]'),
             ("tokenizer", "a", 'corpus = "corpus.a"'),
@@ -102,7 +102,12 @@ def test_the_name_of_a_recipe_may_come_from_its_file(tmp_path: Path):
 
 
 MISTAKES = {
-    "unknown key": ("vocabulary_size = 512", "vocabulry_size = 512", "[tokenizer.bpe]", "Did you mean 'vocabulary_size'"),
+    "unknown key": (
+        "vocabulary_size = 512",
+        "vocabulry_size = 512",
+        "[tokenizer.bpe]",
+        "Did you mean 'vocabulary_size'",
+    ),
     "unknown nested key": (
         'corpus = "corpus.text"\nvocabulary_size = 512\n',
         'corpus = "corpus.text"\n[pretrain.fivegram.checkpoint]\nstep = 3\n',
@@ -111,9 +116,19 @@ MISTAKES = {
     ),
     "unknown kind": ("[corpus.text]", "[corpse.text]", "unknown section 'corpse'", "Did you mean 'corpus'"),
     "unknown key at the top": ("seed = 3", "sead = 3", "unknown key 'sead'", "Did you mean 'seed'"),
-    "unknown reference": ('tokenizer = "tokenizer.bpe"', 'tokenizer = "tokenizer.bep"', "[pretrain.", "Did you mean 'tokenizer.bpe'"),
+    "unknown reference": (
+        'tokenizer = "tokenizer.bpe"',
+        'tokenizer = "tokenizer.bep"',
+        "[pretrain.",
+        "Did you mean 'tokenizer.bpe'",
+    ),
     "wrong kind": ('tokenizer = "tokenizer.bpe"', 'tokenizer = "corpus.text"', "[tokenizer.…]", "got corpus.text"),
-    "a file where a stage must be": ('tokenizer = "tokenizer.bpe"', 'tokenizer = "bpe.json"', "must name a section", "bpe.json"),
+    "a file where a stage must be": (
+        'tokenizer = "tokenizer.bpe"',
+        'tokenizer = "bpe.json"',
+        "must name a section",
+        "bpe.json",
+    ),
     "out of range": ("vocabulary_size = 512", "vocabulary_size = 5", "[tokenizer.bpe]: 'vocabulary_size'", "got 5"),
     "wrong type": ("vocabulary_size = 512", 'vocabulary_size = "many"', "valid integer", "got 'many'"),
     "missing": ('sources = ["stdlib"]', "", "[corpus.text]", "'sources' is missing"),
@@ -121,7 +136,12 @@ MISTAKES = {
     "name": ('name = "good"', 'name = "../up"', "'name'", "../up"),
     "order of the n-gram": ("order = 5", "order = 50", "[pretrain.fivegram]", "got 50"),
     "key of the n-gram": ("order = 5", "orders = 5", "[pretrain.fivegram]", "Did you mean 'order'"),
-    "no budget": ('{ family = "ngram", order = 5 }', '{ family = "lstm", layers = 1, hidden_size = 32 }', "'budget' is missing", "lstm"),
+    "no budget": (
+        '{ family = "ngram", order = 5 }',
+        '{ family = "lstm", layers = 1, hidden_size = 32 }',
+        "'budget' is missing",
+        "lstm",
+    ),
     "no section name": ("[corpus.text]", "[corpus]", "[corpus.name]", "sources"),
     "not TOML": ("seed = 3", "seed = = 3", "not valid TOML", "line 3"),
 }

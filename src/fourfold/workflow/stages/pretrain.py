@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from fourfold.errors import UserError
+from fourfold.errors import UserError, unknown_name
 from fourfold.files import atomic_folder, read_json, read_text, write_json, write_jsonl
 from fourfold.progress import say
 from fourfold.workflow.kinds import Options, StageKind, Use, need
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from fourfold.tokenizers import Tokenizer
     from fourfold.workflow.context import StageContext
 
-GENERATIONS = {"ngram": "statistical", "lstm": "neural", "llama": "pre-trained"}
+GENERATIONS = {"ngram": "statistical", "lstm": "neural", "gru": "neural", "elman": "neural"}
+"""Which of the survey's generations a family belongs to; any other family is a pre-trained transformer."""
+
 SMALL_SHARE = 0.5
 """A model that sees less of the text than this is warned about."""
 
@@ -48,7 +50,7 @@ class PretrainOptions(Options):
     """Which model, on which tokens, for how long."""
 
     model: dict[str, Any]
-    """`family` (ngram, lstm, llama) and the sizes of that family."""
+    """`family` (ngram; lstm, gru, elman; llama, gpt2) and the sizes of that family."""
     tokenizer: str
     """The tokenizer; its shards are read when it was made from the same corpus."""
     corpus: str
@@ -58,7 +60,7 @@ class PretrainOptions(Options):
     batch_size: int = Field(default=8, ge=1)
     """Rows of a step."""
     context: int | None = Field(default=None, ge=8)
-    """Tokens of a row; without it the model's own context, or 256."""
+    """Tokens of a row; without it the model's own context, or 512."""
     optimizer: OptimizerOptions = OptimizerOptions()
     """The optimizer of the families trained by gradient."""
     budget: Budget | None = None
@@ -70,7 +72,7 @@ class PretrainOptions(Options):
 
     @property
     def row_tokens(self) -> int:
-        return self.context or int(self.model.get("context") or 256)
+        return self.context or int(self.model.get("context") or 512)
 
 
 def uses(options: PretrainOptions) -> list[Use]:
@@ -78,8 +80,6 @@ def uses(options: PretrainOptions) -> list[Use]:
 
 
 def check(options: PretrainOptions) -> None:
-    from fourfold.errors import unknown_name
-
     family = options.model.get("family")
     need(family, "family", "model")
     if family == "ngram":
@@ -136,19 +136,20 @@ def count(
     context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, shards: TokenShards, samples: dict[str, str]
 ) -> None:
     """Train an n-gram model: one pass of counting."""
-    from fourfold.models.ngram import train_ngram
+    from fourfold.models.ngram import train_ngram_flat
 
     began = time.perf_counter()
     order = options.model["order"]
-    module = train_ngram(
-        (shards.documents(index) for index in range(len(shards))),
+    module = train_ngram_flat(
+        shards.tokens,
+        shards.ends,
         order=order,
         vocabulary_size=tokenizer.vocabulary_size,
         smoothing=options.model.get("smoothing", "modified-kneser-ney"),
         bos_id=tokenizer.document_start_id,
         eos_id=tokenizer.eos_id,
     )
-    totals = Totals(steps=1, seconds=time.perf_counter() - began, tokens=len(shards.tokens))
+    totals = Totals(steps=1, seconds=time.perf_counter() - began, tokens=shards.token_count)
     label = options.label or f"{order}-gram"
     scores = bits_per_byte(module, tokenizer, label, samples)
     write_jsonl(context.folder / "curve.jsonl", [curve_row(totals, scores)])
@@ -179,7 +180,7 @@ def fit_gradient(
         return steps_for_seconds(module, objective, batches, optimizer, seconds, precision=precision)
 
     steps = decide_steps(context.folder, options.budget, options.batch_size * options.row_tokens, probe)
-    warnings = budget_warnings(steps * options.batch_size * options.row_tokens, len(shards.tokens))
+    warnings = budget_warnings(steps * options.batch_size * options.row_tokens, shards.token_count)
     for warning in warnings:
         say(f"{label} {warning}")
     fit = Fit(
