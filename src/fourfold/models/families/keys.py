@@ -19,7 +19,6 @@ def read_rotary(keys: Mapping[str, Any]) -> Rotary:
     return Rotary(base=float(new.get("rope_theta", keys.get("rope_theta", 10_000.0))))
 
 
-def read_dtype(keys: Mapping[str, Any]) -> str | None:
-    """`dtype` (new) or `torch_dtype` (old), "bfloat16" and the like."""
-    value = keys.get("dtype") or keys.get("torch_dtype")
-    return None if value is None else str(value).removeprefix("torch.")
+def unless(value: int | None, usual: int) -> int | None:
+    """None for the usual value, so that equal architectures are equal configurations."""
+    return None if value == usual else value

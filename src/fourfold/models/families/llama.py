@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fourfold.models.families.keys import read_rotary
+from fourfold.models.families.keys import read_rotary, unless
 from fourfold.models.families.table import Family
 from fourfold.models.transformer import Attention, FeedForward, Norm, Rotary, TransformerConfig
 
@@ -13,15 +13,16 @@ LAYER = "stack.layers.{i}."
 
 
 def _read(keys: Mapping[str, Any]) -> TransformerConfig:
+    heads = keys["num_attention_heads"]
     return TransformerConfig(
         vocabulary_size=keys["vocab_size"],
         hidden_size=keys["hidden_size"],
         layers=keys["num_hidden_layers"],
         context=keys.get("max_position_embeddings", 2048),
         attention=Attention(
-            heads=keys["num_attention_heads"],
-            kv_heads=keys.get("num_key_value_heads"),
-            head_size=keys.get("head_dim"),
+            heads=heads,
+            kv_heads=unless(keys.get("num_key_value_heads"), heads),
+            head_size=unless(keys.get("head_dim"), keys["hidden_size"] // heads),
             bias=keys.get("attention_bias", False),
         ),
         feed_forward=FeedForward(size=keys["intermediate_size"], bias=keys.get("mlp_bias", False)),

@@ -41,7 +41,7 @@ def convert(source: Path | str, destination: Path | str, to: str | None = None, 
         raise unknown_name("model format", to, FORMATS)
     if destination.exists() and source.resolve() == destination.resolve():
         raise UserError("source and destination are the same", where=source)
-    allowed = {"gguf": SAVED, "hf": FOLDER_TYPES}.get(to, {})
+    allowed = {"gguf": list(SAVED), "hf": list(FOLDER_TYPES)}.get(to, [])
     if type is not None and type not in allowed:
         raise unknown_name(f"weight type of a {to} file", type, allowed)
     model = read(source)

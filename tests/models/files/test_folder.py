@@ -1,0 +1,229 @@
+"""Model folders: ours and Hugging Face's, through files on disk."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from fourfold.errors import UserError
+from fourfold.models import RecurrentLM, TransformerLM, build_model
+from fourfold.models.files import load_model, save_model
+from fourfold.models.files.tensors import write_weights
+from fourfold.models.recurrent import RecurrentConfig
+from fourfold.models.transformer import Attention, FeedForward, Learned, Norm, Rotary, TransformerConfig
+
+IDS = torch.tensor([[1, 5, 9, 2, 40, 7]])
+
+
+def llama(**changes):
+    config = TransformerConfig(
+        vocabulary_size=50,
+        hidden_size=32,
+        layers=2,
+        context=64,
+        attention=Attention(heads=4, kv_heads=2),
+        feed_forward=FeedForward(size=48),
+        norm=Norm(epsilon=1e-6),
+        positions=Rotary(base=5000.0),
+    )
+    return made(TransformerLM, replace(config, **changes))
+
+
+def made(kind, config):
+    model = kind(config)
+    model.initialise(torch.Generator().manual_seed(3))
+    # The usual start is so small that wrong wiring would hardly show.
+    for parameter in model.parameters():
+        parameter.data.mul_(8 if parameter.dim() > 1 else 1)
+    return model.eval()
+
+
+VARIANTS = {
+    "tied": {},
+    "untied": {"tied_embeddings": False},
+    "biases": {"attention": Attention(heads=4, kv_heads=1, bias=True), "feed_forward": FeedForward(size=48, bias=True)},
+    "wide heads": {"attention": Attention(heads=4, kv_heads=4, head_size=16)},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_transformers_reads_what_we_save(tmp_path, name):
+    transformers = pytest.importorskip("transformers")
+    model = llama(**VARIANTS[name])
+    for parameter_name, parameter in model.named_parameters():
+        if parameter_name.endswith("bias"):
+            torch.nn.init.normal_(parameter)
+    save_model(model, tmp_path)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    with torch.no_grad():
+        assert torch.allclose(model(IDS)[0], theirs(IDS).logits, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_we_read_what_transformers_saves(tmp_path, tied):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=50,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=tied,
+        initializer_range=0.3,
+    )
+    theirs = transformers.LlamaForCausalLM(config).eval()
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = load_model(tmp_path / "theirs")
+    with torch.no_grad():
+        assert torch.allclose(ours(IDS)[0], theirs(IDS).logits, atol=1e-5, rtol=1e-5)
+    save_model(ours, tmp_path / "ours")
+    before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("theirs", "ours"))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_old_keys_are_read(tmp_path):
+    model = llama(positions=Rotary(base=123_456.0))
+    save_model(model, tmp_path)
+    keys = json.loads((tmp_path / "config.json").read_text())
+    del keys["rope_parameters"], keys["dtype"]
+    keys |= {"rope_theta": 123_456.0, "torch_dtype": "float32"}
+    (tmp_path / "config.json").write_text(json.dumps(keys))
+    assert load_model(tmp_path).config == model.config
+
+
+def test_scaled_rotary_positions_are_refused(tmp_path):
+    save_model(llama(), tmp_path)
+    keys = json.loads((tmp_path / "config.json").read_text())
+    keys["rope_parameters"] = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2}
+    (tmp_path / "config.json").write_text(json.dumps(keys))
+    with pytest.raises(UserError, match="yarn"):
+        load_model(tmp_path)
+
+
+def test_shards_and_whole_file_are_the_same(tmp_path):
+    model = llama()
+    save_model(model, tmp_path)
+    whole = load_file(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").unlink()
+    write_weights(tmp_path, whole, shard_bytes=10_000)
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
+    again = load_model(tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    next(tmp_path.glob("model-00002-*")).unlink()
+    with pytest.raises(UserError, match="names a file that is not there: model-00002"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "elman"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_recurrent_models_come_back(tmp_path, cell, tied):
+    config = RecurrentConfig(vocabulary_size=50, hidden_size=16, layers=2, cell=cell, tied_embeddings=tied)
+    model = made(RecurrentLM, config)
+    save_model(model, tmp_path, {"eos_token_id": 3})
+    again = load_model(tmp_path)
+    assert isinstance(again, RecurrentLM)
+    assert again.config == config
+    with torch.no_grad():
+        assert torch.equal(model(IDS)[0], again(IDS)[0])
+    keys = json.loads((tmp_path / "config.json").read_text())
+    assert (keys["model_type"], keys["eos_token_id"]) == ("fourfold-recurrent", 3)
+
+
+def test_an_architecture_no_family_has_comes_back(tmp_path):
+    model = llama(positions=Learned(), norm=Norm(kind="layer"))
+    save_model(model, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "fourfold-transformer"
+    again = load_model(tmp_path)
+    assert again.config == model.config
+    with torch.no_grad():
+        assert torch.equal(model(IDS)[0], again(IDS)[0])
+
+
+def test_models_of_recipes_come_back(tmp_path):
+    for family in ("llama", "gpt2", "lstm"):
+        model = build_model({"family": family, "layers": 1, "hidden_size": 32, "heads": 2}, 60)
+        save_model(model, tmp_path / family)
+        assert load_model(tmp_path / family).config == model.config
+
+
+def test_dtype_is_kept_or_changed(tmp_path):
+    save_model(llama().to(torch.bfloat16), tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
+    assert next(load_model(tmp_path).parameters()).dtype == torch.bfloat16
+    assert next(load_model(tmp_path, torch.float32).parameters()).dtype == torch.float32
+
+
+def test_missing_extra_and_misshaped_tensors_are_all_named(tmp_path):
+    save_model(llama(), tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors["model.norm.weight"]
+    tensors["model.extra.weight"] = torch.zeros(2)
+    tensors["model.layers.0.mlp.up_proj.weight"] = torch.zeros(3, 3)
+    tensors["model.layers.1.mlp.up_proj.weight"][0, 0] = float("nan")
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(UserError) as caught:
+        load_model(tmp_path)
+    told = str(caught.value)
+    assert "1 missing: stack.norm.weight" in told
+    assert "1 not wanted: model.extra.weight" in told
+    assert "stack.layers.0.feed_forward.up.weight (3, 3) instead of (48, 32)" in told
+    assert "not numbers: stack.layers.1.feed_forward.up.weight" in told
+
+
+def test_at_most_ten_names_are_shown(tmp_path):
+    save_model(llama(), tmp_path)
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"20 missing: .* and 10 more"):
+        load_model(tmp_path)
+
+
+def test_old_rotary_tables_and_a_copied_tied_head_are_ignored(tmp_path):
+    save_model(llama(), tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+    tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(4)
+    save_file(tensors, tmp_path / "model.safetensors")
+    assert load_model(tmp_path).head is None
+
+
+@pytest.mark.parametrize("size", [0, 4, 100, 5000])
+def test_truncated_weights_are_one_sentence(tmp_path, size):
+    save_model(llama(), tmp_path)
+    whole = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(whole[:size])
+    with pytest.raises(UserError, match="damaged or truncated"):
+        load_model(tmp_path)
+
+
+def test_unknown_architecture_names_the_nearest(tmp_path):
+    save_model(llama(), tmp_path)
+    keys = json.loads((tmp_path / "config.json").read_text()) | {"model_type": "lama"}
+    (tmp_path / "config.json").write_text(json.dumps(keys))
+    with pytest.raises(UserError, match="unknown model architecture 'lama'.*'llama'"):
+        load_model(tmp_path)
+
+
+def test_pickled_weights_are_refused_with_advice(tmp_path):
+    save_model(llama(), tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"pytorch_model.bin, a pickle file.* Convert it"):
+        load_model(tmp_path)
+
+
+def test_a_folder_without_weights_or_keys_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        load_model(tmp_path / "none")
+    with pytest.raises(UserError, match=r"no config\.json"):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(UserError, match="lacks the key"):
+        load_model(tmp_path)
+    save_model(llama(), tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="without weights"):
+        load_model(tmp_path)
