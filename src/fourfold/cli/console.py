@@ -63,14 +63,15 @@ def show_table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str] | N
     columns = columns or {key: key for key in (rows[0] if rows else {})}
     table = Table(box=None, pad_edge=False, header_style="bold")
     for key, heading in columns.items():
-        numeric = any(isinstance(row.get(key), int | float) for row in rows)
+        numeric = any(isinstance(row.get(key), int | float) and not isinstance(row.get(key), bool) for row in rows)
         table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row.get(key)) for key in columns))
+        table.add_row(*(cell(row.get(key)) for key in columns))
     Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False).print(table)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """One value as people read it."""
     if value is None:
         return "–"
     if isinstance(value, bool):

@@ -3,47 +3,56 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fourfold.cli.console import finish, show, show_json
-from fourfold.cli.options import HOUSE, DataType, Json, Model, load_model
+from fourfold.cli.console import cell, finish, show, show_json
+from fourfold.cli.options import HOUSE, Json, Model, load_model
 from fourfold.errors import UserError
 
 if TYPE_CHECKING:
     from fourfold.inference import LanguageModel
 
 commands = typer.Typer()
-GGUF_TYPES = ("f32", "f16", "bf16", "q8_0")
 
 
 @commands.command(rich_help_panel=HOUSE, epilog="Example: fourfold convert smollm2 smollm2-hf --to hf")
 def convert(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="Any model reference.")],
+    source: Annotated[str, typer.Argument(metavar="SRC", help="Any model reference with weights.")],
     target: Annotated[Path, typer.Argument(metavar="DST", help="A folder, or a .gguf or .arpa file.")],
     to: Annotated[str | None, typer.Option(help="hf, gguf or arpa; by the ending of DST if not given.")] = None,
-    gguf_type: Annotated[str, typer.Option("--type", help="Type of the matrices in a GGUF file.")] = "f16",
-    dtype: DataType = None,
+    weights: Annotated[
+        str | None, typer.Option("--type", help="f32, bf16 or f16, in GGUF q8_0 too: the type of the matrices.")
+    ] = None,
 ) -> None:
     """Write a model in another format: a Hugging Face folder, GGUF, or ARPA for word n-grams.
 
-    An adapter folder is merged into its base model.
+    An adapter is merged into its base model.
     """
-    kind = to or {".gguf": "gguf", ".arpa": "arpa"}.get(target.suffix, "hf")
-    if kind not in ("hf", "gguf", "arpa"):
-        raise UserError("unknown --to", expected="hf, gguf or arpa", got=kind)
-    if gguf_type not in GGUF_TYPES:
-        raise UserError("unknown --type", expected=", ".join(GGUF_TYPES), got=gguf_type)
-    model = own_model(source, dtype)
-    _merge(model)
-    if kind == "hf":
-        model.save(target)
-    elif kind == "gguf":
-        _save_gguf(model, target, gguf_type)
+    from fourfold.inference import locate
+    from fourfold.models.files import convert as convert_files
+
+    place = locate(source)
+    if not (place / "adapter_config.json").is_file():
+        convert_files(place, target, to, weights)
     else:
-        _save_arpa(model, target)
+        with TemporaryDirectory() as folder:
+            merged = Path(folder) / "merged"
+            _merged(source).save(merged)
+            convert_files(merged, target, to, weights)
     finish(where=target, next_command=["inspect", target])
+
+
+def _merged(reference: str) -> LanguageModel:
+    """The base model with its adapters added into the weights, in fp32 so that no small change is rounded away."""
+    from fourfold.adaptation.peft import merge_lora
+
+    model = own_model(reference, "fp32")
+    module: Any = model.module
+    merge_lora(module)
+    return model
 
 
 def own_model(reference: str, dtype: str | None = None) -> LanguageModel:
@@ -56,37 +65,6 @@ def own_model(reference: str, dtype: str | None = None) -> LanguageModel:
     return model
 
 
-def _merge(model: LanguageModel) -> None:
-    from fourfold.adaptation import merge_lora
-    from fourfold.models import Linear
-
-    module: Any = model.module
-    if any(isinstance(layer, Linear) and len(layer.deltas) for layer in module.modules()):
-        merge_lora(module)
-
-
-def _save_gguf(model: LanguageModel, target: Path, gguf_type: Any) -> None:
-    from fourfold.models import TransformerLM
-    from fourfold.models.files import save_gguf
-    from fourfold.tokenizers import Tokenizer
-
-    if not isinstance(model.module, TransformerLM) or not isinstance(model.tokenizer, Tokenizer):
-        raise UserError("only transformers have a GGUF form", where=model.name, advice="Use --to hf.")
-    save_gguf(model.module, model.tokenizer, target, gguf_type)
-
-
-def _save_arpa(model: LanguageModel, target: Path) -> None:
-    from fourfold.models.ngram import NGramLM, WordTokenizer, write_arpa
-
-    if not isinstance(model.module, NGramLM) or not isinstance(model.tokenizer, WordTokenizer):
-        raise UserError(
-            "only word n-gram models have an ARPA form",
-            where=model.name,
-            advice="Train one with: fourfold ngram train TEXT -o DIR",
-        )
-    write_arpa(model.module, target, model.tokenizer.words)
-
-
 @commands.command(rich_help_panel=HOUSE, epilog="Example: fourfold inspect smollm2 --json")
 def inspect(model: Model, as_json: Json = False) -> None:
     """What a model is: family, sizes, parameters, tokenizer, what it can do."""
@@ -96,7 +74,7 @@ def inspect(model: Model, as_json: Json = False) -> None:
     else:
         for key, value in facts.items():
             if not isinstance(value, dict):
-                show(f"{key:18} {f'{value:,}' if isinstance(value, int) else value}")
+                show(f"{key:18} {cell(value)}")
         for key, value in facts["config"].items():
             show(f"  {key:16} {value}")
     finish(next_command=["generate", model, "The"], result_on_stdout=False)
@@ -106,7 +84,7 @@ def facts_of(lm: LanguageModel, reference: str) -> dict[str, Any]:
     from dataclasses import asdict, is_dataclass
 
     module: Any = lm.module
-    weights = list(module.parameters()) or list(module.buffers())
+    weights = list(module.parameters())
     config = getattr(module, "config", None)
     tokenizer: Any = lm.tokenizer
     return {

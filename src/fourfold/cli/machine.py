@@ -13,29 +13,25 @@ from fourfold.cli.options import HOUSE, Json
 
 commands = typer.Typer()
 
-CAPABILITIES = (
-    {"model": "own models and files", "generate": True, "chat": "with a chat template", "score": True},
-    {"model": "word n-gram (.arpa)", "generate": True, "chat": False, "score": True},
-    {"model": "OpenAI-compatible endpoint", "generate": True, "chat": True, "score": False},
-)
-
 
 @commands.command(rich_help_panel=HOUSE, epilog="Example: fourfold info --json")
 def info(as_json: Json = False) -> None:
     """Versions, processor, memory, the precision chosen, installed extras, and what each kind of model can do."""
+    from fourfold.inference.capabilities import capabilities_table
     from fourfold.training import choose_precision
     from fourfold.workflow.machine import describe_machine
 
     machine = {**describe_machine(), "precision": str(choose_precision()), "extras": installed_extras()}
+    abilities = [row._asdict() for row in capabilities_table()]
     if as_json:
-        show_json({**machine, "capabilities": CAPABILITIES})
+        show_json({**machine, "capabilities": abilities})
     else:
         for key, value in machine.items():
             if key == "memory_bytes":
                 key, value = "memory", gigabytes(value) if value else "unknown"
             show(f"{key:10} {_line(value)}")
         show()
-        show_table(CAPABILITIES)
+        show_table(abilities)
     finish(next_command=["models", "list"], result_on_stdout=False)
 
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fourfold.errors import UserError
-
 if TYPE_CHECKING:
     from fourfold.inference import Endpoint, LanguageModel, Sampling
 
@@ -33,21 +31,14 @@ TopK = Annotated[int | None, typer.Option(help="Sample among so many tokens.")]
 TopP = Annotated[float | None, typer.Option(help="Sample among the tokens that make up this probability.")]
 MinP = Annotated[float | None, typer.Option(help="Sample among tokens at least so probable, relative to the best.")]
 SamplingSeed = Annotated[int | None, typer.Option("--seed", help="Seed of the sampling, for the same text again.")]
-DataType = Annotated[
-    str | None, typer.Option("--dtype", help="float32 or bfloat16; chosen to fit the machine if absent.")
-]
+DataType = Annotated[str | None, typer.Option("--dtype", help="fp32, bf16 or fp16; chosen for the machine if absent.")]
 
 
 def load_model(reference: str, dtype: str | None = None) -> LanguageModel | Endpoint:
     """Any model reference; a remark says what was chosen."""
-    import torch
-
     from fourfold.inference import load
 
-    types = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if dtype is not None and dtype not in types:
-        raise UserError("unknown --dtype", expected=" or ".join(types), got=dtype)
-    return load(reference, dtype=types[dtype] if dtype else None)
+    return load(reference, dtype=dtype)
 
 
 def sampling(
