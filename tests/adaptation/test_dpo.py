@@ -1,5 +1,7 @@
 import json
 import math
+from collections import defaultdict
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -28,26 +30,47 @@ PAIRS = [
 ]
 
 
-def test_loss_equals_trl():
-    """TRL's loss lives inside its trainer's `compute_loss`; its sigmoid branch is run on given log-probabilities."""
+def trl_loss(chosen, rejected, chosen_reference, rejected_reference, beta):
+    """TRL's own `compute_loss` of one batch, run on given log-probabilities in place of a model."""
     trl = pytest.importorskip("trl")
-    import inspect
+    pairs = len(chosen)
+    log_probs = torch.cat([chosen, rejected])[:, None]
+    filler = dict.fromkeys(("entropy", "mean_logits"), torch.zeros(2 * pairs, 1))
+    outputs = SimpleNamespace(log_probs=log_probs, is_top1=torch.zeros(2 * pairs, 1, dtype=torch.bool), **filler)
+    trainer = SimpleNamespace(
+        model=SimpleNamespace(training=False),
+        accelerator=SimpleNamespace(device="cpu", gather=lambda x: x, gather_for_metrics=lambda x: x),
+        precompute_ref_logps=True,
+        aux_loss_enabled=False,
+        use_weighting=False,
+        ld_alpha=None,
+        f_divergence_type="reverse_kl",
+        loss_types=["sigmoid"],
+        loss_weights=[1.0],
+        label_smoothing=0.0,
+        beta=beta,
+        _total_train_tokens=0,
+        _metrics=defaultdict(lambda: defaultdict(list)),
+    )
+    inputs = {
+        "input_ids": torch.zeros(2 * pairs, 2, dtype=torch.long),
+        "completion_mask": torch.tensor([[0, 1]]).repeat(2 * pairs, 1),
+        "ref_chosen_logps": chosen_reference,
+        "ref_rejected_logps": rejected_reference,
+    }
+    return trl.DPOTrainer._compute_loss(trainer, lambda **_: outputs, inputs, False)
 
-    lines = inspect.getsource(trl.DPOTrainer).splitlines()
-    formula = {
-        name: next(line.split("=", 1)[1] for line in lines if line.strip().startswith(f"{name} = "))
-        for name in ("chosen_logratios", "rejected_logratios", "delta_score")
-    }
-    place = next(i for i, line in enumerate(lines) if 'loss_type == "sigmoid"' in line)
-    assert "-F.logsigmoid(self.beta * delta_score)" in lines[place + 1]
-    assert formula == {
-        "chosen_logratios": " chosen_logps - ref_chosen_logps",
-        "rejected_logratios": " rejected_logps - ref_rejected_logps",
-        "delta_score": " chosen_scores - rejected_scores",
-    }
-    values = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)) * 20
-    expected = -F.logsigmoid(0.3 * ((values[0] - values[2]) - (values[1] - values[3])))
-    assert (dpo_loss(*values, 0.3) - expected).abs().max() <= 1e-5
+
+@pytest.mark.parametrize("beta", [0.1, 0.5])
+def test_loss_and_gradient_equal_trl(beta):
+    values = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)) * 10
+    ours, theirs = values.clone().requires_grad_(), values.clone().requires_grad_()
+    loss, expected = dpo_loss(*ours, beta).mean(), trl_loss(*theirs, beta)
+    assert abs(float((loss - expected).detach())) <= 1e-5
+    loss.backward()
+    expected.backward()
+    assert float(expected.detach()) > 0.1
+    assert (ours.grad - theirs.grad).abs().max() <= 1e-6
 
 
 def test_loss_equals_the_formula_in_fp64():
