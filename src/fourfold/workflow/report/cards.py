@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fourfold.workflow.report.formatting import count, duration, fixed, size
+from fourfold.resources import ModelCard
+from fourfold.workflow.report.formatting import count, duration, fixed, short_count, size
 from fourfold.workflow.report.language import Text, words_or
 from fourfold.workflow.report.loading import Run
-from fourfold.workflow.report.records import Stage, mapping, number, records, text
+from fourfold.workflow.report.reading import mapping, number, records, text
+from fourfold.workflow.report.records import Stage, published_card
 
-HIDDEN = frozenset({"label", "warnings", "config", "groups", "sources", "examples_text", "duplicates_of"})
+HIDDEN = frozenset({"label", "warnings", "config", "groups", "sources", "samples"})
 SIZES = frozenset({"bytes", "peak_memory_bytes", "memory_bytes", "file_bytes"})
 LONGEST = 160
 
@@ -32,13 +34,45 @@ def cards(run: Run, *kinds: str) -> list[Card]:
     return [_card(stage) for stage in run.of_kind(*kinds) if stage.card]
 
 
+def machine_facts(run: Run) -> list[tuple[str, str]]:
+    """On what and with what the run was made, from its manifest."""
+    machine = mapping(run.manifest.get("machine"))
+    facts = [("seed", text(run.manifest.get("seed")))] if "seed" in run.manifest else []
+    for part in (machine, mapping(machine.get("packages")), mapping(run.manifest.get("versions"))):
+        facts += [(str(key), _format(str(key))(value)) for key, value in part.items() if isinstance(value, str | int)]
+    return facts
+
+
+def published_cards(run: Run) -> list[Card]:
+    """Cards of the models the run used and did not make, as the catalogue has them."""
+    used = [row.model for row in run.scores] + [row.model for row in run.evaluations]
+    used += [text(run.section(stage).get("model")) for stage in run.of_kind("tune")]
+    found = ((name, published_card(name)) for name in dict.fromkeys(used) if run.stage(name) is None)
+    return [_published(name, card) for name, card in found if card is not None]
+
+
+def _published(name: str, card: ModelCard) -> Card:
+    facts = {
+        "parameters": count(card.parameters),
+        "training_tokens": short_count(card.training_tokens),
+        "released": card.released,
+        "licence": card.licence,
+        "languages": ", ".join(card.languages),
+        "repository": card.repository,
+        "citation": card.citation,
+    }
+    shown = tuple((words_or(f"card_{key}", key.replace("_", " ")), Text(value, value)) for key, value in facts.items())
+    return Card(title=card.title, key=f"published.{name}", facts=shown, groups=(), sources=(), source="")
+
+
 def _card(stage: Stage) -> Card:
     facts = []
     for key, value in stage.card.items():
         shown = None if key in HIDDEN else _fact(key, value)
         if shown is not None:
             facts.append((words_or(f"card_{key}", key.replace("_", " ")), shown))
-    configuration = _plain(mapping(stage.card.get("config")))
+    settings = {key: value for key, value in mapping(stage.card.get("config")).items() if key != "family"}
+    configuration = _plain(settings)
     if configuration:
         facts.append((words_or("card_config", "config"), Text(configuration, configuration)))
     return Card(

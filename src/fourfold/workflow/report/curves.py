@@ -24,7 +24,7 @@ from fourfold.workflow.report.plotting import (
     spread,
     to_svg,
 )
-from fourfold.workflow.report.records import number
+from fourfold.workflow.report.reading import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -183,8 +183,9 @@ def _draw_series(axes: Axes, series: Sequence[Series], language: Language) -> li
                 _with_tokens(item, language),
                 (0, item.values[0]),
                 xycoords=axes.get_yaxis_transform(),
-                xytext=(4, 4),
+                xytext=(4, -4),
                 textcoords="offset points",
+                va="top",
                 color=colour,
                 fontsize=10,
             )
@@ -206,7 +207,7 @@ def _with_tokens(item: Series, language: Language) -> str:
 
 def _label_ends(axes: Axes, ends: Sequence[Series]) -> None:
     low, high = axes.get_ylim()
-    axes.set_ylim(max(0, low - 0.04 * (high - low)), high)
+    axes.set_ylim(max(0, low - 0.08 * (high - low)), high)  # room for a name under the lowest line
     low, high = axes.get_ylim()
     names = [textwrap.fill(label_of(item.label), 16) for item in ends]
     lines = max((name.count("\n") + 1 for name in names), default=1)

@@ -59,6 +59,6 @@ def duration(seconds: float | None) -> Text:
     if seconds < 60:
         amount = f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
         return words("seconds", n=amount)
-    if seconds < 5400:
+    if seconds < 3600:
         return words("minutes", n=f"{seconds / 60:.1f}".removesuffix(".0"))
     return words("hours", n=f"{seconds / 3600:.1f}".removesuffix(".0"))

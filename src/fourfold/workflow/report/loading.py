@@ -9,21 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fourfold.errors import UserError
-from fourfold.workflow.report.records import (
-    Comparison,
-    CurvePoint,
-    EvaluationRow,
-    Opening,
-    Sample,
-    ScoreRow,
-    Stage,
-    mapping,
-    number,
-    read_lines,
-    read_object,
-    records,
-    text,
-)
+from fourfold.workflow.report.reading import mapping, number, read_lines, read_object, records, text
+from fourfold.workflow.report.records import Comparison, CurvePoint, EvaluationRow, Opening, Sample, ScoreRow, Stage
 
 R = TypeVar("R")
 KINDS = ("corpus", "tokenizer", "pretrain", "data", "tune", "score", "generate", "evaluate")

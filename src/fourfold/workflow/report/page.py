@@ -13,15 +13,14 @@ from markupsafe import Markup
 from fourfold.errors import UserError
 from fourfold.files import write_text
 from fourfold.workflow.report.bars import rates, train_and_held_out
-from fourfold.workflow.report.cards import cards
+from fourfold.workflow.report.cards import cards, machine_facts, published_cards
 from fourfold.workflow.report.curves import bits_against_seconds, losses, stored_run
 from fourfold.workflow.report.evaluations import other_blocks, prompting, tuning_blocks
 from fourfold.workflow.report.figures import Figure, write_figure
 from fourfold.workflow.report.formatting import duration
-from fourfold.workflow.report.language import LANGUAGES, Language, words, words_or
+from fourfold.workflow.report.language import LANGUAGES, Language, Text, words, words_or
 from fourfold.workflow.report.loading import Run, load_run
 from fourfold.workflow.report.plotting import GENERATION_COLOURS, can_plot
-from fourfold.workflow.report.records import mapping
 from fourfold.workflow.report.sentences import opening_sentences
 from fourfold.workflow.report.tables import (
     evaluation_lines,
@@ -56,11 +55,9 @@ def write_report(run_folder: Path, language: Language = "en") -> Path:
 
 def _view(run: Run, figures: Mapping[str, Figure | None]) -> dict[str, object]:
     files = [name for figure in figures.values() if figure for name in figure.files]
-    machine = {key: value for key, value in run.manifest.items() if isinstance(value, str | int | float)}
-    for key in ("versions", "machine"):
-        machine |= {str(k): v for k, v in mapping(run.manifest.get(key)).items() if isinstance(v, str | int | float)}
     return {
         "run": run,
+        "title": _title(run),
         "figures": figures,
         "can_plot": can_plot(),
         "sentences": opening_sentences(run),
@@ -74,12 +71,19 @@ def _view(run: Run, figures: Mapping[str, Figure | None]) -> dict[str, object]:
         "sample_groups": sample_groups(run),
         "matrices": prompting(run),
         "data_cards": cards(run, "corpus", "tokenizer", "data"),
-        "model_cards": cards(run, "pretrain", "tune"),
+        "model_cards": [*cards(run, "pretrain"), *published_cards(run), *cards(run, "tune")],
         "stages": stage_lines(run),
         "total": duration(sum(stage.seconds or 0 for stage in run.stages)),
-        "machine": machine,
+        "machine": machine_facts(run),
         "files": file_lines(run, files),
     }
+
+
+def _title(run: Run) -> Text:
+    generations = {row.generation for row in run.scores} | {stage.generation for stage in run.of_kind("pretrain")}
+    if not generations:
+        return words("title_adapt" if run.of_kind("tune") else "title_evaluate" if run.evaluations else "title_text")
+    return words("title" if len(generations) == 4 else "title_several")
 
 
 def _environment() -> Environment:

@@ -6,69 +6,29 @@ neutral value here and nothing above this file looks into raw JSON.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Any
+
+from fourfold.errors import UserError
+from fourfold.resources import ModelCard, model_card
+from fourfold.workflow.report.reading import mapping, number, records, text
 
 GENERATIONS = ("statistical", "neural", "pre-trained", "large")
 _FAMILY_GENERATION = {"ngram": "statistical", "lstm": "neural", "rnn": "neural", "gru": "neural"}
 
 
-def number(value: object) -> float | None:
-    """A finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+def published_card(model: str) -> ModelCard | None:
+    """What the catalogue knows of a model that no stage made."""
+    try:
+        return model_card(model)
+    except UserError:
         return None
-    return float(value)
-
-
-def text(value: object, default: str = "") -> str:
-    return default if value is None else str(value)
-
-
-def mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def records(value: object) -> list[Mapping[str, Any]]:
-    """The objects of a JSON array; anything else is left out."""
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def read_object(path: Path) -> Mapping[str, Any]:
-    """A JSON object; empty when the file is absent or cut."""
-    try:
-        return mapping(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError):
-        return {}
-
-
-def read_lines(path: Path) -> list[Mapping[str, Any]]:
-    """The objects of a JSONL file; a cut last line (a killed run) is left out."""
-    rows: list[object] = []
-    try:
-        lines = path.read_text("utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return records(rows)
-
-
-@cache
-def _published() -> Mapping[str, Any]:
-    return mapping(json.loads(resources.files(__package__).joinpath("published.json").read_text("utf-8")))
 
 
 def _published_tokens(model: str) -> float | None:
-    return number(mapping(_published().get(model)).get("tokens"))
+    card = published_card(model)
+    return None if card is None else float(card.training_tokens)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from fourfold.workflow.report.evaluations import Block, comparison, tuning_block
 from fourfold.workflow.report.formatting import count, duration, fixed, percent, points, short_count, size
 from fourfold.workflow.report.language import Text, joined, words, words_or
 from fourfold.workflow.report.loading import Run
-from fourfold.workflow.report.records import ScoreRow, Stage, mapping, number
+from fourfold.workflow.report.reading import mapping, number
+from fourfold.workflow.report.records import ScoreRow, Stage
 
 COSTS = ("general", "continuation")
 

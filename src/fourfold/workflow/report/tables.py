@@ -18,7 +18,8 @@ from fourfold.workflow.report.formatting import (
 )
 from fourfold.workflow.report.language import Text, words, words_or
 from fourfold.workflow.report.loading import Run
-from fourfold.workflow.report.records import EvaluationRow, Sample, number
+from fourfold.workflow.report.reading import number
+from fourfold.workflow.report.records import EvaluationRow, Sample
 
 MOST_CHARACTERS = 700
 
