@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
+import typer.core
 import typer.main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,15 +73,13 @@ def parse(words: list[str]) -> None:
     """Parse a command line as the shell would, without running it."""
     from fourfold.cli import app
 
-    command: click.Command = typer.main.get_command(app)
-    context = click.Context(command, info_name="fourfold")
-    while isinstance(command, click.Group):
+    command, path = typer.main.get_command(app), ["fourfold"]
+    while isinstance(command, typer.core.TyperGroup):
         assert words, "the command stops at a group"
         name, words = words[0], words[1:]
-        found = command.get_command(context, name)
-        assert found is not None, f"no command '{name}'"
-        command, context = found, click.Context(found, info_name=name, parent=context)
-    command.parse_args(context, words)
+        assert name in command.commands, f"no command '{name}'"
+        command, path = command.commands[name], [*path, name]
+    command.make_context(" ".join(path), words)
 
 
 @pytest.mark.parametrize("readme", READMES)
@@ -91,7 +89,7 @@ def test_every_command_shown_parses(readme: str) -> None:
     for words in shown:
         try:
             parse(list(words))
-        except (click.UsageError, AssertionError) as error:
+        except (typer.TyperException, AssertionError) as error:
             pytest.fail(f"{readme}: fourfold {shlex.join(words)}: {error}")
 
 

@@ -115,7 +115,7 @@ def imported(path: Path) -> set[str]:
 
 
 def test_every_import_is_declared() -> None:
-    known = declared("quickstart", "serving", "hub") | set(sys.stdlib_module_names) | {"fourfold", "click"}
+    known = declared("quickstart", "serving", "hub") | set(sys.stdlib_module_names) | {"fourfold"}
     foreign = {label(path): sorted(imported(path) - known) for path in PYTHON_FILES if imported(path) - known}
     assert not foreign, f"imports that no extra declares: {foreign}"
 

@@ -10,8 +10,9 @@ import warnings
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
-import click
 import typer
+import typer.core
+import typer.main
 
 from fourfold import __version__
 from fourfold.cli import (
@@ -32,7 +33,7 @@ from fourfold.cli import (
     start,
     tokenizer,
 )
-from fourfold.cli.console import resume_command, say
+from fourfold.cli.console import command_line, resume_command, say
 from fourfold.errors import FourfoldError
 
 OWN_ERROR, USER_ERROR, INTERRUPTED = 1, 2, 130
@@ -78,13 +79,11 @@ def run(words: Sequence[str], *, debug: bool = False) -> int:
     _prepare_streams(debug)
     try:
         return _call(words)
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        say(f"Error: {str(error).rstrip('.')}. See: {_help_command(words)}")
         return USER_ERROR
-    except (KeyboardInterrupt, click.Abort):
-        again = resume_command.get()
-        say(f"\nInterrupted; finished work is kept. Go on with: {again}" if again else "\nInterrupted.")
-        return INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
     except BrokenPipeError:
         # The reader (`head`, a pager) has gone; nothing more can be told to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -112,7 +111,22 @@ def _call(words: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     with use_sink(sink_for()):
         result = command.main(args=list(words), prog_name="fourfold", standalone_mode=False)
+    if result == INTERRUPTED:  # how typer hands on a Ctrl-C
+        return _interrupted()
     return result if isinstance(result, int) else 0
+
+
+def _interrupted() -> int:
+    again = resume_command.get()
+    say(f"\nInterrupted; finished work is kept. Go on with: {again}" if again else "\nInterrupted.")
+    return INTERRUPTED
+
+
+def _help_command(words: Sequence[str]) -> str:
+    """The help of the command that was meant, or of all where it is not known."""
+    command = typer.main.get_command(app)
+    known = command.commands if isinstance(command, typer.core.TyperGroup) else {}
+    return command_line([*(word for word in words[:1] if word in known), "--help"])
 
 
 def _explain(error: BaseException, sentence: str, debug: bool) -> None:
