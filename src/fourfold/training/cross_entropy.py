@@ -80,7 +80,7 @@ class _CrossEntropySum(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
-        scaled = (None if gradient is None else gradient * scale.to(gradient.dtype) for gradient in ctx.gradients)
+        scaled = (None if gradient is None else gradient * scale for gradient in ctx.gradients)
         return (None, None, None, *scaled)
 
 
