@@ -35,6 +35,7 @@ method = "dpo"
 model = "tune.replay"
 [score.bits]
 [generate.openings]
+[evaluate.reading]
 [evaluate.tuning]
 """
 MODELS = {
@@ -201,6 +202,23 @@ def _generate(folder: Path, hostile: str) -> None:
 
 
 def _evaluate(folder: Path, hostile: str) -> None:
+    _evaluate_reading(folder)
+    _evaluate_tuning(folder, hostile)
+
+
+def _evaluate_reading(folder: Path) -> None:
+    rates = {"pretrain.fivegram": 0.58, "pretrain.lstm": 0.42, "pretrain.decoder": 0.47, "smollm2": 0.78}
+    rows = []
+    for metric, change in {"accuracy": 0.0, "accuracy_raw": -0.05}.items():
+        for model, rate in rates.items():
+            row = {"model": model, "label": MODELS[model][0], "task": "continuation:prose", "solver": "log_likelihood"}
+            value = {"value": rate + change, "low": rate + change - 0.12, "high": rate + change + 0.12, "n": 60}
+            rows.append(row | value | {"metric": metric, "chance": 0.25, "detectable": 0.2, "seconds": 30.0})
+    _stage(folder, "evaluate.reading", {}, 31.0, 1.2e9)
+    _json(folder / "evaluate.reading/results.json", {"rows": rows, "comparisons": []})
+
+
+def _evaluate_tuning(folder: Path, hostile: str) -> None:
     rates: dict[tuple[str, str], tuple[float, ...]] = {
         ("arithmetic", "zero_shot"): (0.06, 0.02, 0.03, 0.03),
         ("arithmetic", "few_shot"): (0.09, 0.03, 0.05, 0.05),
