@@ -204,7 +204,7 @@ def test_unknown_architecture_names_the_nearest(tmp_path):
     save_model(llama(), tmp_path)
     keys = json.loads((tmp_path / "config.json").read_text()) | {"model_type": "lama"}
     (tmp_path / "config.json").write_text(json.dumps(keys))
-    with pytest.raises(UserError, match="unknown model architecture 'lama'.*'llama'"):
+    with pytest.raises(UserError, match=r"unknown model architecture 'lama'.*'llama'"):
         load_model(tmp_path)
 
 

@@ -22,7 +22,7 @@ def _read(keys: Mapping[str, Any]) -> TransformerConfig:
         attention=Attention(
             heads=heads,
             kv_heads=unless(keys.get("num_key_value_heads"), heads),
-            head_size=unless(keys.get("head_dim"), keys["hidden_size"] // heads),
+            head_size=unless(keys.get("head_dim"), keys["hidden_size"] // max(heads, 1)),
             bias=keys.get("attention_bias", False),
         ),
         feed_forward=FeedForward(size=keys["intermediate_size"], bias=keys.get("mlp_bias", False)),
