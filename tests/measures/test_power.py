@@ -34,5 +34,7 @@ def test_more_items_show_less_and_few_show_nothing():
     assert effects[-1] / effects[-2] == pytest.approx(0.5, abs=0.02)
     assert detectable_effect_paired(3, 0.5) == 1.0
     assert detectable_effect(2, 0.5) == 1.0
+    assert detectable_effect_paired(5, 1.0) == 1.0, "five of five is p = 0.0625"
+    assert detectable_effect_paired(12, 1.0) < 1.0
     assert 0.1 < detectable_effect_paired(64, 1.0) < 0.15
     assert detectable_effect(100, 0.2) == pytest.approx(detectable_effect(100, 0.8))

@@ -38,8 +38,11 @@ def detectable_effect_paired(
     McNemar's test (Connor 1987, equation 2): n δ² = (z_level √ψ + z_power √(ψ - δ²))², where
     ψ is the share of items on which the two differ. Without `discordance`, ψ is that of two
     unrelated systems of this `rate`, 2 · rate · (1 - rate): cautious, as two versions of a
-    model usually agree more. ψ is never below the difference itself.
+    model usually agree more. ψ is never below the difference itself. 1.0 says that no
+    difference would do: below 6 items (at 95 %) even a clean sweep has p > 0.05 in the exact test.
     """
+    if 2 / 2**n > 1 - level:
+        return 1.0
     base = 2 * rate * (1 - rate) if discordance is None else discordance
     z_level, z_power = normal_quantile(level), NormalDist().inv_cdf(power)
 
