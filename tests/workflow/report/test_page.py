@@ -131,7 +131,7 @@ def test_without_matplotlib_the_numbers_are_still_there(make_run, tmp_path: Path
     monkeypatch.setattr(page, "can_plot", lambda: False)
     folder = make_run(tmp_path / "run")
     text = write_report(folder).read_text("utf-8")
-    assert "fourfold[report]" in text
+    assert "fourfold[quickstart]" in text
     assert (folder / "figures/held_out.csv").is_file()
     assert not list((folder / "figures").glob("*.svg"))
 

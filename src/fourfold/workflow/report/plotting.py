@@ -70,7 +70,7 @@ _RC: dict[RcKeyType, Any] = {
 
 
 def can_plot() -> bool:
-    """Whether matplotlib is installed (the extra `report`)."""
+    """Whether matplotlib is installed (the extra `quickstart`)."""
     return find_spec("matplotlib") is not None
 
 

@@ -172,7 +172,8 @@ def file_lines(run: Run, figures: Iterable[str]) -> list[tuple[str, str]]:
 
 def _change(run: Run, block: Block, row: EvaluationRow) -> Text:
     if row.model == block.base:
-        return words("baseline" if block.is_tuning else "reference")
+        compared = any(comparison(run, block, other.model) for other in block.rows)
+        return words("baseline") if block.is_tuning else words("reference") if compared else Text(ABSENT, ABSENT)
     found = comparison(run, block, row.model)
     if found is None:
         return Text(ABSENT, ABSENT)
