@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +34,12 @@ def name_of(path: Path) -> str:
     return path.relative_to(SOURCE).as_posix()
 
 
-def functions(path: Path) -> Iterator[Function]:
+@cache
+def functions(path: Path) -> list[Function]:
+    return list(_functions(path))
+
+
+def _functions(path: Path) -> Iterator[Function]:
     lines = path.read_text("utf-8").splitlines()
     for node in ast.walk(ast.parse("\n".join(lines))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

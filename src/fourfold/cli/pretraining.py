@@ -12,6 +12,7 @@ from fourfold.cli.recipes import budget, place, run_sections
 from fourfold.errors import UserError
 
 commands = typer.Typer()
+RECURRENT = ("lstm", "gru", "elman")
 
 
 @commands.command(
@@ -42,23 +43,17 @@ def pretrain(
 
     Run the same command again to resume.
     """
-    model: dict[str, Any]
     limit = budget(steps, tokens, seconds)
+    if family == "ngram" and limit is not None:
+        raise UserError("an n-gram model counts the text once and needs no budget")
+    model: dict[str, Any] = {"family": family}
     if family == "ngram":
-        if limit is not None:
-            raise UserError("an n-gram model counts the text once and needs no budget")
-        model = {"family": family, "order": order}
-    elif family in ("lstm", "gru", "elman"):
-        model = {"family": family, "layers": layers, "hidden_size": hidden_size, "context": context}
+        model |= {"order": order}
     else:
-        model = {"family": family, "layers": layers, "hidden_size": hidden_size, "context": context}
-        model |= {"heads": heads, "kv_heads": kv_heads}
-    training = {
-        "budget": limit or {"steps": 300},
-        "optimizer": {"lr": lr},
-        "batch_size": batch_size,
-        "context": context,
-    }
+        model |= {"layers": layers, "hidden_size": hidden_size, "context": context}
+        model |= {} if family in RECURRENT else {"heads": heads, "kv_heads": kv_heads}
+    training = {"budget": limit or {"steps": 300}, "optimizer": {"lr": lr}}
+    training |= {"batch_size": batch_size, "context": context}
     run_sections(
         output,
         {
