@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shlex
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -86,6 +88,7 @@ class _Run:
         self.folders = {stage.full_name: folder / stage.full_name for stage in recipe.stages}
         self.models = ModelStore(self.folders, load)
         self.keys: dict[str, str] = {}
+        self.report_written, self.report_seconds = -math.inf, 0.0
 
     def stage(self, stage: StageSpec, later: list[StageSpec]) -> StageResult:
         """Do one stage unless it is done; afterwards only models that `later` stages name stay loaded."""
@@ -104,7 +107,7 @@ class _Run:
         record = ledger.finish()
         say(f"{stage.full_name}: done in {record['seconds']:.0f} s")
         write_jsonl(self.folder / "metrics.jsonl", self._metrics())
-        write_report(self.folder)
+        self._report()
         return _result(stage, record, skipped=False)
 
     def _work(self, stage: StageSpec, ledger: Ledger) -> None:
@@ -124,6 +127,14 @@ class _Run:
             ledger.save()
             raise
         self.interrupts.check()
+
+    def _report(self) -> None:
+        """Bring the report up to date, unless that would take a tenth of the time or more."""
+        began = time.monotonic()
+        if began - self.report_written >= 10 * self.report_seconds:
+            write_report(self.folder)
+            self.report_written = time.monotonic()
+            self.report_seconds = self.report_written - began
 
     def _key(self, stage: StageSpec) -> str:
         """Equal keys mean an equal result: options, seed, code, and everything the stage reads."""

@@ -23,8 +23,9 @@ from fourfold.workflow.training import (
 )
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from fourfold.adaptation.instruction import EpochOrder
-    from fourfold.inference import LanguageModel
     from fourfold.tokenizers import Tokenizer
     from fourfold.training import BatchSource, Objective
     from fourfold.workflow.context import StageContext
@@ -132,7 +133,7 @@ def run(context: StageContext, options: TuneOptions) -> None:
         "seconds": round(totals.seconds, 3),
         "budget": options.budget.model_dump(exclude_none=True),
     }
-    save_result(context, options, model, card)
+    save_result(context, options.model, module, model.tokenizer, card)
 
 
 def make_training(
@@ -177,14 +178,16 @@ def tokens_a_step(order: EpochOrder) -> int:
     return max(1, sum(order.lengths) * order.batch_size // len(order.lengths))
 
 
-def save_result(context: StageContext, options: TuneOptions, model: LanguageModel, card: dict[str, Any]) -> None:
+def save_result(
+    context: StageContext, base: str, module: nn.Module, tokenizer: Tokenizer, card: dict[str, Any]
+) -> None:
     """Write the adapter with its tokenizer and the card, then drop the checkpoints."""
     from fourfold.models.files import save_adapter
 
-    model.module.eval()
+    module.eval()
     with atomic_folder(context.folder / "adapter") as part:
-        save_adapter(model.module, part, base=base_reference(context, options.model))
-        model.tokenizer.save(part)
+        save_adapter(module, part, base=base_reference(context, base))
+        tokenizer.save(part)
     write_json(context.folder / "card.json", card)
     remove_checkpoints(context)
 
