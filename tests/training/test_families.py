@@ -1,0 +1,91 @@
+"""The loop over the real models: packing, accumulation and resuming do not depend on the family."""
+
+import pytest
+import torch
+
+from fourfold.models import build_model
+from fourfold.training import (
+    FixedBatches,
+    LabelledBatch,
+    adamw,
+    causal_language_modelling,
+    constant,
+    load_latest_checkpoint,
+    save_checkpoint,
+    train,
+)
+
+CONFIGS = [
+    {"family": "llama", "layers": 2, "hidden_size": 32, "heads": 4, "kv_heads": 2, "context": 64},
+    {"family": "lstm", "layers": 1, "hidden_size": 32, "context": 64},
+]
+LLAMA = CONFIGS[0]
+
+
+def batch(rows, length, seed):
+    ids = torch.randint(50, (rows, length + 1), generator=torch.Generator().manual_seed(seed))
+    return LabelledBatch(ids[:, :-1], ids[:, 1:])
+
+
+def run(model, steps, optimizer=None, start=0, stop=3):
+    optimizer = optimizer or adamw(model, 0.01)
+    return list(
+        train(
+            model,
+            causal_language_modelling(rows=7),
+            FixedBatches(steps),
+            optimizer,
+            steps=stop,
+            start=start,
+            schedule=constant(0.01),
+            clip=None,
+        )
+    )
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config["family"])
+def test_accumulation_equals_the_big_batch(config):
+    big = batch(4, 10, 0)
+    parts = [LabelledBatch(big.ids[:1], big.labels[:1]), LabelledBatch(big.ids[1:], big.labels[1:])]
+    one, other = build_model(config, 50), build_model(config, 50)
+    whole, split = run(one, [[big]]), run(other, [parts])
+    assert whole[-1].losses["loss"] == pytest.approx(split[-1].losses["loss"], rel=1e-5)
+    for left, right in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config["family"])
+def test_resuming_is_bit_exact(config, tmp_path):
+    steps = [[batch(2, 10, seed), batch(1, 6, seed + 10)] for seed in range(4)]
+    whole = build_model(config, 50)
+    expected = run(whole, steps, stop=4)
+    first = build_model(config, 50)
+    first_optimizer = adamw(first, 0.01)
+    run(first, steps, first_optimizer, stop=2)
+    save_checkpoint(tmp_path, first, first_optimizer, 2)
+    second = build_model(config, 50, seed=1)
+    second_optimizer = adamw(second, 0.01)
+    assert load_latest_checkpoint(tmp_path, second, second_optimizer) == (2, {})
+    resumed = run(second, steps, second_optimizer, start=2, stop=4)
+    assert [step.losses for step in resumed] == [step.losses for step in expected[2:]]
+    for left, right in zip(whole.parameters(), second.parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
+def test_a_packed_row_equals_separate_rows_and_padding_changes_nothing():
+    first, second = batch(1, 9, 1), batch(1, 5, 2)
+    packed = LabelledBatch(
+        torch.cat([first.ids, second.ids], 1),
+        torch.cat([first.labels, second.labels], 1),
+        documents=torch.tensor([[0] * 9 + [1] * 5]),
+    )
+    ids, labels = torch.zeros(2, 9, dtype=torch.long), torch.full((2, 9), -100)
+    for row, part in enumerate((first, second)):
+        ids[row, : part.tokens], labels[row, : part.tokens] = part.ids[0], part.labels[0]
+    padded = LabelledBatch(ids, labels, lengths=torch.tensor([9, 5]))
+    runs = [run(build_model(LLAMA, 50), [micro]) for micro in ([packed], [first, second], [padded])]
+    for other in runs[1:]:
+        for left, right in zip(runs[0], other, strict=True):
+            assert left.losses["loss"] == pytest.approx(right.losses["loss"], rel=1e-5)
+            assert left.gradient_norm == pytest.approx(right.gradient_norm, rel=1e-4)
+            assert left.tokens == right.tokens == 14
