@@ -54,7 +54,7 @@ def test_ids_are_those_of_transformers(template: str | None, prompt: bool, tmp_p
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["user", "assistant"]), contents), min_size=1, max_size=4))
 def test_content_never_becomes_control(turns: list[tuple[str, str]]) -> None:
     messages = [{"role": role, "content": content} for role, content in turns]

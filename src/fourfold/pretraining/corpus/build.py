@@ -154,16 +154,15 @@ def _cleaned(options: CorpusOptions, draft: _Draft, skips: Skips, duplicates: De
 def _clean(document: Document, options: CorpusOptions, filters: list[Filter], skips: Skips) -> Document | None:
     is_code = document.group == "code"
     document = document.with_text(normalise(document.text, code=is_code))
-    where = document.id.partition("#")[0]
     for judge in filters:
         if reason := judge(document.text):
-            skips.add(f"filter: {reason}", where, fault=False)
+            skips.add(f"filter: {reason}", document.id, fault=False)
             return None
     if is_code:
         return document
     language = language_of(document.text)
     if options.language not in ("auto", language):
-        skips.add(f"filter: not in {options.language}", where, fault=False)
+        skips.add(f"filter: not in {options.language}", document.id, fault=False)
         return None
     return document.with_meta(language=language, group=document.meta.get("group", language))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Skips:
 
 
 def extension_of(where: str) -> str:
-    """The extension of a file, also when a line number follows it."""
+    """The extension of a file, also when a line number (`:12`) or a record (`#id`) follows it."""
+    where = re.sub(r"(?<=\w)#[^#/.]*$", "", where)
     name = where.rpartition(":")[0] if where.rpartition(":")[2].isdigit() else where
     return Path(name).suffix.lower() or "(none)"
