@@ -46,6 +46,12 @@ def test_a_configuration_finds_its_family():
     assert family_for(layer_norm) is None
 
 
+def test_another_activation_is_refused():
+    llama = family_named("llama")
+    with pytest.raises(UserError, match="expected silu, got gelu"):
+        llama.read_config(llama.write_config(CONFIG) | {"hidden_act": "gelu"})
+
+
 def test_an_unknown_family_names_the_nearest():
     with pytest.raises(UserError, match="Did you mean 'llama'"):
         family_named("llama2")

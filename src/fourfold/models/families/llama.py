@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fourfold.errors import UserError
 from fourfold.models.families.keys import read_rotary, unless
 from fourfold.models.families.table import Family
 from fourfold.models.transformer import Attention, FeedForward, Norm, Rotary, TransformerConfig
@@ -14,6 +15,8 @@ LAYER = "stack.layers.{i}."
 
 def _read(keys: Mapping[str, Any]) -> TransformerConfig:
     heads = keys["num_attention_heads"]
+    if keys.get("hidden_act", "silu") != "silu":
+        raise UserError("this activation is not a Llama's", expected="silu", got=keys["hidden_act"])
     return TransformerConfig(
         vocabulary_size=keys["vocab_size"],
         hidden_size=keys["hidden_size"],
