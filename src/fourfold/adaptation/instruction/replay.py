@@ -1,8 +1,8 @@
 """Replay: the model's own answers to ordinary questions, mixed into training so that it keeps them.
 
 Rehearsal with samples of the model itself follows Huang et al. 2024, "Mitigating
-Catastrophic Forgetting with Self-Synthesized Rehearsal", section 3; departure: the prompts are
-ours instead of synthesised, and there is no refinement by a second model.
+Catastrophic Forgetting in Large Language Models with Self-Synthesized Rehearsal", section 3;
+departure: the prompts are ours instead of synthesised, and answers are not refined.
 """
 
 from __future__ import annotations
