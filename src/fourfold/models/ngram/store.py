@@ -63,7 +63,7 @@ def _check(config: NGramConfig, trie: Trie, where: Path) -> None:
     nodes, contexts = 1 + sum(config.ngrams), 1 + sum(config.ngrams[:-1])
     sizes = {"word": nodes, "suffix": nodes, "log_prob": nodes, "first_child": contexts + 1, "back_off": contexts}
     if len(config.ngrams) != config.order or config.ngrams[0] != config.vocabulary_size:
-        raise UserError("the number of n-grams does not fit config.json", where=where, got=list(config.ngrams), advice=ADVICE)
+        raise UserError("the number of n-grams does not fit config.json", where=where, got=list(config.ngrams))
     for name, expected in sizes.items():
         got = len(getattr(trie, name))
         if got != expected:
