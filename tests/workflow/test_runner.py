@@ -134,6 +134,23 @@ def test_a_failing_stage_keeps_what_is_finished(ran, tmp_path):
     assert ran == ["toy.second", "toy.third"]
 
 
+def test_what_a_killed_process_left_half_written_goes(ran, tmp_path):
+    left = tmp_path / "toy" / "toy.third" / ".text.1234.part"
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    (tmp_path / "toy" / ".figures.1234.part").mkdir()
+    run_recipe(parse_recipe(RECIPE), tmp_path)
+    assert not list((tmp_path / "toy").glob("**/.*.part"))
+
+
+def test_checkpoints_go_when_the_stage_is_done_also_when_a_crash_came_between(ran, tmp_path):
+    run_recipe(parse_recipe(RECIPE), tmp_path)
+    checkpoint = tmp_path / "toy" / "toy.first" / "checkpoints" / "step-00000001"
+    checkpoint.mkdir(parents=True)
+    run_recipe(parse_recipe(RECIPE), tmp_path)
+    assert not checkpoint.parent.exists()
+
+
 def test_only_runs_one_stage_and_what_it_needs(ran, tmp_path):
     run_recipe(parse_recipe(RECIPE), tmp_path, only="toy.second")
     assert ran == ["toy.first", "toy.second"]

@@ -54,6 +54,7 @@ models = ["pretrain.trigram", "pretrain.decoder"]
 corpus = "corpus.text"
 texts = ["the fox "]
 openings = 1
+opening_characters = 300
 max_tokens = 5
 [data.calls]
 kind = "calculator"
@@ -168,6 +169,7 @@ def test_openings_are_continued_by_every_model(run):
     assert not (run / "generate.openings" / "rows.jsonl").exists()
     held_out = [document["id"] for document in lines(run / "corpus.text" / "test.jsonl")]
     assert openings[1]["source"] in held_out
+    assert 10 < len(openings[1]["text"]) < 290  # cut to the decoder's context of 64 tokens
 
 
 def test_a_stacked_adapter_loads_as_the_model_that_was_trained(run):

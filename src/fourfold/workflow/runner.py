@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from fourfold.workflow.manifest import Manifest
 from fourfold.workflow.recipe import Recipe, StageSpec
 from fourfold.workflow.stages import KINDS
 from fourfold.workflow.store import ModelStore, load_reference
+from fourfold.workflow.training import remove_checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,7 @@ def run_recipe(
     wanted = list(recipe.required_for(only)) if only else list(recipe.stages)
     interrupts = Interrupts()
     with lock_folder(folder), interrupts.installed():
+        remove_leftovers(folder)
         write_text(folder / "recipe.toml", recipe.text)
         manifest = Manifest(folder, recipe)
         run = _Run(recipe, folder, interrupts, load)
@@ -96,6 +99,7 @@ class _Run:
         key = self.keys[stage.full_name] = self._key(stage)
         record = finished(folder)
         if record is not None and record["key"] == key:
+            remove_checkpoints(folder)
             return _result(stage, record, skipped=True)
         ledger = Ledger(folder, key)
         say(f"{stage.full_name}: {'continuing' if ledger.resumed else 'starting'}")
@@ -105,6 +109,7 @@ class _Run:
             named = {name for spec in later for name in (*spec.needs, *spec.outside) if spec is not stage}
             self.models.keep(named)
         record = ledger.finish()
+        remove_checkpoints(folder)
         say(f"{stage.full_name}: done in {record['seconds']:.0f} s")
         write_jsonl(self.folder / "metrics.jsonl", self._metrics())
         self._report()
@@ -164,6 +169,16 @@ def _result(stage: StageSpec, record: dict[str, Any], *, skipped: bool) -> Stage
         seconds=record["seconds"],
         peak_memory_bytes=record["peak_memory_bytes"],
     )
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Drop half-written files that a killed process left; whoever holds the lock may."""
+    for pattern in ("**/.*.part", "**/.*.old"):
+        for path in list(folder.glob(pattern)):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def resume_command(folder: Path) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from fourfold.training import BatchSource, Objective, Precision, Schedule
+    from fourfold.training import BatchSource, Objective, Precision, Schedule, TrainingStep
     from fourfold.workflow.context import StageContext
 
 
@@ -104,6 +104,9 @@ class Totals:
     seconds: float = 0.0
     tokens: int = 0
 
+    def add(self, step: TrainingStep) -> None:
+        self.steps, self.seconds, self.tokens = step.index + 1, self.seconds + step.seconds, self.tokens + step.tokens
+
 
 Measure = Callable[[], Mapping[str, float]]
 
@@ -172,8 +175,7 @@ def run_fit(
     with context.interrupts.deferred(), task(f"train {fit.label}", fit.steps, "steps") as work:
         work.advance(totals.steps)
         for step in steps:
-            totals.steps, totals.seconds = step.index + 1, totals.seconds + step.seconds
-            totals.tokens += step.tokens
+            totals.add(step)
             append_jsonl(context.folder / "metrics.jsonl", metrics_row(step, totals))
             if measure and totals.steps in measured:
                 append_jsonl(context.folder / "curve.jsonl", curve_row(totals, measure()))
@@ -194,12 +196,12 @@ def save(context: StageContext, folder: Path, fit: Fit, step: int, extra: Mappin
     context.ledger.save()
 
 
-def remove_checkpoints(context: StageContext) -> None:
-    """Once the result is saved, what only a crash would have needed."""
-    shutil.rmtree(context.folder / "checkpoints", ignore_errors=True)
+def remove_checkpoints(folder: Path) -> None:
+    """Drop what only a crash would have needed; not before the stage is marked done."""
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
-def metrics_row(step: Any, totals: Totals) -> dict[str, Any]:
+def metrics_row(step: TrainingStep, totals: Totals) -> dict[str, Any]:
     terms = {name: value for name, value in step.losses.items() if name != "loss"}
     return {
         "step": totals.steps,

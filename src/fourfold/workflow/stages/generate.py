@@ -62,7 +62,7 @@ def run(context: StageContext, options: GenerateOptions) -> None:
 
     openings = [Opening(text=text) for text in options.texts]
     if options.corpus:
-        openings += draw_openings(context, options)
+        openings += [shortened(context, options, opening) for opening in draw_openings(context, options)]
     sampling = Sampling(
         max_tokens=options.max_tokens, temperature=options.temperature, top_p=options.top_p, seed=context.seed
     )
@@ -112,6 +112,21 @@ def draw_openings(context: StageContext, options: GenerateOptions) -> list[Openi
     if not found:
         raise UserError("no held-out document is long enough for an opening", where=context.path(options.corpus))
     return found
+
+
+def shortened(context: StageContext, options: GenerateOptions, opening: Opening) -> Opening:
+    """A drawn opening, cut so that it and its continuation fit the context of every model."""
+    from fourfold.inference import LanguageModel
+
+    text = opening.text
+    for reference in options.models:
+        model = context.models.get(reference)
+        limit = model.module.context if isinstance(model, LanguageModel) else None
+        if limit is not None:
+            room = max(1, limit - options.max_tokens, limit // 2)
+            while len(text) > 1 and (tokens := len(model.tokenizer.encode(text))) > room:
+                text = beginning(text, min(len(text) - 1, len(text) * room // tokens))
+    return opening.model_copy(update={"text": text})
 
 
 def beginning(text: str, characters: int) -> str:

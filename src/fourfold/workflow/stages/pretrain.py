@@ -21,7 +21,6 @@ from fourfold.workflow.training import (
     curve_row,
     curve_steps,
     decide_steps,
-    remove_checkpoints,
     run_fit,
 )
 
@@ -229,7 +228,7 @@ def save_result(
     totals: Totals,
     card: dict[str, Any],
 ) -> None:
-    """Write the model folder and the card, then drop the checkpoints."""
+    """Write the model folder and the card."""
     from fourfold.inference import LanguageModel
 
     module.eval()
@@ -249,7 +248,6 @@ def save_result(
         "warnings": card["warnings"],
     }
     write_json(context.folder / "card.json", record)
-    remove_checkpoints(context)
 
 
 def stored_numbers(module: Any) -> int:

@@ -18,7 +18,6 @@ from fourfold.workflow.training import (
     Fit,
     OptimizerOptions,
     decide_steps,
-    remove_checkpoints,
     run_fit,
 )
 
@@ -181,7 +180,7 @@ def tokens_a_step(order: EpochOrder) -> int:
 def save_result(
     context: StageContext, base: str, module: nn.Module, tokenizer: Tokenizer, card: dict[str, Any]
 ) -> None:
-    """Write the adapter with its tokenizer and the card, then drop the checkpoints."""
+    """Write the adapter with its tokenizer and the card."""
     from fourfold.models.files import save_adapter
 
     module.eval()
@@ -189,7 +188,6 @@ def save_result(
         save_adapter(module, part, base=base_reference(context, base))
         tokenizer.save(part)
     write_json(context.folder / "card.json", card)
-    remove_checkpoints(context)
 
 
 def base_reference(context: StageContext, model: str) -> str:
