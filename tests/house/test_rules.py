@@ -147,3 +147,10 @@ def test_layer_contract_names_every_layer() -> None:
         "training|inference", "resources", "models", "tokenizers",
         "measures|sandbox|kernels", "progress|files", "errors",
     ]  # fmt: skip
+
+
+def test_every_file_named_in_the_paper_index_exists() -> None:
+    text = (ROOT / "docs" / "papers.md").read_text("utf-8")
+    named = re.findall(r"`([a-z_0-9/]+(?:\.py|/))`", text)
+    assert len(named) > 20
+    assert not [name for name in named if not (SOURCE / name).exists()]

@@ -87,7 +87,7 @@ def solve(
     lm = load_model(model)
     steps = [_solver(solver, lm, max_tokens, seed or 0)]
     if names(tools):
-        steps.append(use_tools([calculator()], lm))
+        steps.append(use_tools([calculator()]))
     (solved,) = chain(steps)(conversations_of([question]))
     if as_json:
         show_json({"answer": solved.output, "solver": solver, "tools": names(tools), "meta": dict(solved.meta)})
