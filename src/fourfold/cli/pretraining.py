@@ -52,7 +52,7 @@ def pretrain(
     else:
         model |= {"layers": layers, "hidden_size": hidden_size, "context": context}
         model |= {} if family in RECURRENT else {"heads": heads, "kv_heads": kv_heads}
-    training = {"budget": limit or {"steps": 300}, "optimizer": {"lr": lr}}
+    training: dict[str, Any] = {"budget": limit or {"steps": 300}, "optimizer": {"lr": lr}}
     training |= {"batch_size": batch_size, "context": context}
     run_sections(
         output,
