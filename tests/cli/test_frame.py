@@ -19,7 +19,7 @@ from fourfold.cli.app import run
 from fourfold.cli.console import command_line, duration, resume_command
 from fourfold.cli.plan import between
 from fourfold.cli.progress import PlainSink, sink_for
-from fourfold.errors import UserError
+from fourfold.errors import Interrupted, UserError
 from fourfold.progress import say, track, use_sink
 
 HEAVY = ("torch", "transformers", "numba", "matplotlib", "fastapi", "polars", "pydantic")
@@ -155,6 +155,14 @@ def test_interruption_is_exit_code_130_and_names_the_way_back(
         resume_command.reset(token)
     assert code == 130
     assert "Go on with: fourfold run x.toml" in err
+
+
+def test_a_run_that_was_interrupted_says_how_to_resume(
+    capsys: pytest.CaptureFixture[str], broken: dict[str, BaseException]
+) -> None:
+    broken["error"] = Interrupted("Interrupted. Resume with: fourfold run x.toml")
+    code, _, err = output_of(capsys, ["score", "m", "f"])
+    assert (code, err.strip()) == (130, "Interrupted. Resume with: fourfold run x.toml")
 
 
 def test_running_out_of_memory_is_told(capsys: pytest.CaptureFixture[str], broken: dict[str, BaseException]) -> None:

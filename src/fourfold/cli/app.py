@@ -34,7 +34,7 @@ from fourfold.cli import (
     tokenizer,
 )
 from fourfold.cli.console import command_line, resume_command, say
-from fourfold.errors import FourfoldError
+from fourfold.errors import FourfoldError, Interrupted
 
 OWN_ERROR, USER_ERROR, INTERRUPTED = 1, 2, 130
 
@@ -88,6 +88,9 @@ def run(words: Sequence[str], *, debug: bool = False) -> int:
         # The reader (`head`, a pager) has gone; nothing more can be told to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Interrupted as error:
+        say(f"\n{error}")
+        return error.exit_code
     except FourfoldError as error:
         _explain(error, str(error), debug)
         return error.exit_code
