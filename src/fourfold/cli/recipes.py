@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ def recipe_text(name: str, seed: int, sections: Mapping[str, Mapping[str, Any]])
     for section, options in sections.items():
         kind, _, stage = section.partition(".")
         document.setdefault(kind, {})[stage] = _given(options)
-    return f"# Written by: {command_line(['…'])}\n" + write_document(document, sections)
+    written_by = " ".join(command_line(sys.argv[1:]).split())
+    return f"# Written by: {written_by}\n" + write_document(document, sections)
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
