@@ -36,7 +36,8 @@ class UserError(FourfoldError):
             parts.append(f"expected {expected}")
         if got is not None:
             parts.append(f"got {got}")
-        sentence = ", ".join(parts).rstrip(".") + "."
+        sentence = ", ".join(parts).rstrip(".")
+        sentence += "" if sentence.endswith("?") else "."
         super().__init__(f"{sentence} {advice}" if advice else sentence)
 
 

@@ -6,9 +6,10 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,19 +18,45 @@ from fourfold.errors import UserError
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or a missing permission into one sentence about `path`."""
+    """Turn a full disk, a missing permission or a file in the way into one sentence about `path`."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        number = _error_number(error)
+        if number in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
                 "the disk is full",
                 where=path,
                 advice="Free some space and run the command again; finished work is kept.",
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if number in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise UserError("may not write here", where=path, advice="Choose another output folder.") from error
+        if number in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+            raise UserError("a file stands where a folder is needed, or the reverse", where=path) from error
         raise
+
+
+def _error_number(error: Exception) -> int | None:
+    """The system's number of an error; packages written in Rust hand it on as "… (os error 28)"."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = None if isinstance(error, UserError) else re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
+
+
+@contextmanager
+def output_folder(path: Path) -> Iterator[None]:
+    """Make a folder to write into; if the block fails and left nothing in it, it goes again."""
+    with disk_errors(path):
+        was_there = path.is_dir()
+        path.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        except BaseException:
+            if not was_there:
+                with suppress(OSError):  # not empty
+                    path.rmdir()
+            raise
 
 
 @contextmanager
@@ -101,6 +128,10 @@ def read_text(path: Path) -> str:
         return path.read_text("utf-8")
     except FileNotFoundError:
         raise UserError("no such file", where=path) from None
+    except IsADirectoryError:
+        raise UserError("a folder, not a file", where=path) from None
+    except PermissionError:
+        raise UserError("may not be read", where=path) from None
     except UnicodeDecodeError as error:
         raise UserError("not UTF-8 text", where=path, got=f"a bad byte at offset {error.start}") from None
 
@@ -116,11 +147,13 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
     """Yield (line number from 1, value); a malformed line raises a UserError that names it."""
     if not path.is_file():
         raise UserError("no such file", where=path)
-    with open(path, encoding="utf-8") as stream:
+    with open(path, "rb") as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
                 try:
-                    yield number, json.loads(line)
+                    yield number, json.loads(line.decode("utf-8"))
+                except UnicodeDecodeError:
+                    raise UserError("not UTF-8 text", where=f"{path}:{number}") from None
                 except json.JSONDecodeError as error:
                     raise UserError("not a JSON line", where=f"{path}:{number}", got=error.msg) from None
 
@@ -140,8 +173,7 @@ def hash_value(value: object) -> str:
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process; another process that wants it gets a UserError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a+", encoding="utf-8") as stream:
+    with _lock_file(folder) as stream:
         if not _try_lock(stream):
             raise UserError(
                 "another process is working in this folder",
@@ -149,6 +181,12 @@ def lock_folder(folder: Path) -> Iterator[None]:
                 advice="Wait for it, or choose another --runs folder.",
             )
         yield
+
+
+def _lock_file(folder: Path) -> IO[str]:
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return open(folder / ".lock", "a+", encoding="utf-8")
 
 
 def _try_lock(stream: IO[str]) -> bool:

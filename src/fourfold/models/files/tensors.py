@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -24,12 +23,7 @@ SHOWN = 10
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write one safetensors file, atomically."""
     with atomic_file(path) as stream:
-        try:
-            save_file({name: t.detach().contiguous() for name, t in tensors.items()}, stream.name, {"format": "pt"})
-        except SafetensorError as error:
-            # The library wraps a failed write; the number is in "No space left on device (os error 28)".
-            number = re.search(r"os error (\d+)", str(error))
-            raise OSError(int(number[1]) if number else 0, str(error)) from error
+        save_file({name: t.detach().contiguous() for name, t in tensors.items()}, stream.name, {"format": "pt"})
 
 
 def write_weights(folder: Path, tensors: Mapping[str, Tensor], shard_bytes: int = SHARD_BYTES) -> None:

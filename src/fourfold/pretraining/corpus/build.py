@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fourfold.errors import UserError
-from fourfold.files import atomic_file, disk_errors, write_json, write_text
+from fourfold.files import atomic_file, output_folder, write_json, write_text
 from fourfold.pretraining.corpus.cleaning import Deduplicator, normalise
 from fourfold.pretraining.corpus.documents import Document
 from fourfold.pretraining.corpus.filters import Filter, filters_named, minimum_length
@@ -104,17 +104,15 @@ def build_corpus(options: CorpusOptions, folder: Path, seed: int = 0) -> dict[st
     started = time.monotonic()
     folder = Path(folder)
     skips, duplicates = Skips(options.strict), Deduplicator()
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            draft = _Draft(file)
-            for document in _cleaned(options, draft, skips, duplicates):
-                draft.add(document)
-            _require_documents(draft, skips, options)
-            groups = _final_groups(draft.entries)
-            rules, assignments = _assign(draft.entries, groups, options)
-            file.seek(0)
-            index = _write_splits(file, folder, groups, assignments, options.held_out_fraction)
+    with output_folder(folder), tempfile.TemporaryFile(dir=folder) as file:
+        draft = _Draft(file)
+        for document in _cleaned(options, draft, skips, duplicates):
+            draft.add(document)
+        _require_documents(draft, skips, options)
+        groups = _final_groups(draft.entries)
+        rules, assignments = _assign(draft.entries, groups, options)
+        file.seek(0)
+        index = _write_splits(file, folder, groups, assignments, options.held_out_fraction)
     samples = _write_samples(folder, index, options.sample_bytes)
     card = _card(index, rules) | {
         "samples": samples,
