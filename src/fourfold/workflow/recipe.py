@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from fourfold.errors import UserError, unknown_name
+from fourfold.errors import UserError, nearest, unknown_name
 from fourfold.files import read_text
 from fourfold.workflow.kinds import Options, StageKind, Use, reference_kind
 from fourfold.workflow.stages import KINDS
@@ -155,7 +155,9 @@ def _is_stage(use: Use, section: str, sections: frozenset[str], place: str) -> b
         if use.outside:
             return False
         expected = " or ".join(f"[{kind}.…]" for kind in use.kinds)
-        raise UserError(f"'{use.key}' must name a section {expected}", where=place, got=use.value)
+        guess = nearest(use.value, [s for s in sections if s.partition(".")[0] in use.kinds])
+        advice = f"Did you mean '{guess}'?" if guess else None
+        raise UserError(f"'{use.key}' must name a section {expected}", where=place, got=use.value, advice=advice)
     if use.value == section:
         raise UserError(f"'{use.key}' names its own section", where=place)
     if use.value not in sections:

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fourfold.errors import UserError
+from fourfold.errors import UserError, unknown_name
 
 SECTION = re.compile(r"^\s*\[\s*([A-Za-z0-9_-]+)\s*\.\s*([A-Za-z0-9_-]+)", re.MULTILINE)
 BARE_KEY = re.compile(r"^[A-Za-z0-9_-]+$")
@@ -34,12 +34,22 @@ def apply_overrides(document: dict[str, Any], overrides: Iterable[str]) -> None:
         keys = [key.strip() for key in path.split(".")]
         if not separator or not all(BARE_KEY.match(key) for key in keys):
             raise UserError("not an override", where="--set", expected="kind.name.key=value", got=override)
+        _require_section(document, keys, override)
         table = document
         for depth, key in enumerate(keys[:-1]):
             table = table.setdefault(key, {})
             if not isinstance(table, dict):
                 raise UserError(f"'{'.'.join(keys[: depth + 1])}' is a value, not a table", where=f"--set {override}")
         table[keys[-1]] = _override_value(value.strip())
+
+
+def _require_section(document: Mapping[str, Any], keys: list[str], override: str) -> None:
+    """An override changes a section of the recipe; it cannot make one, or a misspelling would."""
+    tables = {kind: names for kind, names in document.items() if isinstance(names, dict)}
+    section = ".".join(keys[:2])
+    known = [f"{kind}.{name}" for kind, names in tables.items() for name in names]
+    if len(keys) > 2 and section not in known:
+        raise unknown_name("section", section, known, where=f"--set {override}")
 
 
 def _override_value(text: str) -> Any:
