@@ -55,10 +55,12 @@ def generate(
     if as_json:
         show_json(asdict(lm.generate([text], choice)[0]))
     else:
-        sys.stdout.write(text)
+        opening = text
         for piece in lm.stream(text, choice):
-            sys.stdout.write(piece)
+            sys.stdout.write(opening + piece)
             sys.stdout.flush()
+            opening = ""
+        sys.stdout.write(opening)  # nothing was said; a prompt that is refused shows only why
         show()
     finish(next_command=["chat", model], result_on_stdout=False)
 

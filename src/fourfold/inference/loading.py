@@ -35,6 +35,7 @@ SMALL = 1 << 25
 """Models of fewer parameters stay in fp32: they are fast enough, and keep every bit they were trained with."""
 MOST_ADAPTERS = 8
 ADAPTER = "adapter_config.json"
+PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -104,6 +105,12 @@ def _load_parts(reference: str, device: torch.device, dtype: torch.dtype | None,
         return Parts(model.to(device), from_gguf(metadata), settings)
     if path.name.endswith((".arpa", ".arpa.gz")):
         return Parts(*read_arpa(path), {})
+    if path.suffix in PICKLES:
+        raise UserError(
+            "a pickle file, which can run any code when it is read",
+            where=path,
+            advice="Convert it where you trust it: transformers' from_pretrained, then save_pretrained.",
+        )
     raise UserError("not a model: a folder, a .gguf or an .arpa file is one", where=path)
 
 
@@ -113,7 +120,12 @@ def _load_adapted(folder: Path, device: torch.device, dtype: torch.dtype | None,
         raise UserError("the adapter does not name its base model", where=folder / ADAPTER)
     if depth >= MOST_ADAPTERS:
         raise UserError("adapters of adapters without end", where=folder)
-    parts = _load_parts(_base_reference(base, folder), device, dtype, depth + 1)
+    try:
+        parts = _load_parts(_base_reference(base, folder), device, dtype, depth + 1)
+    except UserError as error:
+        if depth:  # told once, for the adapter that was asked for
+            raise
+        raise UserError("the adapter's base model cannot be loaded", where=folder, advice=str(error)) from error
     attach_adapter(parts.module, folder)
     tokenizer = _folder_tokenizer(folder) if (folder / "tokenizer.json").is_file() else parts.tokenizer
     return Parts(parts.module, tokenizer, {**parts.settings, **_settings(folder)})
