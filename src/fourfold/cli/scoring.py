@@ -27,11 +27,15 @@ def score(
     Every byte is paid for: the text is scored from the model's document-start token. Only bits per byte
     compares models with different tokenizers, and only within one language.
     """
+    from fourfold.inference import say_if_hard_to_read
+
     text = read_input(file)
     texts = [line for line in text.splitlines() if line.strip()] if lines else [text]
     if not any(texts):
         raise UserError("there is no text to score", where=file)
-    scores = load_model(model, dtype).score(texts)
+    lm = load_model(model, dtype)
+    say_if_hard_to_read(lm, model, texts)
+    scores = lm.score(texts)
     nats = -math.fsum(score.total for score in scores)
     tokens, size = sum(len(score.ids) for score in scores), sum(score.bytes for score in scores)
     characters = sum(score.characters for score in scores)

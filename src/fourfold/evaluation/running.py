@@ -16,7 +16,7 @@ from fourfold.evaluation.rows import LEVEL, Cellmark, Row, comparison_row, metri
 from fourfold.evaluation.solving import answer_items, suitable_solvers
 from fourfold.evaluation.task import Item, Task
 from fourfold.files import hash_value, write_json, write_jsonl
-from fourfold.inference import ChatModel, ScoringModel
+from fourfold.inference import ChatModel, ScoringModel, say_if_hard_to_read
 from fourfold.progress import task as progress_task
 
 Pair = tuple[str, str]
@@ -135,6 +135,7 @@ def _cell(
 
     def make() -> Cell:
         model = models[name]
+        say_if_hard_to_read(model, label, (item.prompt for item in plan.items), f"the task '{plan.task.name}'")
         began = time.perf_counter()
         answered = answer_items(model, label, plan.task, solver, plan.items, int(key["seed"]))
         seconds = time.perf_counter() - began

@@ -5,6 +5,7 @@ from fourfold.inference.decoding import Request, Token, decode
 from fourfold.inference.endpoint import Endpoint
 from fourfold.inference.language_model import LanguageModel, TextTokenizer
 from fourfold.inference.loading import load, locate
+from fourfold.inference.reading import say_if_hard_to_read
 from fourfold.inference.results import (
     ChatModel,
     Continuation,
@@ -41,6 +42,7 @@ __all__ = [
     "decode",
     "load",
     "locate",
+    "say_if_hard_to_read",
     "score_spans",
     "windows",
 ]

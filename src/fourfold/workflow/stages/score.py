@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 TRAIN = "train_"
 MODEL_KINDS = ("pretrain", "tune")
-HARD_TO_READ = 1.2
-"""Tokens a character above which a model can hardly read a text: it spells it out in bytes."""
 
 
 class ScoreOptions(Options):
@@ -54,7 +52,7 @@ def run(context: StageContext, options: ScoreOptions) -> None:
         seed=context.seed,
     )
     for row in results["rows"]:
-        remark(row)
+        say(f"{row['label']} on {row['sample']} ({row['split']}): {row['bits_per_byte']:.3f} bits per byte")
 
 
 def find_samples(folder: Path, options: ScoreOptions) -> dict[str, str]:
@@ -70,14 +68,6 @@ def find_samples(folder: Path, options: ScoreOptions) -> dict[str, str]:
     if missing or not found:
         raise UserError(f"the corpus has no sample {', '.join(missing)}".rstrip(), where=folder)
     return found
-
-
-def remark(row: dict[str, Any]) -> None:
-    """Say a result, and say when a model can hardly read the text."""
-    say(f"{row['label']} on {row['sample']} ({row['split']}): {row['bits_per_byte']:.3f} bits per byte")
-    tokens_a_character = row["tokens"] / max(1, row["characters"])
-    if tokens_a_character > HARD_TO_READ:
-        say(f"{row['label']} can hardly read {row['sample']}: {tokens_a_character:.2f} tokens a character.")
 
 
 KIND = StageKind(

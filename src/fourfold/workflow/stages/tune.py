@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fourfold.adaptation.instruction import EpochOrder
+    from fourfold.inference import Message
     from fourfold.tokenizers import Tokenizer
     from fourfold.training import BatchSource, Objective
     from fourfold.workflow.context import StageContext
@@ -147,6 +149,8 @@ def make_training(
     card: dict[str, Any] = {"replay_share": 0.0}
     if options.method == "dpo":
         pairs = [pair for file in files for pair in read_preferences(file)]
+        sides = (side for pair in pairs for side in (pair["prompt"], pair["chosen"]))
+        remark_on_reading(options.model, tokenizer, sides)
         preferred = preference_batches(
             pairs, tokenizer, options.batch_size, options.context, context.seed, micro_batch=PAIRS_AT_ONCE
         )
@@ -154,6 +158,7 @@ def make_training(
         # The reference is the model as it was given: the deltas that were there before ours.
         return preferred, DPO(beta=options.beta, reference_adapters=earlier), card
     conversations = [one for file in files for one in read_conversations(file)]
+    remark_on_reading(options.model, tokenizer, conversations)
     if options.replay:
         replayed = [one for name in options.replay for one in read_conversations(data_file(context, name, "sft"))]
         conversations = mix(conversations, replayed, options.replay_share, context.seed)
@@ -161,6 +166,15 @@ def make_training(
     batches = conversation_batches(conversations, tokenizer, options.batch_size, options.context, context.seed)
     card |= {"examples": len(conversations), "tokens_a_step": tokens_a_step(batches.order)}
     return batches, causal_language_modelling(), card
+
+
+def remark_on_reading(model: str, tokenizer: Tokenizer, passages: Iterable[str | Sequence[Message]]) -> None:
+    """Say it when the model's vocabulary was not made for the training data."""
+    from fourfold.tokenizers import hard_to_read
+
+    turns = ([one] if isinstance(one, str) else [message["content"] for message in one] for one in passages)
+    if reason := hard_to_read(tokenizer.encode, (text for texts in turns for text in texts)):
+        say(f"{model} can hardly read the training data: {reason}.")
 
 
 def data_file(context: StageContext, name: str, method: str) -> Path:

@@ -1,0 +1,15 @@
+"""Say it when a model can hardly read what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fourfold.inference.language_model import LanguageModel
+from fourfold.progress import say
+from fourfold.tokenizers import hard_to_read
+
+
+def say_if_hard_to_read(model: object, label: str, texts: Iterable[str], what: str = "this text") -> None:
+    """One remark on scripts the model's vocabulary was not made for; other models than our own are not judged."""
+    if isinstance(model, LanguageModel) and (reason := hard_to_read(model.tokenizer.encode, texts)):
+        say(f"{label} can hardly read {what}: {reason}.")
