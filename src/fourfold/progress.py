@@ -6,7 +6,7 @@ The library calls `track`, `task` and `say`; whoever owns the screen installs a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol, TypeVar
@@ -71,7 +71,7 @@ def task(label: str, total: float | None = None, unit: str = "items") -> Iterato
 
 def track(items: Iterable[T], label: str, total: float | None = None, unit: str = "items") -> Iterator[T]:
     """Yield the items and report each."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     with task(label, total, unit) as work:
         for item in items:

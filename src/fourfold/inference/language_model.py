@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, final
@@ -153,12 +153,14 @@ class LanguageModel:
         """The assistant's next turn in each conversation."""
         return self._complete([self.tokenizer.encode_chat(messages) for messages in conversations], sampling)
 
-    def stream(self, prompt: str, sampling: Sampling | None = None) -> Iterator[str]:
-        """Pieces of the continuation as they become certain."""
+    def stream(self, prompt: str, sampling: Sampling | None = None) -> Generator[str, None, Generation]:
+        """Pieces of the continuation as they become certain; the generator returns the whole."""
         return self._stream(self._prompt_ids(prompt), sampling)
 
-    def stream_chat(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Iterator[str]:
-        """Pieces of the assistant's next turn as they become certain."""
+    def stream_chat(
+        self, messages: Sequence[Message], sampling: Sampling | None = None
+    ) -> Generator[str, None, Generation]:
+        """Pieces of the assistant's next turn as they become certain; the generator returns the whole."""
         return self._stream(self.tokenizer.encode_chat(messages), sampling)
 
     def save(self, folder: str | Path) -> None:
@@ -228,7 +230,7 @@ class LanguageModel:
                 work.advance(len(batch))
         return [results[i] for i in range(len(prompts))]
 
-    def _stream(self, ids: list[int], sampling: Sampling | None) -> Iterator[str]:
+    def _stream(self, ids: list[int], sampling: Sampling | None) -> Generator[str, None, Generation]:
         sampling = sampling or self.defaults
         self._say_first_ids([ids])
         answer = _Answer(ids, sampling, self.tokenizer)
@@ -239,6 +241,7 @@ class LanguageModel:
                 break
         if rest := answer.text.finish():
             yield rest
+        return answer.result(1)
 
     def _say_first_ids(self, prompts: list[list[int]]) -> None:
         if prompts and not self._said_first_ids:

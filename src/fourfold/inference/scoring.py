@@ -16,8 +16,8 @@ from fourfold.models import CausalLM, DirectScorer, State, Step
 
 LOGITS_AT_ONCE = 1 << 24
 """Logits (positions times vocabulary) computed in one piece: 64 MB in fp32."""
-TOKENS_AT_ONCE = 8192
-"""Tokens of one forward pass."""
+TOKENS_AT_ONCE = 2048
+"""Tokens of one forward pass: few enough that what a layer makes stays near the processor."""
 
 
 @dataclass(frozen=True, kw_only=True)

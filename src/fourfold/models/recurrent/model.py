@@ -7,6 +7,7 @@ Letters: B rows, T tokens, D hidden size, L layers, V vocabulary size.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Self
 
 import torch
@@ -19,7 +20,7 @@ from fourfold.models.linear import Linear
 from fourfold.models.protocols import State, Step
 from fourfold.models.recurrent.config import RecurrentConfig
 
-CELLS: dict[str, type[nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "elman": nn.RNN}
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "elman": nn.RNN}
 
 
 class RecurrentState:
@@ -89,8 +90,8 @@ class RecurrentLM(nn.Module):
         if state is not None:
             length = torch.full_like(state.lengths, step.ids.shape[1])
             state.advance(memory, length if step.lengths is None else step.lengths)
-        output = self.dropout(output)
-        return output
+        dropped: Tensor = self.dropout(output)
+        return dropped
 
     def logits(self, hidden: Tensor) -> Tensor:
         logits: Tensor = F.linear(hidden, self.embedding.weight) if self.head is None else self.head(hidden)

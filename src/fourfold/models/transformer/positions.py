@@ -15,7 +15,7 @@ from fourfold.models.transformer.config import Positions, Rotary, TransformerCon
 
 
 class Rotation(NamedTuple):
-    """Cosines and sines of the angles, (B, 1, T, P) each."""
+    """Cosines and sines of the angles, (B, 1, T, P/2) each."""
 
     cosine: Tensor
     sine: Tensor
@@ -45,7 +45,6 @@ class RotaryEncoding(PositionEncoding):
         exponents = torch.arange(0, self.head_size, 2, dtype=torch.int64, device=positions.device).float()
         frequencies = 1.0 / (self.base ** (exponents / self.head_size))
         angles = positions[:, None, :, None].float() * frequencies  # (B, 1, T, P/2)
-        angles = torch.cat((angles, angles), dim=-1)
         return Rotation(angles.cos().to(dtype), angles.sin().to(dtype))
 
 
@@ -63,7 +62,14 @@ class LearnedEncoding(PositionEncoding):
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     """(B, H, T, P) queries or keys turned by their positions."""
     first, second = x.chunk(2, dim=-1)
-    return x * rotation.cosine + torch.cat((-second, first), dim=-1) * rotation.sine
+    cosine, sine = rotation
+    return torch.cat(
+        (
+            torch.addcmul(first * cosine, second, sine, value=-1),
+            torch.addcmul(second * cosine, first, sine),
+        ),
+        dim=-1,
+    )
 
 
 def make_positions(positions: Positions, config: TransformerConfig) -> PositionEncoding:

@@ -1,9 +1,5 @@
-"""The kinds of stage a recipe may name, in the order of a model's life."""
+"""The kinds of stage a recipe may name, one file each."""
 
-from fourfold.workflow.stages import corpus, data, evaluate, generate, pretrain, score, tokenizer, tune
-
-KINDS = {
-    module.KIND.name: module.KIND for module in (corpus, tokenizer, pretrain, data, tune, score, generate, evaluate)
-}
+from fourfold.workflow.stages.known import KINDS
 
 __all__ = ["KINDS"]

@@ -174,7 +174,7 @@ def remark_on_reading(model: str, tokenizer: Tokenizer, passages: Iterable[str |
 
     turns = ([one] if isinstance(one, str) else [message["content"] for message in one] for one in passages)
     if reason := hard_to_read(tokenizer.encode, (text for texts in turns for text in texts)):
-        say(f"{model} can hardly read the training data: {reason}.")
+        say(f"{model} can hardly read the training data ({reason}).")
 
 
 def data_file(context: StageContext, name: str, method: str) -> Path:
