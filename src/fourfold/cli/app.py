@@ -80,7 +80,8 @@ def run(words: Sequence[str], *, debug: bool = False) -> int:
     try:
         return _call(words)
     except typer.TyperException as error:
-        say(f"Error: {str(error).rstrip('.')}. See: {_help_command(words)}")
+        problem = str(error).rstrip(".")
+        say(f"Error: {problem}{'' if problem.endswith('?') else '.'} See: {_help_command(words)}")
         return USER_ERROR
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
