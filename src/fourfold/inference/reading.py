@@ -12,4 +12,4 @@ from fourfold.tokenizers import hard_to_read
 def say_if_hard_to_read(model: object, label: str, texts: Iterable[str], what: str = "this text") -> None:
     """One remark on scripts the model's vocabulary was not made for; other models than our own are not judged."""
     if isinstance(model, LanguageModel) and (reason := hard_to_read(model.tokenizer.encode, texts)):
-        say(f"{label} can hardly read {what}: {reason}.")
+        say(f"{label} can hardly read {what} ({reason}).")

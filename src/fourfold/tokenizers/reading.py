@@ -58,7 +58,7 @@ def hard_to_read(encode: Callable[[str], Sequence[int]], texts: Iterable[str]) -
     for cost in script_costs(encode, texts):
         if cost.times_english > TOO_MANY_TIMES:
             kind = "character" if cost.script in ("Han", "Kana", "Hangul") else "letter"
-            return f"{cost.tokens_per_character:.2f} tokens a {cost.script} {kind}, this model is English-only"
+            return f"{cost.tokens_per_character:.2f} tokens a {cost.script} {kind}: this model is English-only"
     return None
 
 
