@@ -20,6 +20,7 @@ from fourfold.workflow.fingerprint import code_fingerprint, source_fingerprint
 from fourfold.workflow.interrupts import Interrupts
 from fourfold.workflow.ledger import Ledger, finished
 from fourfold.workflow.manifest import Manifest
+from fourfold.workflow.outside import require_outside
 from fourfold.workflow.recipe import Recipe, StageSpec
 from fourfold.workflow.stages import KINDS
 from fourfold.workflow.store import ModelStore, load_reference
@@ -61,6 +62,7 @@ def run_recipe(
     """
     folder = Path(runs_folder) / recipe.name
     wanted = list(recipe.required_for(only)) if only else list(recipe.stages)
+    require_outside(wanted, folder)
     interrupts = Interrupts()
     with lock_folder(folder), interrupts.installed():
         remove_leftovers(folder)
