@@ -7,6 +7,7 @@ from fourfold.evaluation.sample_files import Sample, read_samples
 from fourfold.evaluation.solving import make_solver, solver_names
 from fourfold.evaluation.task import Item, Metric, Task
 from fourfold.evaluation.tasks import (
+    TooLittleText,
     arithmetic_task,
     continuation_task,
     file_task,
@@ -21,6 +22,7 @@ __all__ = [
     "Metric",
     "Sample",
     "Task",
+    "TooLittleText",
     "arithmetic_task",
     "compare",
     "continuation_task",

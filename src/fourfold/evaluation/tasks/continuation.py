@@ -20,10 +20,14 @@ DEFAULT_ITEMS = 100
 ATTEMPTS = 50
 
 
+class TooLittleText(UserError):
+    """The held-out text is too short for the task."""
+
+
 def continuation_task(text: str, name: str = "continuation") -> Task:
     """The task over a held-out text; chance is one in four. No two items share a passage."""
     if len(text) < 4 * CHOICES * ROOM:
-        raise UserError(
+        raise TooLittleText(
             "the held-out text is too short for continuations",
             expected=f"{4 * CHOICES * ROOM} characters or more",
             got=len(text),

@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from fourfold.progress import say
 from fourfold.workflow.kinds import Options, StageKind, Use
 
 if TYPE_CHECKING:
     from fourfold.workflow.context import StageContext
+
+
+LITTLE_TEXT = 200_000
+"""Bytes of training text below which a corpus is only good for trying things out."""
 
 
 class CorpusStageOptions(Options):
@@ -43,7 +48,12 @@ def run(context: StageContext, options: CorpusStageOptions) -> None:
     from fourfold.pretraining.corpus import CorpusOptions, build_corpus
 
     values: dict[str, Any] = options.model_dump(exclude_none=True)
-    build_corpus(CorpusOptions(**values), context.folder, seed=context.seed)
+    card = build_corpus(CorpusOptions(**values), context.folder, seed=context.seed)
+    if card["bytes"]["train"] < LITTLE_TEXT:
+        say(
+            f"{card['bytes']['train'] / 1000:.0f} KB to learn from and {card['bytes']['test'] / 1000:.0f} KB held out "
+            "are very little: a model trained on it will know it by heart, and its scores are rough."
+        )
 
 
 KIND = StageKind(name="corpus", options=CorpusStageOptions, uses=uses, run=run, code=("pretraining.corpus",))

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_text
+from fourfold.progress import say
 from fourfold.workflow.kinds import Options, StageKind, Use
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def check(options: EvaluateOptions) -> None:
 def run(context: StageContext, options: EvaluateOptions) -> None:
     from fourfold.evaluation import evaluate
 
-    tasks = [held_out_task(context, options, task) if is_held_out(task) else task for task in options.tasks]
+    tasks = [task for name in options.tasks if (task := made_task(context, options, name)) is not None]
     models = context.models
     evaluate(
         models.mapping(options.models),
@@ -73,6 +74,19 @@ def run(context: StageContext, options: EvaluateOptions) -> None:
         folder=context.folder,
         labels={reference: models.card(reference)["label"] for reference in options.models},
     )
+
+
+def made_task(context: StageContext, options: EvaluateOptions, name: str) -> Task | str | None:
+    """The task of that name; None, and that is said, where the corpus holds out too little text to make it."""
+    if not is_held_out(name):
+        return name
+    from fourfold.evaluation import TooLittleText
+
+    try:
+        return held_out_task(context, options, name)
+    except TooLittleText as error:
+        say(f"{context.name} leaves out a task: {error}")
+        return None
 
 
 def is_held_out(task: str) -> bool:

@@ -26,6 +26,10 @@ class Opening(Options):
     """Where it comes from."""
 
 
+SHORTEST_OPENING = 10
+"""Characters below which a held-out text gives no opening."""
+
+
 class GenerateOptions(Options):
     """Which models continue what."""
 
@@ -97,18 +101,22 @@ def draw_openings(context: StageContext, options: GenerateOptions) -> list[Openi
     from fourfold.pretraining.corpus import read_documents
 
     assert options.corpus is not None  # the caller has looked
+    documents = list(read_documents(context.output_of(options.corpus, "test.jsonl")))
+    # A small corpus holds out little: then an opening is at most half of the longest text there is.
+    longest = max((len(document.text) for document in documents), default=0)
+    characters = min(options.opening_characters, longest // 2)
     groups: dict[str, list[Any]] = {}
-    for document in read_documents(context.output_of(options.corpus, "test.jsonl")):
-        if len(document.text) > options.opening_characters:
+    for document in documents:
+        if len(document.text) > characters >= SHORTEST_OPENING:
             groups.setdefault(str(document.meta.get("group", "")), []).append(document)
     draw = random.Random(context.seed)
     order = {name: draw.sample(documents, len(documents)) for name, documents in sorted(groups.items())}
     found: list[Opening] = []
     while len(found) < options.openings and any(order.values()):
-        for documents in order.values():
-            if documents and len(found) < options.openings:
-                document = documents.pop()
-                found.append(Opening(text=beginning(document.text, options.opening_characters), source=document.id))
+        for left in order.values():
+            if left and len(found) < options.openings:
+                document = left.pop()
+                found.append(Opening(text=beginning(document.text, characters), source=document.id))
     if not found:
         raise UserError("no held-out document is long enough for an opening", where=context.path(options.corpus))
     return found

@@ -36,6 +36,10 @@ SMALL_SHARE = 0.5
 """A model that sees less of the text than this is warned about."""
 
 
+MANY_EPOCHS = 40
+"""Passes over a text after which repeating it is worth nothing (Muennighoff et al. 2023)."""
+
+
 class CurveOptions(Options):
     """The held-out curve drawn while training."""
 
@@ -206,6 +210,8 @@ def fit_gradient(
 def budget_warnings(tokens_seen: int, tokens_there: int) -> list[str]:
     """What to expect of a model that reads too little of its text."""
     share = tokens_seen / max(1, tokens_there)
+    if share > MANY_EPOCHS:
+        return [f"reads your text {share:.0f} times over, which teaches nothing more; add text or shorten the budget"]
     if share >= SMALL_SHARE:
         return []
     return [f"sees {share:.0%} of your text; the 5-gram will win; use --minutes 60"]
