@@ -118,8 +118,11 @@ class Conversation:
         if not name:
             say("Say where: /save FILE")
             return
-        append_jsonl(Path(name).expanduser(), {"messages": self.messages})
-        say(f"Added to {name}.")
+        try:
+            append_jsonl(Path(name).expanduser(), {"messages": self.messages})
+            say(f"Added to {name}.")
+        except UserError as error:
+            say(str(error))
 
 
 def _read_line() -> str | None:

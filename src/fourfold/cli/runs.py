@@ -112,7 +112,12 @@ def describe(folder: Path) -> dict[str, Any]:
 @group.command("list", epilog="Example: fourfold runs list")
 def list_runs(runs: Runs = DEFAULT_RUNS, as_json: Json = False) -> None:
     """The runs there are, newest first."""
-    found = [describe(folder) for folder in runs.iterdir() if is_run(folder)] if runs.is_dir() else []
+    found = []
+    for folder in runs.iterdir() if runs.is_dir() else []:
+        try:
+            found += [describe(folder)] if is_run(folder) else []
+        except UserError as error:
+            say(f"left out: {error}")
     found.sort(key=lambda row: str(row["started"]), reverse=True)
     if as_json:
         show_json(found)
