@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -143,20 +144,7 @@ def write(name: str, text: str | bytes) -> str:
 
 
 def write_notes(documents: int = 30) -> None:
-    words = [
-        "river",
-        "stone",
-        "light",
-        "garden",
-        "winter",
-        "letter",
-        "bridge",
-        "music",
-        "teacher",
-        "market",
-        "train",
-        "window",
-    ]
+    words = ["river", "stone", "light", "garden", "winter", "letter", "bridge", "music", "teacher", "market"]
     draw = random.Random(0)
     for number in range(documents):
         lines = [" ".join([f"{number * 7 + line}.", *draw.choices(words, k=draw.randint(5, 12))]) for line in range(20)]
@@ -288,6 +276,18 @@ def recipe_that_is_no_toml(models: Path) -> list[object]:
 def recipe_that_is_a_folder(models: Path) -> list[object]:
     write_notes(1)
     return ["run", "notes"]
+
+
+@case("[evaluate.questions] none.jsonl: no such file")
+def recipe_that_reads_a_missing_file(models: Path) -> list[object]:
+    text = '[evaluate.questions]\nmodels = ["pretrain.decoder"]\ntasks = ["file:none.jsonl"]\n'
+    write_notes(1)
+    return ["run", write("small.toml", RECIPE + text)]
+
+
+@case("[tune.sft]", "none.jsonl: no such file")
+def tuning_on_a_missing_file(models: Path) -> list[object]:
+    return ["tune", "sft", "--model", models / "model", "--data", "none.jsonl", "--steps", 1, "-o", "tuned"]
 
 
 @case("vocabulary", "259 or more", "got 10")
@@ -545,6 +545,27 @@ def test_a_corpus_too_small_is_told_and_what_is_finished_stays(call: Call) -> No
     assert not half_written(Path("runs"))
 
 
+def test_a_small_corpus_is_said_and_costs_only_what_it_cannot_fill(call: Call) -> None:
+    more = """[generate.openings]
+models = ["pretrain.counts"]
+corpus = "corpus.text"
+[evaluate.reading]
+models = ["pretrain.counts"]
+tasks = ["continuation"]
+corpus = "corpus.text"
+"""
+    head, _, rest = RECIPE.partition("[pretrain.decoder]")
+    counts = '[pretrain.counts]\nmodel = { family = "ngram", order = 2 }\ntokenizer = "tokenizer.bpe"\n'
+    assert rest
+    write_notes(3)
+    outcome = call("run", write("small.toml", head + counts + 'corpus = "corpus.text"\n' + more))
+    assert outcome.code == 0, outcome.err
+    assert re.search(r"\d+ KB to learn from and \d+ KB held out are very little", outcome.err)
+    assert "evaluate.reading leaves out a task: the held-out text is too short" in outcome.err
+    assert json.loads(Path("runs/small/generate.openings/results.json").read_text("utf-8"))["openings"]
+    assert Path("runs/small/report.html").is_file()
+
+
 CHINESE = "历史经验告诉我们，任何技术都有两面性。今天的天气很好，我们一起去公园散步。"
 
 
@@ -638,6 +659,30 @@ def test_a_folder_that_may_not_be_written_is_named(
         assert str(closed) in sentence
         assert "may not write here" in sentence
     assert not list(closed.iterdir())
+
+
+def test_a_chat_outlives_a_question_too_long_and_a_place_it_cannot_save_to(
+    call: Call, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("taken", "a file")
+    lines = ["x" * 200, "Hi", "/save taken/talk.jsonl", "/save talk.jsonl"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+    outcome = call("chat", models / "model", "--max-tokens", 2, "--seed", 1)
+    assert outcome.code == 0, outcome.err
+    assert "the prompt does not fit the model's context" in outcome.err
+    assert "taken/talk.jsonl: a file stands where a folder is needed" in outcome.err
+    (saved,) = [json.loads(line) for line in Path("talk.jsonl").read_text("utf-8").splitlines()]
+    assert [turn["content"] for turn in saved["messages"]][:1] == ["Hi"]
+
+
+def test_a_damaged_run_does_not_hide_the_others(call: Call) -> None:
+    write("runs/broken/manifest.json", "{")
+    sitting = {"started": "2026-01-01", "outcome": "finished"}
+    write("runs/whole/manifest.json", json.dumps({"sittings": [sitting], "stages": {}, "order": []}))
+    outcome = call("runs", "list")
+    assert outcome.code == 0, outcome.err
+    assert "whole" in outcome.out
+    assert "broken/manifest.json:1: not valid JSON" in outcome.err
 
 
 # ---- two at a time, and stopping
