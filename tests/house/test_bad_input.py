@@ -278,6 +278,11 @@ def recipe_that_is_a_folder(models: Path) -> list[object]:
     return ["run", "notes"]
 
 
+@case("small.toml [pretrain.decoder]", "'context' is longer than the model's", "at most 32", "got 64")
+def rows_longer_than_the_context(models: Path) -> list[object]:
+    return ["run", recipe(("batch_size = 2", "batch_size = 2\ncontext = 64"))]
+
+
 @case("[evaluate.questions] none.jsonl: no such file")
 def recipe_that_reads_a_missing_file(models: Path) -> list[object]:
     text = '[evaluate.questions]\nmodels = ["pretrain.decoder"]\ntasks = ["file:none.jsonl"]\n'
@@ -524,6 +529,33 @@ def test_a_bad_conversation_is_named_and_skipped(call: Call, models: Path) -> No
 
 
 # ---- what will not turn out well is said beforehand
+
+
+@pytest.mark.parametrize(
+    ("model", "parts"),
+    [
+        ("openai:gpt@http://127.0.0.1:9/v1", ("behind an endpoint cannot be tuned", "hf:org/name")),
+        ("words", ("no layers for low-rank deltas", "expected a transformer")),
+    ],
+)
+def test_only_weights_that_are_here_and_take_deltas_are_tuned(call: Call, model: str, parts: tuple[str, ...]) -> None:
+    write("a.txt", "one two three\n" * 20)
+    assert call("ngram", "train", "a.txt", "-o", "words", "--order", 2).code == 0
+    write("chats.jsonl", json.dumps({"instruction": "Hi?", "output": "Ho."}) + "\n")
+    sentence = sentence_of(call("tune", "sft", "--model", model, "--data", "chats.jsonl", "--steps", 1, "-o", "tuned"))
+    assert all(part in sentence for part in parts), sentence
+
+
+def test_conversations_are_cut_at_the_context_of_the_model(call: Call, models: Path) -> None:
+    write("chats.jsonl", json.dumps({"instruction": "Hi?", "output": "Ho. " * 50}) + "\n")
+    outcome = call("tune", "sft", "--model", models / "model", "--data", "chats.jsonl", "--steps", 1, "-o", "tuned")
+    assert outcome.code == 0, outcome.err
+    assert f"reads {CONTEXT} tokens at most; longer conversations are cut there." in outcome.err
+
+
+def test_too_little_memory_is_no_error_of_ours(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fourfold.cli.scoring.load_model", lambda *_: torch.empty(2**60, dtype=torch.uint8))
+    assert "Not enough memory" in sentence_of(call("score", "m", write("a.txt", "Some text.")))
 
 
 def test_a_short_budget_is_said(call: Call) -> None:

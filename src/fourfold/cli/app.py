@@ -37,6 +37,7 @@ from fourfold.cli.console import command_line, resume_command, say
 from fourfold.errors import FourfoldError, Interrupted
 
 OWN_ERROR, USER_ERROR, INTERRUPTED = 1, 2, 130
+NO_MEMORY = "Not enough memory for this; `fourfold plan` says what would fit."
 
 app = typer.Typer(
     name="fourfold",
@@ -96,9 +97,12 @@ def run(words: Sequence[str], *, debug: bool = False) -> int:
         _explain(error, str(error), debug)
         return error.exit_code
     except MemoryError as error:
-        _explain(error, "Not enough memory for this; `fourfold plan` says what would fit.", debug)
+        _explain(error, NO_MEMORY, debug)
         return USER_ERROR
     except Exception as error:
+        if "can't allocate memory" in str(error) or type(error).__name__ == "OutOfMemoryError":  # how torch says it
+            _explain(error, NO_MEMORY, debug)
+            return USER_ERROR
         again = shlex.join(["fourfold", "--debug", *words])
         _explain(
             error,

@@ -93,9 +93,14 @@ def check(options: PretrainOptions) -> None:
         if not isinstance(order, int) or not 1 <= order <= 10:
             raise UserError("'order' is out of range", where="model", expected="1 to 10", got=order)
         return
-    from fourfold.models import parameter_count
+    from fourfold.models import TransformerConfig, model_config, parameter_count
 
     parameter_count(options.model, 512)
+    config = model_config(options.model, 512)
+    if isinstance(config, TransformerConfig) and options.row_tokens > config.context:
+        raise UserError(
+            "'context' is longer than the model's", expected=f"at most {config.context}", got=options.context
+        )
     need(options.budget, "budget", f"family '{family}'")
 
 

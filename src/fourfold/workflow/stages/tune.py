@@ -97,7 +97,8 @@ def run(context: StageContext, options: TuneOptions) -> None:
     from fourfold.adaptation.peft import LoRAOptions, adapter_count, add_lora, trainable_parameters
     from fourfold.training import choose_precision, steps_for_seconds
 
-    model = context.models.fresh(options.model)
+    model = tunable(context.models.fresh(options.model), options.model)
+    options = fitting(options, model.module.context)
     module, earlier = model.module, adapter_count(model.module)
     add_lora(module, LoRAOptions(**options.peft.model_dump(exclude={"kind"})), seed=context.seed)
     batches, objective, data = make_training(context, options, model.tokenizer, earlier)
@@ -135,6 +136,30 @@ def run(context: StageContext, options: TuneOptions) -> None:
         "budget": options.budget.model_dump(exclude_none=True),
     }
     save_result(context, options.model, module, model.tokenizer, card)
+
+
+def tunable(model: Any, reference: str) -> Any:
+    """The model, if its weights are here and have layers that take deltas."""
+    from fourfold.inference import Endpoint
+    from fourfold.models import Linear
+
+    if isinstance(model, Endpoint):
+        raise UserError(
+            "the weights behind an endpoint cannot be tuned",
+            where=reference,
+            advice="Name the model's own files: a folder, a .gguf file, smollm2 or hf:org/name.",
+        )
+    if not any(isinstance(layer, Linear) for layer in model.module.modules()):
+        raise UserError("this model has no layers for low-rank deltas", where=reference, expected="a transformer")
+    return model
+
+
+def fitting(options: TuneOptions, longest: int | None) -> TuneOptions:
+    """The options with a context the model can read."""
+    if longest is None or options.context <= longest:
+        return options
+    say(f"{options.model} reads {longest} tokens at most; longer conversations are cut there.")
+    return options.model_copy(update={"context": longest})
 
 
 def make_training(
