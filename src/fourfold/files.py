@@ -123,14 +123,17 @@ def append_jsonl(path: Path, record: object) -> None:
             stream.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
+def require_file(path: Path) -> None:
+    """Refuse a path that is no file."""
+    if not path.is_file():
+        raise UserError("a folder, not a file" if path.is_dir() else "no such file", where=path)
+
+
 def read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
-    except FileNotFoundError:
-        raise UserError("no such file", where=path) from None
-    except IsADirectoryError:
-        raise UserError("a folder, not a file", where=path) from None
-    except PermissionError:
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        require_file(path)
         raise UserError("may not be read", where=path) from None
     except UnicodeDecodeError as error:
         raise UserError("not UTF-8 text", where=path, got=f"a bad byte at offset {error.start}") from None
@@ -145,8 +148,7 @@ def read_json(path: Path) -> Any:
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
     """Yield (line number from 1, value); a malformed line raises a UserError that names it."""
-    if not path.is_file():
-        raise UserError("no such file", where=path)
+    require_file(path)
     with open(path, "rb") as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():

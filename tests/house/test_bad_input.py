@@ -272,7 +272,7 @@ def recipe_that_is_no_toml(models: Path) -> list[object]:
     return ["run", write("small.toml", "{'stages': 3}\n")]
 
 
-@case("notes")
+@case("notes: a folder, not a file")
 def recipe_that_is_a_folder(models: Path) -> list[object]:
     write_notes(1)
     return ["run", "notes"]
@@ -388,6 +388,23 @@ def unknown_task(models: Path) -> list[object]:
     return ["evaluate", models / "model", "--tasks", "arithmetics", "-o", "results"]
 
 
+@case("--tasks: no task is named", "arithmetic")
+def no_task(models: Path) -> list[object]:
+    return ["evaluate", models / "model", "--tasks", ",", "-o", "results"]
+
+
+@case("unknown model family 'n-gram'", "Did you mean 'ngram'?")
+def unknown_family(models: Path) -> list[object]:
+    write_notes(1)
+    return ["pretrain", "notes", "--family", "n-gram", "-o", "out"]
+
+
+@case("notes: a folder, not a file")
+def folder_of_sentences(models: Path) -> list[object]:
+    write_notes(1)
+    return ["ngram", "train", "notes", "-o", "words"]
+
+
 @case("unknown solver 'few_shots'", "Did you mean 'few_shot'?")
 def unknown_solver(models: Path) -> list[object]:
     return ["evaluate", models / "model", "--tasks", "arithmetic", "--solvers", "few_shots", "-o", "results"]
@@ -423,7 +440,7 @@ def empty_text(models: Path) -> list[object]:
     return ["score", models / "model", write("a.txt", "")]
 
 
-@case("notes")
+@case("notes: a folder, not a file")
 def text_that_is_a_folder(models: Path) -> list[object]:
     write_notes(1)
     return ["score", models / "model", "notes"]
@@ -612,7 +629,12 @@ def test_text_in_another_script_is_said_to_be_hard_to_read(call: Call) -> None:
     write("chats.jsonl", json.dumps({"messages": chat}) + "\n")
     write("pairs.jsonl", json.dumps({"prompt": CHINESE, "chosen": CHINESE, "rejected": "好。"}) + "\n")
     write("q.jsonl", json.dumps({"question": CHINESE, "choices": ["好", "不好"], "answer": 0}) + "\n")
+    for number in range(9):
+        write(f"zh/{number}.txt", f"第{number}篇。" + CHINESE)
+    head = 'name = "zh"\n[corpus.text]\nsources = ["zh"]\n'
+    write("zh.toml", head + '[score.all]\nmodels = ["english"]\ncorpus = "corpus.text"\nsplits = ["train"]\n')
     commands = (
+        ["run", "zh.toml"],
         ["score", "english", "zh.txt"],
         ["evaluate", "english", "--tasks", "file:q.jsonl", "-o", "results"],
         ["tune", "sft", "--model", "english", "--data", "chats.jsonl", "--steps", 1, "-o", "sft"],

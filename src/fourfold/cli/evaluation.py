@@ -39,6 +39,9 @@ def evaluate(
     from fourfold import evaluation
     from fourfold.workflow.fingerprint import source_fingerprint
 
+    if not names(tasks):
+        raise UserError("no task is named", where="--tasks", expected=", ".join(evaluation.task_names()))
+
     folder = output or Path("evaluations") / (re.sub(r"[^\w.-]+", "-", models[0]).strip("-.") or "model")
     again: list[object] = ["evaluate", *models, "--tasks", tasks, "--solvers", solvers, "-o", folder, "--seed", seed]
     resume_command.set(

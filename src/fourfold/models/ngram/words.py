@@ -10,7 +10,7 @@ from typing import Any, Self, final
 import numpy as np
 
 from fourfold.errors import UserError
-from fourfold.files import hash_value, read_json, write_json
+from fourfold.files import hash_value, read_json, require_file, write_json
 from fourfold.models.ngram.model import NGramLM
 from fourfold.models.ngram.training import train_ngram_flat
 from fourfold.progress import say, track
@@ -132,8 +132,7 @@ def train_word_ngram(
 
 
 def _open(path: Path) -> Any:
-    if not path.is_file():
-        raise UserError("no such file", where=path)
+    require_file(path)
     return open(path, "rb")
 
 

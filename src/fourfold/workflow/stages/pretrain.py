@@ -93,8 +93,10 @@ def check(options: PretrainOptions) -> None:
         if not isinstance(order, int) or not 1 <= order <= 10:
             raise UserError("'order' is out of range", where="model", expected="1 to 10", got=order)
         return
-    from fourfold.models import TransformerConfig, model_config, parameter_count
+    from fourfold.models import FAMILIES, TransformerConfig, model_config, parameter_count
 
+    if family not in FAMILIES:
+        raise unknown_name("model family", str(family), [*FAMILIES, "ngram"])
     parameter_count(options.model, 512)
     config = model_config(options.model, 512)
     if isinstance(config, TransformerConfig) and options.row_tokens > config.context:
