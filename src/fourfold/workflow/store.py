@@ -45,7 +45,9 @@ class ModelStore:
 
     def fresh(self, reference: str) -> Any:
         """A copy of one's own, for training."""
-        return self._load(self.location(reference))
+        model = self._load(self.location(reference))
+        model.name = reference
+        return model
 
     def keep(self, references: Collection[str]) -> None:
         """Let go of all models but these."""
