@@ -399,6 +399,12 @@ def unknown_family(models: Path) -> list[object]:
     return ["pretrain", "notes", "--family", "n-gram", "-o", "out"]
 
 
+@case("-o: a run folder cannot have this name", "letters, digits, - and _", "got my.out")
+def run_folder_of_another_name(models: Path) -> list[object]:
+    write_notes(1)
+    return ["pretrain", "notes", "--family", "ngram", "-o", "my.out"]
+
+
 @case("notes: a folder, not a file")
 def folder_of_sentences(models: Path) -> list[object]:
     write_notes(1)

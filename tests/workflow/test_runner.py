@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -226,6 +227,6 @@ def test_models_are_loaded_once_and_let_go_after_their_last_use(tmp_path, monkey
     )
     monkeypatch.setitem(KINDS, "look", kind)
     text = 'name = "m"\n[look.a]\nmodels = ["x", "y"]\n[look.b]\nmodels = ["x"]\n[look.c]\nmodels = ["z"]\n'
-    run_recipe(parse_recipe(text), tmp_path, load=lambda reference: loaded.append(reference) or object())
+    run_recipe(parse_recipe(text), tmp_path, load=lambda reference: loaded.append(reference) or SimpleNamespace())
     assert loaded == ["x", "y", "z"]
     assert seen == [["x", "y"], ["x"], ["z"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,10 @@ def run_sections(output: Path, sections: Mapping[str, Mapping[str, Any]], seed: 
     Running the same flags again resumes; other flags in the same folder redo what they change.
     """
     output = output.expanduser().resolve()
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", output.name):
+        raise UserError(
+            "a run folder cannot have this name", where="-o", expected="letters, digits, - and _", got=output.name
+        )
     again: list[object] = ["run", output / "recipe.toml", "--runs", output.parent]
     return walk(recipe_text(output.name, seed, sections), [], output.parent, again=again)
 

@@ -93,6 +93,11 @@ class NGramLM(nn.Module):
     def order(self) -> int:
         return self.config.order
 
+    @property
+    def numbers(self) -> int:
+        """Probabilities and back-off weights it stores: what it has in place of parameters."""
+        return len(self.trie.log_prob) + len(self.trie.back_off)
+
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         state = state if state is not None else self.new_state(*ids.shape)
         return self.logits(self.hidden(Step(ids=ids), state)), state
