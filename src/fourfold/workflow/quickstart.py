@@ -17,12 +17,12 @@ TEMPLATES = {"en": RECIPES / "quickstart.toml", "zh": RECIPES / "quickstart.zh.t
 
 SMALL_LSTM = '{ family = "lstm", layers = 1, hidden_size = 256, context = 256 }'
 SMALL_DECODER = '{ family = "llama", layers = 4, hidden_size = 192, heads = 3, kv_heads = 1, context = 256 }'
-LARGE_LSTM = '{ family = "lstm", layers = 2, hidden_size = 512, context = 256 }'
+LARGE_LSTM = '{ family = "lstm", layers = 2, hidden_size = 768, context = 256 }'
 LARGE_DECODER = '{ family = "llama", layers = 8, hidden_size = 384, heads = 6, kv_heads = 2, context = 512 }'
 
 VARIANTS: dict[int, dict[str, str]] = {
     5: {
-        "corpus.text sample_bytes": "8192",
+        "corpus.text sample_bytes": "16384",
         "pretrain.lstm model": SMALL_LSTM,
         "pretrain.lstm budget": "{ seconds = 12 }",
         "pretrain.decoder model": SMALL_DECODER,
@@ -34,12 +34,12 @@ VARIANTS: dict[int, dict[str, str]] = {
         "tune.tool_replay budget": "{ steps = 20 }",
         "tune.brief budget": "{ steps = 4 }",
         "evaluate.tuning limit": "16",
+        "evaluate.preference limit": "16",
         "evaluate.prompting limit": "8",
         "evaluate.reading limit": "24",
     },
     12: {},
     60: {
-        "corpus.text sample_bytes": "65536",
         "pretrain.lstm model": LARGE_LSTM,
         "pretrain.lstm budget": "{ seconds = 480 }",
         "pretrain.decoder model": LARGE_DECODER,

@@ -243,6 +243,7 @@ def save_result(
 ) -> None:
     """Write the model folder and the card."""
     from fourfold.inference import LanguageModel
+    from fourfold.models import count_parameters
 
     module.eval()
     with atomic_folder(context.folder / "model") as part:
@@ -252,7 +253,7 @@ def save_result(
         "family": family,
         "generation": GENERATIONS.get(family, "pre-trained"),
         "label": card["label"],
-        "parameters": sum(parameter.numel() for parameter in module.parameters()) or stored_numbers(module),
+        "parameters": module.numbers if family == "ngram" else count_parameters(module),
         "tokens_seen": totals.tokens,
         "seconds_trained": round(totals.seconds, 3),
         "steps": totals.steps,
@@ -261,11 +262,6 @@ def save_result(
         "warnings": card["warnings"],
     }
     write_json(context.folder / "card.json", record)
-
-
-def stored_numbers(module: Any) -> int:
-    """Size of a model that counts instead of learning: the numbers in its tables."""
-    return sum(buffer.numel() for buffer in module.buffers())
 
 
 KIND = StageKind(
