@@ -27,7 +27,7 @@ class LowRankDelta(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.dropout(x).to(self.down.dtype)
-        return F.linear(F.linear(x, self.down), self.up) * self.scale
+        return F.linear(F.linear(x, self.down) * self.scale, self.up)
 
 
 class Linear(nn.Module):

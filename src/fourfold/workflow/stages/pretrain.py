@@ -72,6 +72,8 @@ class PretrainOptions(Options):
     """How much work a crash may cost."""
     curve: CurveOptions = CurveOptions()
     """The held-out curve."""
+    compile: bool = False
+    """Compile the layers of a transformer: faster steps after a first one of a minute or so; needs a C++ compiler."""
 
     @property
     def row_tokens(self) -> int:
@@ -165,6 +167,7 @@ def count(
     write_jsonl(context.folder / "curve.jsonl", [curve_row(totals, scores)])
     save_result(context, options, module, tokenizer, totals, {"label": label, "warnings": []})
     say(f"{label}: " + ", ".join(f"{group} {value:.3f} bits per byte" for group, value in scores.items()))
+    say(f"{label} writes: {first_words(module, tokenizer, context.seed)!r}")
 
 
 def fit_gradient(
@@ -180,6 +183,8 @@ def fit_gradient(
     parameters = parameter_count(options.model, tokenizer.vocabulary_size)
     label = options.label or f"{options.model['family']} {parameters / 1e6:.1f}M"
     precision = choose_precision("cpu", module)
+    if options.compile:
+        compile_layers(module)
     say(f"{label}: {parameters:,} parameters, {precision}")
     start_id = tokenizer.document_start_id
     batches = WindowBatches(shards, options.batch_size, options.row_tokens, context.seed, start_id)
@@ -226,11 +231,31 @@ def budget_warnings(tokens_seen: int, tokens_there: int) -> list[str]:
 
 def bits_per_byte(module: Any, tokenizer: Tokenizer, label: str, samples: dict[str, str]) -> dict[str, float]:
     """Bits per byte of each sample, by the definition every comparison uses."""
+    import torch
+
     from fourfold.inference import LanguageModel
 
     module.eval()
     model = LanguageModel(module, tokenizer, name=label)
-    return {group: model.score([text])[0].bits_per_byte for group, text in samples.items()}
+    with torch.compiler.set_stance("force_eager"):  # texts of many lengths: nothing to compile for
+        return {group: model.score([text])[0].bits_per_byte for group, text in samples.items()}
+
+
+def first_words(module: Any, tokenizer: Tokenizer, seed: int) -> str:
+    """A few words the model makes up from the start of a document."""
+    from fourfold.inference import LanguageModel, Sampling
+
+    model = LanguageModel(module, tokenizer, stop_ids=frozenset())
+    return model.generate([""], Sampling(max_tokens=40, temperature=0.8, seed=seed))[0].text.strip()
+
+
+def compile_layers(module: Any) -> None:
+    """Compile in place: names, weights and files stay what they are."""
+    from fourfold.models import TransformerLM
+
+    if isinstance(module, TransformerLM):
+        for layer in module.stack.layers:
+            layer.compile()
 
 
 def save_result(
