@@ -111,7 +111,8 @@ def test_forward_and_gradients_equal_peft():
         for mine, other in pairs:
             mine.copy_(torch.randn_like(mine))
             other.copy_(mine)
-    ours.double(), theirs.double()  # in fp32 the two orders of the scaling differ by rounding alone
+    for model in (ours, theirs):
+        model.double()  # in fp32 the two orders of the scaling differ by rounding alone
     x = torch.randn(5, 12, dtype=torch.float64)
     mine_out, their_out = ours["query"](x), theirs(x)
     assert (mine_out - their_out).abs().max() <= 1e-5
