@@ -208,3 +208,11 @@ def test_every_option_says_what_it_is(kind: str):
                 yield from undocumented(field.annotation)
 
     assert not list(undocumented(KINDS[kind].options))
+
+
+def test_the_report_opens_in_the_recipes_language():
+    text = 'name = "a"\nlanguage = "zh"\n[corpus.text]\nsources = ["x"]\n'
+    assert parse_recipe(text).language == "zh"
+    assert parse_recipe(text.replace('language = "zh"\n', "")).language == "en"
+    with pytest.raises(UserError, match="unknown language 'fr'"):
+        parse_recipe(text.replace('"zh"', '"fr"'))

@@ -16,7 +16,9 @@ from fourfold.workflow.kinds import Options, StageKind, Use, reference_kind
 from fourfold.workflow.stages import KINDS
 from fourfold.workflow.toml import BARE_KEY, apply_overrides, read_document, section_order, write_document
 
-TOP_LEVEL = ("name", "seed", "title")
+TOP_LEVEL = ("name", "seed", "title", "language")
+LANGUAGES = ("en", "zh")
+"""Languages a report can open in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,8 @@ class Recipe:
     name: str
     seed: int
     title: str
+    language: str
+    """The report's first language, en or zh."""
     stages: tuple[StageSpec, ...]
     text: str
     """The recipe as run: the file itself, or, with overrides, the document they give."""
@@ -75,7 +79,7 @@ def parse_recipe(path_or_text: Path | str, overrides: Iterable[str] = ()) -> Rec
     text = read_text(source) if source else str(path_or_text)
     document = read_document(text, where)
     apply_overrides(document, overrides)
-    name, seed, title = _top_level(document, source, where)
+    top = _top_level(document, source, where)
     sections = _sections(document, where)
     order = [section for section in section_order(text) if section in sections]
     order += [section for section in sections if section not in order]
@@ -87,10 +91,10 @@ def parse_recipe(path_or_text: Path | str, overrides: Iterable[str] = ()) -> Rec
     if overrides:
         comment = "".join(f"# --set {override}\n" for override in overrides)
         text = comment + write_document(document, order)
-    return Recipe(name=name, seed=seed, title=title, stages=_in_order(stages, where), text=text, source=source)
+    return Recipe(**top, stages=_in_order(stages, where), text=text, source=source)
 
 
-def _top_level(document: Mapping[str, Any], source: Path | None, where: str) -> tuple[str, int, str]:
+def _top_level(document: Mapping[str, Any], source: Path | None, where: str) -> dict[str, Any]:
     for key, value in document.items():
         if key in TOP_LEVEL or key in KINDS:
             continue
@@ -107,7 +111,10 @@ def _top_level(document: Mapping[str, Any], source: Path | None, where: str) -> 
         raise UserError("'seed' is out of range", where=where, expected="a whole number from 0 to 2147483647", got=seed)
     if not isinstance(title, str):
         raise UserError("'title' is not a text", where=where, got=title)
-    return name, seed, title
+    language = document.get("language", "en")
+    if language not in LANGUAGES:
+        raise unknown_name("language", str(language), LANGUAGES, where=where)
+    return {"name": name, "seed": seed, "title": title, "language": language}
 
 
 def _sections(document: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:

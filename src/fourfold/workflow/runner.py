@@ -76,13 +76,13 @@ def run_recipe(
                 manifest.stage_done(stage.full_name, finished(run.folders[stage.full_name]) or {})
         except KeyboardInterrupt:
             manifest.finish("interrupted")
-            write_report(folder)
+            write_report(folder, recipe.language)
             raise Interrupted(f"Interrupted; finished work is kept. Resume with: {resume_command(folder)}") from None
         except BaseException as error:
             manifest.finish(f"failed: {error}" if isinstance(error, FourfoldError) else f"failed: {error!r}")
             raise
         manifest.finish("finished" if only is None else f"finished {only}")
-        return RunResult(folder=folder, stages=tuple(results), report=write_report(folder))
+        return RunResult(folder=folder, stages=tuple(results), report=write_report(folder, recipe.language))
 
 
 class _Run:
@@ -139,7 +139,7 @@ class _Run:
         """Bring the report up to date, unless that would take a tenth of the time or more."""
         began = time.monotonic()
         if began - self.report_written >= 10 * self.report_seconds:
-            write_report(self.folder)
+            write_report(self.folder, self.recipe.language)
             self.report_written = time.monotonic()
             self.report_seconds = self.report_written - began
 
@@ -189,10 +189,10 @@ def resume_command(folder: Path) -> str:
     return shlex.join(command)
 
 
-def write_report(folder: Path) -> Path | None:
+def write_report(folder: Path, language: str) -> Path | None:
     """The run's report.html; a report that cannot be drawn never costs the run."""
     try:
-        written: Path = import_module("fourfold.workflow.report").write_report(folder)
+        written: Path = import_module("fourfold.workflow.report").write_report(folder, language)
     except Exception as error:  # whatever it is, the numbers are on disk and later stages can still run
         say(f"The report could not be written ({type(error).__name__}: {error}); the results are in {folder}.")
         return None
