@@ -4,6 +4,7 @@ from fourfold.measures.blocks import BITS, block_borders, block_nats, ratio_diff
 from fourfold.measures.comparisons import PairedResult, Verdict, holm, mcnemar, paired_difference, verdict_of
 from fourfold.measures.intervals import Interval, bootstrap_interval, is_binary, mean_interval, wilson_interval
 from fourfold.measures.power import detectable_effect, detectable_effect_paired
+from fourfold.measures.seeds import detectable_shift, student_interval, student_quantile
 from fourfold.measures.text import (
     contains_keyword,
     exact_match,
@@ -26,6 +27,7 @@ __all__ = [
     "contains_keyword",
     "detectable_effect",
     "detectable_effect_paired",
+    "detectable_shift",
     "exact_match",
     "holm",
     "is_binary",
@@ -39,6 +41,8 @@ __all__ = [
     "paired_difference",
     "ratio_difference",
     "ratio_interval",
+    "student_interval",
+    "student_quantile",
     "verdict_of",
     "wilson_interval",
     "words_of",
