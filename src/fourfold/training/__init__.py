@@ -3,6 +3,7 @@
 from fourfold.training.batches import IGNORED, Batch, BatchSource, FixedBatches, LabelledBatch
 from fourfold.training.checkpoints import load_latest_checkpoint, save_checkpoint
 from fourfold.training.cross_entropy import cross_entropy_sum, label_log_probs, rows_at_once
+from fourfold.training.guards import Diverged
 from fourfold.training.loop import TrainingStep, train
 from fourfold.training.objectives import CausalLanguageModelling, Objective, causal, causal_language_modelling
 from fourfold.training.optimizers import adamw
@@ -16,6 +17,7 @@ __all__ = [
     "Batch",
     "BatchSource",
     "CausalLanguageModelling",
+    "Diverged",
     "FixedBatches",
     "LabelledBatch",
     "Objective",

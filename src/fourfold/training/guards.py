@@ -14,6 +14,10 @@ from fourfold.training.objectives import Objective
 SMALLER = "Lower the learning rate or lengthen the warm-up; the weights of the last checkpoint are unharmed."
 
 
+class Diverged(UserError):
+    """The loss or the gradient is no number any more."""
+
+
 def check_counts(counts: Mapping[str, float], step: int) -> None:
     """A step without one label has nothing to learn from."""
     if not any(counts.values()):
@@ -28,7 +32,7 @@ def check_loss(loss: Tensor, step: int, model: nn.Module, objective: Objective, 
     """A loss that is not a number is traced to the first module that makes one."""
     if not torch.isfinite(loss):
         culprit = _first_bad_parameter(model) or _first_bad_module(model, objective, batch)
-        raise UserError(
+        raise Diverged(
             f"the loss is {float(loss.detach())}" + (f"; the first bad number is in {culprit}" if culprit else ""),
             where=f"training step {step}",
             advice=SMALLER,
@@ -40,7 +44,7 @@ def check_gradient(norm: Tensor, step: int, model: nn.Module) -> None:
     if not torch.isfinite(norm):
         gradients = ((name, parameter.grad) for name, parameter in model.named_parameters())
         bad = [name for name, gradient in gradients if gradient is not None and not torch.isfinite(gradient).all()]
-        raise UserError(
+        raise Diverged(
             f"the gradient norm is {float(norm)}" + (f"; bad gradient of {bad[-1]}" if bad else ""),
             where=f"training step {step}",
             advice=SMALLER,
