@@ -1,7 +1,17 @@
 """What a language model is: four generations behind three protocols."""
 
 from fourfold.models.linear import Linear, LowRankDelta
-from fourfold.models.protocols import CausalLM, DirectScorer, Encoder, State, Step, WordVectors, positions_of
+from fourfold.models.protocols import (
+    CausalLM,
+    DirectScorer,
+    Encoder,
+    Routing,
+    State,
+    Step,
+    Trace,
+    WordVectors,
+    positions_of,
+)
 from fourfold.models.recurrent import RecurrentConfig, RecurrentLM
 from fourfold.models.registry import (
     FAMILIES,
@@ -12,7 +22,7 @@ from fourfold.models.registry import (
     model_config,
     parameter_count,
 )
-from fourfold.models.transformer import TransformerConfig, TransformerLM
+from fourfold.models.transformer import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM
 
 __all__ = [
     "FAMILIES",
@@ -20,12 +30,16 @@ __all__ = [
     "Config",
     "DirectScorer",
     "Encoder",
+    "EncoderDecoder",
+    "EncoderDecoderConfig",
     "Linear",
     "LowRankDelta",
     "RecurrentConfig",
     "RecurrentLM",
+    "Routing",
     "State",
     "Step",
+    "Trace",
     "TransformerConfig",
     "TransformerLM",
     "WordVectors",

@@ -11,11 +11,32 @@ Letters: B rows of the batch, T tokens of a row, D hidden size, V vocabulary siz
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, Self, runtime_checkable
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
+
+
+class Routing(NamedTuple):
+    """Where a layer with experts sent its tokens."""
+
+    logits: Tensor
+    """(N, experts) of the router, fp32."""
+    chosen: Tensor
+    """(N, active) numbers of the experts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """What a call shall record beside its result, a list a wish; None: not wanted."""
+
+    hidden: list[Tensor] | None = None
+    """(B, T, D) the embeddings, then the stream after each layer."""
+    attention: list[Tensor] | None = None
+    """(B, H, T, S) the weights of each self-attention."""
+    routing: list[Routing] = field(default_factory=list)
+    """One entry a layer with experts, always recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +56,16 @@ class Step:
     """(B, T) position of each token; None: counted as said above."""
     documents: Tensor | None = None
     """(B, T) document number of each token in a packed row; tokens see only their own document."""
+    prefix: Tensor | None = None
+    """(B, T) True on the tokens that all tokens of their document see (prefix decoders)."""
+    segments: Tensor | None = None
+    """(B, T) kind of segment of each token (BERT); None: all 0."""
+    source: Tensor | None = None
+    """(B, S) ids an encoder-decoder reads; a state that was started with a source needs none."""
+    source_lengths: Tensor | None = None
+    """(B,) real tokens of each source; None: all S."""
+    trace: Trace | None = None
+    """Lists to fill on the way."""
     adapters: int | Tensor | None = None
     """Which low-rank deltas act: None all, an int the first so many, (B, deltas) a gate a row."""
 

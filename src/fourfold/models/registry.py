@@ -14,7 +14,16 @@ from torch import nn
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.models.recurrent import RecurrentConfig, RecurrentLM
-from fourfold.models.transformer import Attention, FeedForward, Learned, Norm, Rotary, TransformerConfig, TransformerLM
+from fourfold.models.transformer import (
+    Attention,
+    FeedForward,
+    Head,
+    Learned,
+    Norm,
+    Rotary,
+    TransformerConfig,
+    TransformerLM,
+)
 
 Config = TransformerConfig | RecurrentConfig
 
@@ -46,7 +55,7 @@ def _llama(sizes: Sizes, vocabulary_size: int) -> TransformerConfig:
         feed_forward=FeedForward(size=sizes.feed_forward_size or usual),
         norm=Norm(kind="rms"),
         positions=Rotary(),
-        tied_embeddings=sizes.tied_embeddings,
+        head=Head(tied=sizes.tied_embeddings),
         dropout=sizes.dropout,
     )
 

@@ -1,26 +1,76 @@
-"""The transformer: one configuration, values for every variant."""
+"""The transformer: one configuration, values for every variant (the survey's chapter 4.2)."""
 
 from fourfold.models.transformer.cache import KeyValueCache
-from fourfold.models.transformer.config import (
+from fourfold.models.transformer.config import TransformerConfig
+from fourfold.models.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig, EncoderDecoderState
+from fourfold.models.transformer.initialisation import learning_rate_scale, mup
+from fourfold.models.transformer.language_model import TransformerLM
+from fourfold.models.transformer.masks import Packed, Sight, look
+from fourfold.models.transformer.model import Transformer
+from fourfold.models.transformer.options import (
+    Activation,
+    ALiBi,
     Attention,
+    DynamicNTKScaling,
+    Embedding,
+    Experts,
     FeedForward,
+    Head,
+    Initialisation,
     Learned,
+    LinearScaling,
+    Llama3Scaling,
+    Mask,
+    NoPositions,
     Norm,
+    NormPlace,
+    NTKScaling,
     Positions,
+    Relative,
+    Residual,
     Rotary,
-    TransformerConfig,
+    RotaryScaling,
+    Sinusoidal,
+    Task,
+    YaRNScaling,
 )
-from fourfold.models.transformer.model import Transformer, TransformerLM
 
 __all__ = [
+    "ALiBi",
+    "Activation",
     "Attention",
+    "DynamicNTKScaling",
+    "Embedding",
+    "EncoderDecoder",
+    "EncoderDecoderConfig",
+    "EncoderDecoderState",
+    "Experts",
     "FeedForward",
+    "Head",
+    "Initialisation",
     "KeyValueCache",
     "Learned",
+    "LinearScaling",
+    "Llama3Scaling",
+    "Mask",
+    "NTKScaling",
+    "NoPositions",
     "Norm",
+    "NormPlace",
+    "Packed",
     "Positions",
+    "Relative",
+    "Residual",
     "Rotary",
+    "RotaryScaling",
+    "Sight",
+    "Sinusoidal",
+    "Task",
     "Transformer",
     "TransformerConfig",
     "TransformerLM",
+    "YaRNScaling",
+    "learning_rate_scale",
+    "look",
+    "mup",
 ]

@@ -1,115 +1,90 @@
 """One transformer layer: attention and feed-forward, each on its own residual branch.
 
-    x ──┬─ norm ─ attention ──┬── + ──┬─ norm ─ feed-forward ─┬── + ──►
-        └─────────────────────┘       └───────────────────────┘
+    serial     x ──┬─ norm ─ attention ──┬── + ──┬─ norm ─ feed-forward ─┬── + ──►
+                   └─────────────────────┘       └───────────────────────┘
+    parallel   x ──┬─ norm ─ attention ─────┬── + ──►
+                   ├─ norm ─ feed-forward ──┤
+                   └────────────────────────┘
 
-Letters: B rows, T tokens, D hidden size, H heads, G key-value heads, P head size, S keys.
+The norms are drawn in the place called `pre`; `Block.branch` knows the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from fourfold.models.linear import Linear
-from fourfold.models.transformer.cache import KeyValueCache
+from fourfold.models.transformer.attention import AttentionLayer, Call
 from fourfold.models.transformer.config import TransformerConfig
+from fourfold.models.transformer.feed_forward import make_feed_forward
 from fourfold.models.transformer.norms import make_norm
-from fourfold.models.transformer.positions import Rotation, rotate
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "silu": F.silu,
-    "gelu": F.gelu,
-    "gelu-tanh": partial(F.gelu, approximate="tanh"),
-    "relu": F.relu,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """What every layer of one model call shares."""
-
-    rotation: Rotation | None
-    mask: Tensor | None
-    """(B, 1, T, S), True where a query may look; None: causal, or a single query that sees all."""
-    cache: KeyValueCache | None
-    adapters: int | Tensor | None
-
-
-class AttentionLayer(nn.Module):
-    """softmax(Q K^T / sqrt(P)) V per head (Vaswani et al. 2017, section 3.2), grouped keys and values."""
-
-    def __init__(self, config: TransformerConfig, index: int) -> None:
-        super().__init__()
-        inner, grouped = config.attention.heads * config.head_size, config.kv_heads * config.head_size
-        bias = config.attention.bias
-        self.query = Linear(config.hidden_size, inner, bias)
-        self.key = Linear(config.hidden_size, grouped, bias)
-        self.value = Linear(config.hidden_size, grouped, bias)
-        self.output = Linear(inner, config.hidden_size, bias)
-        self.head_size = config.head_size
-        self.groups = config.attention.heads // config.kv_heads
-        self.index = index
-
-    def forward(self, x: Tensor, call: Call) -> Tensor:
-        rows, length, _ = x.shape
-        query, key, value = (
-            layer(x, call.adapters).view(rows, length, -1, self.head_size).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
-        )  # (B, H, T, P), (B, G, T, P) twice
-        if call.rotation is not None:
-            query, key = rotate(query, call.rotation), rotate(key, call.rotation)
-        if call.cache is not None:
-            key, value = call.cache.append(self.index, key, value)
-        mixed = self.mix(query, key, value, call.mask)
-        output: Tensor = self.output(mixed.transpose(1, 2).reshape(rows, length, -1), call.adapters)
-        return output
-
-    def mix(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, H, T, P) weighted values."""
-        rows, heads, length, size = query.shape
-        if length == 1:  # one query a group of heads: fold the group into rows of queries, copy no key
-            folded = query.reshape(rows, heads // self.groups, self.groups, size)
-            return F.scaled_dot_product_attention(folded, key, value, mask).reshape(rows, heads, 1, size)
-        if self.groups > 1:
-            key, value = (t.repeat_interleave(self.groups, dim=1) for t in (key, value))
-        return F.scaled_dot_product_attention(query, key, value, mask, is_causal=mask is None)
-
-
-class FeedForwardLayer(nn.Module):
-    """`down(activation(up x))`, or `down(activation(gate x) * up x)` when gated (Shazeer 2020, eq. 6)."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        size, bias = config.feed_forward.size, config.feed_forward.bias
-        self.gate = Linear(config.hidden_size, size, bias) if config.feed_forward.gated else None
-        self.up = Linear(config.hidden_size, size, bias)
-        self.down = Linear(size, config.hidden_size, bias)
-        self.activation = ACTIVATIONS[config.feed_forward.activation]
-
-    def forward(self, x: Tensor, adapters: int | Tensor | None) -> Tensor:
-        up = self.up(x, adapters)
-        inner = self.activation(up) if self.gate is None else self.activation(self.gate(x, adapters)) * up
-        output: Tensor = self.down(inner, adapters)
-        return output
+SubLayer = Callable[[Tensor, Call], Tensor]
 
 
 class Block(nn.Module):
-    """The layer drawn above."""
+    """The layer drawn above; with cross-attention, a third branch between the two."""
 
     def __init__(self, config: TransformerConfig, index: int) -> None:
         super().__init__()
-        self.norm_attention = make_norm(config.norm, config.hidden_size)
+        place = config.norm.place
+        self.norm_before = place in ("pre", "sandwich")
+        self.norm_stream = place in ("post", "deep")
+        self.residual = config.residual
+        self.alpha = residual_scale(config)
+
+        def norm(wanted: bool = True) -> nn.Module | None:
+            return make_norm(config.norm, config.hidden_size) if wanted else None
+
+        sandwich, cross = place == "sandwich", config.cross_attention
+        self.norm_attention = norm()
         self.attention = AttentionLayer(config, index)
-        self.norm_feed_forward = make_norm(config.norm, config.hidden_size)
-        self.feed_forward = FeedForwardLayer(config)
+        self.norm_attention_output = norm(sandwich)
+        self.norm_cross = norm(cross)
+        self.cross = AttentionLayer(config, index) if cross else None
+        self.norm_cross_output = norm(cross and sandwich)
+        self.norm_feed_forward = norm(config.residual != "parallel-one-norm")
+        self.feed_forward = make_feed_forward(config)
+        self.norm_feed_forward_output = norm(sandwich)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        x = x + self.dropout(self.attention(self.norm_attention(x), call))
-        x = x + self.dropout(self.feed_forward(self.norm_feed_forward(x), call.adapters))
-        return x
+        if self.residual != "serial":
+            return self._parallel(x, call)
+        x = self.branch(x, call, self.attention, self.norm_attention, self.norm_attention_output)
+        if self.cross is not None:
+            x = self.branch(x, call, self.cross.read, self.norm_cross, self.norm_cross_output)
+        return self.branch(x, call, self.feed_forward, self.norm_feed_forward, self.norm_feed_forward_output)
+
+    def branch(
+        self, x: Tensor, call: Call, sub_layer: SubLayer, norm: nn.Module | None, output_norm: nn.Module | None
+    ) -> Tensor:
+        """x plus what the sub-layer makes of it, the norms where their place says."""
+        assert norm is not None
+        change = sub_layer(norm(x) if self.norm_before else x, call)
+        if output_norm is not None:
+            change = output_norm(change)
+        elif not self.norm_before and not self.norm_stream:
+            change = norm(change)
+        x = (x if self.alpha == 1.0 else x * self.alpha) + self.dropout(change)
+        return norm(x) if self.norm_stream else x
+
+    def _parallel(self, x: Tensor, call: Call) -> Tensor:
+        assert self.norm_attention is not None
+        normed = self.norm_attention(x)
+        other = normed if self.norm_feed_forward is None else self.norm_feed_forward(x)
+        change = self.dropout(self.attention(normed, call)) + self.dropout(self.feed_forward(other, call))
+        return x + change
+
+
+def residual_scale(config: TransformerConfig) -> float:
+    """DeepNorm's alpha (Wang et al. 2022, figure 2); 1 for every other place.
+
+    Departure: an encoder beside a decoder takes the value of an encoder alone, which needs no knowledge of the other.
+    """
+    if config.norm.place != "deep":
+        return 1.0
+    if config.norm.alpha is not None:
+        return config.norm.alpha
+    return ((3 if config.cross_attention else 2) * config.layers) ** 0.25

@@ -1,21 +1,21 @@
-"""The stack (`Transformer`) and the language model on it (`TransformerLM`).
+"""The stack: embedding, layers, final norm.
 
-Letters: B rows, T tokens, D hidden size, V vocabulary size, S keys.
+Letters: B rows, T tokens, D hidden size, E width of the embedding, S keys.
 """
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from fourfold.models.linear import Linear
-from fourfold.models.protocols import State, Step, positions_of
-from fourfold.models.transformer.block import Block, Call
+from fourfold.models.protocols import Step, positions_of
+from fourfold.models.transformer.attention import Call, Source, View
+from fourfold.models.transformer.block import Block
 from fourfold.models.transformer.cache import KeyValueCache
 from fourfold.models.transformer.config import TransformerConfig
+from fourfold.models.transformer.masks import look
 from fourfold.models.transformer.norms import make_norm
 from fourfold.models.transformer.positions import make_positions
 
@@ -26,95 +26,91 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocabulary_size, config.hidden_size)
+        options, width = config.embedding, config.embedding_size
+        self.embedding = nn.Embedding(config.vocabulary_size, width)
+        self.segments = nn.Embedding(options.segments, width) if options.segments else None
+        self.embedding_norm = make_norm(config.norm, width) if options.norm else None
+        projected = width != config.hidden_size
+        self.projection = Linear(width, config.hidden_size, options.projection_bias) if projected else None
         self.positions = make_positions(config.positions, config)
+        local = config.local_positions
+        self.local_positions = self.positions if local is None else make_positions(local, config)
         self.layers = nn.ModuleList(Block(config, index) for index in range(config.layers))
-        self.norm = make_norm(config.norm, config.hidden_size)
+        self.norm = make_norm(config.norm, config.hidden_size) if config.final_norm else None
+        self.dropout = nn.Dropout(config.dropout)
+        self.recompute = False
+        """Keep only each layer's input for the backward pass and compute the rest again (Chen et al. 2016)."""
 
-    def forward(self, step: Step, cache: KeyValueCache | None = None) -> Tensor:
+    def forward(self, step: Step, cache: KeyValueCache | None = None, source: Source | None = None) -> Tensor:
         """(B, T, D) hidden states after the final norm; the cache is advanced."""
+        self._check(step, cache)
+        starts = None if cache is None else cache.lengths
+        positions = positions_of(step, starts)
+        x = self.embed(step, positions)
+        call = Call(
+            views=self._views(step, starts, positions, x.dtype),
+            cache=cache,
+            adapters=step.adapters,
+            source=source,
+            trace=step.trace,
+        )
+        hidden = None if step.trace is None else step.trace.hidden
+        for layer in self.layers:
+            if hidden is not None:
+                hidden.append(x)
+            if self.recompute and torch.is_grad_enabled() and cache is None:
+                x = checkpoint(layer, x, call, use_reentrant=False)
+            else:
+                x = layer(x, call)
+        if cache is not None:
+            whole = torch.full_like(cache.lengths, step.ids.shape[1])
+            cache.advance(whole if step.lengths is None else step.lengths)
+        if hidden is not None:
+            hidden.append(x)
+        return x if self.norm is None else self.norm(x)
+
+    def embed(self, step: Step, positions: Tensor) -> Tensor:
+        """(B, T, D) what the first layer reads."""
+        x = self.embedding(step.ids)
+        if self.config.embedding.scale != 1.0:
+            x = x * self.config.embedding.scale
+        if self.segments is not None:
+            kinds = torch.zeros_like(step.ids) if step.segments is None else step.segments
+            x = x + self.segments(kinds)
+        if self.embedding_norm is None and self.projection is not None:
+            x = self.projection(x, step.adapters)
+        x = self.positions.embed(x, positions)
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
+            if self.projection is not None:
+                x = self.projection(x, step.adapters)
+        return self.dropout(x)
+
+    def _views(
+        self, step: Step, starts: Tensor | None, positions: Tensor, dtype: torch.dtype
+    ) -> dict[int | None, View]:
+        """Rotation and sight by window: layers with the same window share them."""
+        config, views = self.config, {}
+        for window in dict.fromkeys(config.window(layer) for layer in range(config.layers)):
+            scheme = self.positions if window is None else self.local_positions
+
+            def bias(distance: Tensor) -> Tensor | None:
+                return self.positions.bias(distance, dtype)
+
+            padded = config.mask == "bidirectional" and step.documents is None
+            views[window] = View(
+                rotation=scheme.rotation(positions, dtype),
+                sight=look(config.mask, step, starts, window, bias, padded),
+            )
+        return views
+
+    def _check(self, step: Step, cache: KeyValueCache | None) -> None:
         length = step.ids.shape[1]
         if length > self.config.context:
             raise ValueError(f"expected at most {self.config.context} tokens (the context), got {length}")
-        positions = positions_of(step, None if cache is None else cache.lengths)
-        x = self.positions.embed(self.embedding(step.ids), positions)
-        call = Call(
-            rotation=self.positions.rotation(positions, x.dtype),
-            mask=_mask(step, cache),
-            cache=cache,
-            adapters=step.adapters,
-        )
-        for layer in self.layers:
-            x = layer(x, call)
-        if cache is not None:
-            cache.advance(torch.full_like(cache.lengths, length) if step.lengths is None else step.lengths)
-        output: Tensor = self.norm(x)
-        return output
-
-
-class TransformerLM(nn.Module):
-    """A decoder-only language model (`CausalLM`)."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.stack = Transformer(config)
-        self.head = None if config.tied_embeddings else Linear(config.hidden_size, config.vocabulary_size)
-
-    @property
-    def vocabulary_size(self) -> int:
-        return self.config.vocabulary_size
-
-    @property
-    def context(self) -> int:
-        return self.config.context
-
-    def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        if state is None:
-            state = self.new_state(ids.shape[0], self.context)
-        return self.logits(self.hidden(Step(ids=ids), state)), state
-
-    def hidden(self, step: Step, state: State | None = None) -> Tensor:
-        assert state is None or isinstance(state, KeyValueCache)
-        output: Tensor = self.stack(step, state)
-        return output
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        logits: Tensor = F.linear(hidden, self.stack.embedding.weight) if self.head is None else self.head(hidden)
-        return logits
-
-    def new_state(self, rows: int, capacity: int) -> KeyValueCache:
-        weight, config = self.stack.embedding.weight, self.config
-        shape = (config.layers, rows, config.kv_heads, min(capacity, config.context), config.head_size)
-        return KeyValueCache.empty(shape, weight.dtype, weight.device)
-
-    def initialise(self, generator: torch.Generator) -> None:
-        """Normal weights of deviation 0.02, the projections that end a residual branch smaller by
-        sqrt(2 layers) (Radford et al. 2019, section 2.3); norms 1, biases 0."""
-        for name, parameter in self.named_parameters():
-            if parameter.dim() > 1:
-                ends_branch = name.endswith(("attention.output.weight", "feed_forward.down.weight"))
-                deviation = 0.02 / math.sqrt(2 * self.config.layers) if ends_branch else 0.02
-                nn.init.normal_(parameter, 0.0, deviation, generator=generator)
-
-
-def _mask(step: Step, cache: KeyValueCache | None) -> Tensor | None:
-    """(B, 1, T, S), True where a query may look, or None where plain causal attention says the same.
-
-    Padding stands on the right, so no real token ever looks at it.
-    """
-    length = step.ids.shape[1]
-    if step.documents is not None:
-        if cache is not None:
+        if cache is None:
+            return
+        if step.documents is not None:
             raise ValueError("a packed step (documents) cannot continue a state")
-        same = step.documents[:, :, None] == step.documents[:, None, :]
-        return (same & torch.ones(length, length, dtype=torch.bool, device=same.device).tril())[:, None]
-    if cache is None:
-        return None
-    starts = cache.lengths
-    longest, shortest = int(starts.max()), int(starts.min())
-    if longest == 0 or (length == 1 and longest == shortest):
-        return None
-    keys = torch.arange(longest + length, device=starts.device)
-    queries = starts[:, None] + torch.arange(length, device=starts.device)  # (B, T)
-    return (keys <= queries[:, :, None])[:, None]
+        if self.config.mask == "bidirectional":
+            raise ValueError("a bidirectional model reads a text whole: it has no state to continue")

@@ -1,0 +1,164 @@
+"""Attention of a layer to its own sequence, or to an encoder's output.
+
+Letters: B rows, T queries, D hidden size, H heads, G key-value heads, P head size, S keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fourfold.models.linear import Linear
+from fourfold.models.protocols import Trace
+from fourfold.models.transformer.cache import KeyValueCache
+from fourfold.models.transformer.config import TransformerConfig
+from fourfold.models.transformer.masks import Packed, Sight
+from fourfold.models.transformer.norms import make_norm
+from fourfold.models.transformer.rotary import Rotation, rotate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """An encoder's output, as the layers of a decoder read it."""
+
+    hidden: Tensor
+    """(B, S, D)."""
+    mask: Tensor | None
+    """(B, 1, 1, S) True on real tokens; None: all are."""
+    kept: dict[int, tuple[Tensor, Tensor]] | None = None
+    """Keys and values by layer, once made; None: not kept (training)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Rotation and sight: what differs between layers with a window and layers without."""
+
+    rotation: Rotation | None
+    sight: Sight | Packed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What every layer of one model call shares."""
+
+    views: dict[int | None, View]
+    """By window."""
+    cache: KeyValueCache | None
+    adapters: int | Tensor | None
+    source: Source | None = None
+    trace: Trace | None = None
+
+
+class AttentionLayer(nn.Module):
+    """softmax(Q K^T / sqrt(P)) V per head (Vaswani et al. 2017, section 3.2), grouped keys and values."""
+
+    def __init__(self, config: TransformerConfig, index: int) -> None:
+        super().__init__()
+        inner, grouped = config.attention.heads * config.head_size, config.kv_heads * config.head_size
+        bias = config.attention.bias
+        self.query = Linear(config.hidden_size, inner, bias)
+        self.key = Linear(config.hidden_size, grouped, bias)
+        self.value = Linear(config.hidden_size, grouped, bias)
+        self.output = Linear(inner, config.hidden_size, config.output_bias)
+        kind = config.attention.norm
+        self.norm_query = make_norm(config.norm, config.head_size if kind == "head" else inner) if kind else None
+        self.norm_key = make_norm(config.norm, config.head_size if kind == "head" else grouped) if kind else None
+        self.norm_each_head = kind == "head"
+        self.head_size = config.head_size
+        self.groups = config.attention.heads // config.kv_heads
+        self.scale = config.attention.scale
+        self.softcap = config.attention.softcap
+        self.window = config.window(index)
+        self.index = index
+
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        """(B, T, D) from (B, T, D): attention within the sequence."""
+        view = call.views[self.window]
+        query = self._heads(self.query(x, call.adapters), self.norm_query)
+        key = self._heads(self.key(x, call.adapters), self.norm_key)
+        value = self._heads(self.value(x, call.adapters), None)
+        if view.rotation is not None:
+            query, key = rotate(query, view.rotation), rotate(key, view.rotation)
+        if call.cache is not None:
+            key, value = call.cache.append(self.index, key, value)
+        record = None if call.trace is None else call.trace.attention
+        if isinstance(view.sight, Packed):
+            mixed = self._mix_packed(query, key, value, view.sight)
+        else:
+            mixed = self._mix(query, key, value, view.sight, record)
+        return self._output(mixed, call)
+
+    def read(self, x: Tensor, call: Call) -> Tensor:
+        """(B, T, D) from (B, T, D): attention to the source of the call."""
+        assert call.source is not None, "a decoder with cross-attention needs a source"
+        query = self._heads(self.query(x, call.adapters), self.norm_query)
+        kept = call.source.kept
+        if kept is not None and self.index in kept:
+            key, value = kept[self.index]
+        else:
+            key = self._heads(self.key(call.source.hidden, call.adapters), self.norm_key)
+            value = self._heads(self.value(call.source.hidden, call.adapters), None)
+            if kept is not None:
+                kept[self.index] = key, value
+        return self._output(self._mix(query, key, value, Sight(call.source.mask), None), call)
+
+    def _heads(self, x: Tensor, norm: nn.Module | None) -> Tensor:
+        """(B, H, T, P) heads of a projection (B, T, H * P)."""
+        if norm is not None and not self.norm_each_head:
+            x = norm(x)
+        x = x.unflatten(-1, (-1, self.head_size))
+        if norm is not None and self.norm_each_head:
+            x = norm(x)
+        return x.transpose(1, 2)
+
+    def _output(self, mixed: Tensor, call: Call) -> Tensor:
+        output: Tensor = self.output(mixed.transpose(1, 2).flatten(-2), call.adapters)
+        return output
+
+    def _mix_packed(self, query: Tensor, key: Tensor, value: Tensor, packed: Packed) -> Tensor:
+        mixed = torch.empty_like(query)
+        for row, start, end in packed.documents:
+            part = (slice(row, row + 1), slice(None), slice(start, end))
+            mixed[part] = self._mix(query[part], key[part], value[part], packed.sight(end - start), None)
+        return mixed
+
+    def _mix(self, query: Tensor, key: Tensor, value: Tensor, sight: Sight, record: list[Tensor] | None) -> Tensor:
+        """(B, H, T, P) weighted values."""
+        mask, causal, first = sight
+        if first:
+            key, value = key[:, :, first:], value[:, :, first:]
+        if self.softcap is not None or record is not None:
+            return self._mix_by_hand(query, key, value, sight, record)
+        rows, heads, length, size = query.shape
+        if length == 1 and (mask is None or mask.shape[1] == 1):
+            # One query a group of heads: fold the group into rows of queries, copy no key.
+            folded = query.reshape(rows, heads // self.groups, self.groups, size)
+            mixed = F.scaled_dot_product_attention(folded, key, value, mask, scale=self.scale)
+            return mixed.reshape(rows, heads, 1, size)
+        if self.groups > 1:
+            key, value = (t.repeat_interleave(self.groups, dim=1) for t in (key, value))
+        return F.scaled_dot_product_attention(query, key, value, mask, is_causal=causal, scale=self.scale)
+
+    def _mix_by_hand(
+        self, query: Tensor, key: Tensor, value: Tensor, sight: Sight, record: list[Tensor] | None
+    ) -> Tensor:
+        """The same with every step visible; also what soft-capped scores need (Gemma 2, section 2)."""
+        key, value = (t.repeat_interleave(self.groups, dim=1) for t in (key, value))
+        scale = query.shape[-1] ** -0.5 if self.scale is None else self.scale
+        scores = (query @ key.transpose(-1, -2)) * scale
+        if self.softcap is not None:
+            scores = torch.tanh(scores / self.softcap) * self.softcap
+        if sight.mask is not None and sight.mask.dtype == torch.bool:
+            scores = scores.masked_fill(~sight.mask, -torch.inf)
+        elif sight.mask is not None:
+            scores = scores + sight.mask
+        elif sight.causal:
+            future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+            scores = scores.masked_fill(future, -torch.inf)
+        weights = scores.float().softmax(-1)
+        if record is not None:
+            record.append(weights.detach())
+        return weights.to(value.dtype) @ value

@@ -1,0 +1,91 @@
+"""The feed-forward sub-layer: dense, gated, or a mixture of experts.
+
+Letters: B rows, T tokens, D hidden size, N = B * T, E experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fourfold.models.linear import Linear
+from fourfold.models.protocols import Routing
+from fourfold.models.transformer.attention import Call
+from fourfold.models.transformer.config import TransformerConfig
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu-tanh": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+    "tanh": torch.tanh,
+}
+
+
+class FeedForwardLayer(nn.Module):
+    """`down(activation(up x))`, or `down(activation(gate x) * up x)` when gated (Shazeer 2020, eq. 6)."""
+
+    def __init__(self, config: TransformerConfig, size: int) -> None:
+        super().__init__()
+        bias = config.feed_forward.bias
+        self.gate = Linear(config.hidden_size, size, bias) if config.feed_forward.gated else None
+        self.up = Linear(config.hidden_size, size, bias)
+        self.down = Linear(size, config.hidden_size, bias)
+        self.activation = ACTIVATIONS[config.feed_forward.activation]
+
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        return self.apply_to(x, call.adapters)
+
+    def apply_to(self, x: Tensor, adapters: int | Tensor | None) -> Tensor:
+        up = self.up(x, adapters)
+        inner = self.activation(up) if self.gate is None else self.activation(self.gate(x, adapters)) * up
+        output: Tensor = self.down(inner, adapters)
+        return output
+
+
+class ExpertsLayer(nn.Module):
+    """sum over the chosen experts of probability * expert(x), plus the shared expert (Shazeer et al. 2017, eq. 1).
+
+    The router works in fp32. An expert computes only the tokens sent to it; none is dropped.
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        experts = config.feed_forward.experts
+        assert experts is not None
+        self.options = experts
+        self.router = Linear(config.hidden_size, experts.count)
+        size = config.feed_forward.size
+        self.experts = nn.ModuleList(FeedForwardLayer(config, size) for _ in range(experts.count))
+        self.shared = FeedForwardLayer(config, experts.shared_size) if experts.shared_size else None
+
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        flat = x.flatten(0, 1)  # (N, D)
+        logits = F.linear(flat.float(), self.router.weight.float())  # (N, E)
+        weights, chosen = logits.softmax(-1).topk(self.options.active, dim=-1)  # (N, active)
+        if self.options.renormalise:
+            weights = weights / weights.sum(-1, keepdim=True)
+        if call.trace is not None:
+            call.trace.routing.append(Routing(logits, chosen))
+        adapters = call.adapters
+        if isinstance(adapters, Tensor):
+            adapters = adapters.repeat_interleave(x.shape[1], dim=0)  # a gate a token
+        mixed = torch.zeros_like(flat)
+        for number, expert in enumerate(self.experts):
+            token, place = (chosen == number).nonzero(as_tuple=True)
+            if len(token):
+                gates = adapters[token] if isinstance(adapters, Tensor) else adapters
+                part = expert.apply_to(flat[token][:, None], gates)[:, 0]
+                mixed = mixed.index_add(0, token, part * weights[token, place, None].to(part.dtype))
+        output = mixed.view_as(x)
+        return output if self.shared is None else output + self.shared(x, call)
+
+
+def make_feed_forward(config: TransformerConfig) -> FeedForwardLayer | ExpertsLayer:
+    if config.feed_forward.experts is None:
+        return FeedForwardLayer(config, config.feed_forward.size)
+    return ExpertsLayer(config)

@@ -1,0 +1,148 @@
+"""What a token may look at: causal, prefix, bidirectional, windows, padding, packed documents, in one place.
+
+Letters: B rows, T queries, S keys, H heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fourfold.models.protocols import Step
+from fourfold.models.transformer.options import Mask
+
+Bias = Callable[[Tensor], Tensor | None]
+"""(..., T, S) distances to (..., H, T, S) position bias."""
+
+
+class Sight(NamedTuple):
+    """What the queries of one call see, in the form the attention kernel wants."""
+
+    mask: Tensor | None = None
+    """(B or 1, H or 1, T, S): True where a query may look, or numbers to add; None: see `causal`."""
+    causal: bool = False
+    """Without a mask: the past only, or everything."""
+    first: int = 0
+    """Keys before this one are seen by no query and may be left out; the mask begins there."""
+
+
+class Document(NamedTuple):
+    """A stretch of one row of a packed batch."""
+
+    row: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Rows of several documents: attention runs document by document, and no dense mask is made."""
+
+    documents: list[Document]
+    kind: Mask
+    window: int | None
+    bias: Bias
+    device: torch.device
+    _sights: dict[int, Sight] = field(default_factory=dict)
+
+    def sight(self, length: int) -> Sight:
+        """Within a document of that length."""
+        if length not in self._sights:
+            starts = torch.zeros(1, dtype=torch.int64, device=self.device)
+            self._sights[length] = _sight(self.kind, length, starts, self.window, self.bias, None, None)
+        return self._sights[length]
+
+
+def look(
+    kind: Mask, step: Step, starts: Tensor | None, window: int | None, bias: Bias, padded: bool
+) -> Sight | Packed:
+    """What the queries of `step` see; `starts` (B,) counts the cached tokens before them (None: no cache).
+
+    `padded`: the lengths matter, because queries look ahead.
+    """
+    rows, length = step.ids.shape
+    device = step.ids.device
+    if step.documents is not None and step.prefix is None:
+        return Packed(documents_of(step.documents), kind, window, bias, device)
+    if starts is None:
+        starts = torch.zeros(1, dtype=torch.int64, device=device)
+    lengths = step.lengths if padded else None
+    seen = None if step.prefix is None else _prefix(step, int(starts.max()))
+    if step.documents is not None:
+        same = (step.documents[:, :, None] == step.documents[:, None, :])[:, None]
+        seen = (_allowed("causal", length, starts, window) if seen is None else seen) & same
+    return _sight(kind, length, starts, window, bias, lengths, seen)
+
+
+def documents_of(numbers: Tensor) -> list[Document]:
+    """The stretches of equal document numbers, row by row."""
+    found = []
+    for row, values in enumerate(numbers.tolist()):
+        start = 0
+        for place in range(1, len(values) + 1):
+            if place == len(values) or values[place] != values[start]:
+                found.append(Document(row, start, place))
+                start = place
+    return found
+
+
+# budget: seven parameters that are one question, asked in two places
+def _sight(
+    kind: Mask,
+    length: int,
+    starts: Tensor,
+    window: int | None,
+    bias: Bias,
+    lengths: Tensor | None,
+    seen: Tensor | None,
+) -> Sight:
+    longest, shortest = int(starts.max()), int(starts.min())
+    keys = longest + length
+    narrow = window is not None and keys > window
+    alone = length == 1 and longest == shortest
+    first = keys - window if window is not None and narrow and alone else 0
+    mask = seen
+    if mask is None and not alone and (narrow or (kind != "bidirectional" and longest > 0)):
+        mask = _allowed(kind, length, starts, window)
+    if lengths is not None:
+        real = (torch.arange(keys, device=starts.device) < lengths[:, None])[:, None, None]  # (B, 1, 1, S)
+        mask = real if mask is None else mask & real
+    added = bias(_distance(length, starts)[..., first:])
+    causal = kind != "bidirectional" and not alone
+    if added is None:
+        return Sight(mask, causal and mask is None, first)
+    if mask is None and causal:
+        mask = _allowed(kind, length, starts, window)
+    return Sight(added if mask is None else added.masked_fill(~mask, -torch.inf), False, first)
+
+
+def _distance(length: int, starts: Tensor) -> Tensor:
+    """(B or 1, T, S) key position minus query position; a cache holds position p at place p."""
+    if int(starts.max()) == int(starts.min()):
+        starts = starts[:1]
+    keys = torch.arange(int(starts.max()) + length, device=starts.device)
+    queries = starts[:, None] + torch.arange(length, device=starts.device)
+    return keys - queries[:, :, None]
+
+
+def _allowed(kind: Mask, length: int, starts: Tensor, window: int | None) -> Tensor:
+    """(B or 1, 1, T, S) True where the kind and the window let a query look."""
+    distance = _distance(length, starts)
+    allowed = torch.ones_like(distance, dtype=torch.bool) if kind == "bidirectional" else distance <= 0
+    if window is not None:
+        allowed = allowed & (distance > -window)
+        if kind == "bidirectional":
+            allowed = allowed & (distance < window)
+    return allowed[:, None]
+
+
+def _prefix(step: Step, cached: int) -> Tensor:
+    """(B, 1, T, S) the past, and every token of the prefix."""
+    if cached:
+        raise ValueError("a prefix is read whole, before the state holds anything")
+    assert step.prefix is not None
+    return _allowed("causal", step.ids.shape[1], torch.zeros_like(step.ids[:1, 0]), None) | step.prefix[:, None, None]
