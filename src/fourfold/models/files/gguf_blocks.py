@@ -1,7 +1,7 @@
-"""The packed number formats of GGUF: blocks of values that share a scale.
+"""The packed number formats of GGUF: blocks of values that share a scale, unpacked.
 
-The plain formats and the simple 4- and 8-bit ones are here, in torch, bit-equal to ggml's
-reference. The k-quants and the rest go through the `gguf` package (extra "gguf").
+The plain formats and the common 4-, 5-, 6- and 8-bit ones are here, in torch, bit-equal to ggml's
+reference. The rest go through the `gguf` package (extra "gguf").
 """
 
 from __future__ import annotations
@@ -28,17 +28,19 @@ class BlockFormat(NamedTuple):
     bytes: int
 
 
-F32, F16, Q4_0, Q4_1, Q8_0, BF16 = 0, 1, 2, 3, 8, 30
+F32, F16, Q4_0, Q4_1, Q5_0, Q8_0, Q4_K, Q5_K, Q6_K, BF16 = 0, 1, 2, 3, 6, 8, 12, 13, 14, 30
 FORMATS = {
     F32: BlockFormat("F32", 1, 4),
     F16: BlockFormat("F16", 1, 2),
     Q4_0: BlockFormat("Q4_0", 32, 18),
     Q4_1: BlockFormat("Q4_1", 32, 20),
+    Q5_0: BlockFormat("Q5_0", 32, 22),
     Q8_0: BlockFormat("Q8_0", 32, 34),
+    Q4_K: BlockFormat("Q4_K", 256, 144),
+    Q5_K: BlockFormat("Q5_K", 256, 176),
+    Q6_K: BlockFormat("Q6_K", 256, 210),
     BF16: BlockFormat("BF16", 1, 2),
 }
-SAVED = {"f32": F32, "f16": F16, "bf16": BF16, "q8_0": Q8_0}
-"""The types `save_gguf` writes, by the name a user gives."""
 
 
 def block_format(kind: int, where: object = None) -> BlockFormat:
@@ -85,11 +87,6 @@ def _library_unpack(kind: int) -> Callable[[Tensor], Tensor]:
     return unpack
 
 
-def quantize(values: Tensor, kind: int) -> Tensor:
-    """Pack fp32 values as (bytes,) uint8, in one of the `SAVED` types."""
-    return _PACK[kind](values.reshape(-1).contiguous())
-
-
 def _plain(dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     def unpack(blocks: Tensor) -> Tensor:
         # A view needs an address that is a multiple of the item size, which a file need not give.
@@ -119,13 +116,45 @@ def _unpack_q8_0(blocks: Tensor) -> Tensor:
     return blocks[:, 2:].view(torch.int8).float().mul_(_half(blocks[:, :2]))
 
 
-def _pack_q8_0(values: Tensor) -> Tensor:
-    blocks = values.float().view(-1, 32)
-    scale = blocks.abs().amax(dim=1, keepdim=True) / 127
-    scaled = blocks * torch.where(scale == 0, 0, 1 / scale)
-    # ggml rounds halves away from zero, torch to even.
-    whole = (torch.sign(scaled) * torch.floor(scaled.abs() + 0.5)).to(torch.int8)
-    return torch.cat([scale.to(torch.float16).view(torch.uint8), whole.view(torch.uint8)], dim=1).reshape(-1)
+def _unpack_q5_0(blocks: Tensor) -> Tensor:
+    fifth = (blocks[:, 2:6, None] >> torch.arange(8, dtype=torch.uint8) & 1).flatten(1)
+    return _nibbles(blocks[:, 6:]).add_(fifth, alpha=16).sub_(16).mul_(_half(blocks[:, :2]))
+
+
+def _scales_and_leasts(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """What the eight sub-blocks of a Q4_K or Q5_K block are multiplied by, and what is then taken off: (N, 8, 1)."""
+    low, middle, high = blocks[:, 4:16].split(4, dim=1)
+    scales = torch.cat([low & 63, high & 15 | low >> 6 << 4], dim=1)
+    leasts = torch.cat([middle & 63, high >> 4 | middle >> 6 << 4], dim=1)
+    return (scales * _half(blocks[:, :2]))[..., None], (leasts * _half(blocks[:, 2:4]))[..., None]
+
+
+def _neighbours(packed: Tensor) -> Tensor:
+    """(N, 128) bytes to (N, 8, 32) codes: each run of 32 bytes holds two sub-blocks, the low halves first."""
+    runs = packed.view(-1, 4, 1, 32)
+    return torch.cat([runs & 15, runs >> 4], dim=2).view(-1, 8, 32)
+
+
+def _unpack_q4_k(blocks: Tensor) -> Tensor:
+    scales, leasts = _scales_and_leasts(blocks)
+    return _neighbours(blocks[:, 16:].contiguous()).float().mul_(scales).sub_(leasts)
+
+
+def _unpack_q5_k(blocks: Tensor) -> Tensor:
+    scales, leasts = _scales_and_leasts(blocks)
+    fifth = blocks[:, 16:48, None] >> torch.arange(8, dtype=torch.uint8) & 1  # (N, 32, 8): a bit a sub-block
+    codes = _neighbours(blocks[:, 48:].contiguous()) | fifth.transpose(1, 2) << 4
+    return codes.float().mul_(scales).sub_(leasts)
+
+
+def _unpack_q6_k(blocks: Tensor) -> Tensor:
+    """Two halves of 128 values; in each, 64 bytes of low bits and 32 of high bits; a signed scale for 16 values."""
+    low = blocks[:, :128].reshape(-1, 2, 1, 64)
+    shifts = torch.arange(0, 8, 2, dtype=torch.uint8)[:, None]
+    high = blocks[:, 128:192].reshape(-1, 2, 1, 32) >> shifts & 3  # (N, 2, 4, 32)
+    codes = torch.cat([low & 15, low >> 4], dim=2).view(-1, 2, 4, 32) | high << 4
+    scales = blocks[:, 192:208].contiguous().view(torch.int8) * _half(blocks[:, 208:])
+    return codes.view(-1, 16, 16).float().sub_(32).mul_(scales[..., None])
 
 
 _UNPACK: dict[int, Callable[[Tensor], Tensor]] = {
@@ -134,11 +163,9 @@ _UNPACK: dict[int, Callable[[Tensor], Tensor]] = {
     BF16: _plain(torch.bfloat16),
     Q4_0: _unpack_q4_0,
     Q4_1: _unpack_q4_1,
+    Q5_0: _unpack_q5_0,
     Q8_0: _unpack_q8_0,
-}
-_PACK: dict[int, Callable[[Tensor], Tensor]] = {
-    F32: lambda values: values.float().view(torch.uint8),
-    F16: lambda values: values.to(torch.float16).view(torch.uint8),
-    BF16: lambda values: values.to(torch.bfloat16).view(torch.uint8),
-    Q8_0: _pack_q8_0,
+    Q4_K: _unpack_q4_k,
+    Q5_K: _unpack_q5_k,
+    Q6_K: _unpack_q6_k,
 }

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from fourfold.errors import UserError, unknown_name
 from fourfold.models.families import Family, family_for, family_named
 from fourfold.models.files.folder import fill, make_empty, read_family_config
-from fourfold.models.files.gguf_blocks import F16, F32, FORMATS, SAVED
+from fourfold.models.files.gguf_blocks import F16, F32, FORMATS
+from fourfold.models.files.gguf_quantize import SAVED
 from fourfold.models.files.gguf_reader import GGUF, read_gguf
 from fourfold.models.files.gguf_writer import TensorPlan, write_gguf
 from fourfold.models.transformer import Rotary, TransformerConfig, TransformerLM

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from fourfold.files import atomic_file
-from fourfold.models.files.gguf_blocks import FORMATS, quantize
+from fourfold.models.files.gguf_blocks import FORMATS
+from fourfold.models.files.gguf_quantize import quantized_parts
 from fourfold.models.files.gguf_reader import ARRAY, MAGIC, STRING
 
 ALIGNMENT = 32
@@ -47,7 +48,8 @@ def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Sequence[Tensor
             offset += _padded(tensor.size)
         stream.write(b"\0" * (_padded(stream.tell()) - stream.tell()))
         for tensor in tensors:
-            stream.write(quantize(tensor.values(), tensor.type).numpy().data)
+            for part in quantized_parts(tensor.values(), tensor.type):
+                stream.write(part.numpy().data)
             stream.write(b"\0" * (_padded(tensor.size) - tensor.size))
 
 
