@@ -1,10 +1,11 @@
 """Text to ids and back: byte-level BPE, tokenizer files, chat templates."""
 
 from fourfold.tokenizers.byte_level import BYTE_OF_CHARACTER, CHARACTER_OF_BYTE
+from fourfold.tokenizers.folders import has_tokenizer
 from fourfold.tokenizers.gguf import from_gguf, to_gguf
 from fourfold.tokenizers.reading import ScriptCost, hard_to_read, script_costs
 from fourfold.tokenizers.templates import CHATML
-from fourfold.tokenizers.tokenizer import TextStream, Tokenizer
+from fourfold.tokenizers.tokenizer import Pair, TextStream, Tokenizer
 from fourfold.tokenizers.trainers import END_OF_TEXT, byte_tokenizer, train_byte_bpe
 
 __all__ = [
@@ -12,12 +13,14 @@ __all__ = [
     "CHARACTER_OF_BYTE",
     "CHATML",
     "END_OF_TEXT",
+    "Pair",
     "ScriptCost",
     "TextStream",
     "Tokenizer",
     "byte_tokenizer",
     "from_gguf",
     "hard_to_read",
+    "has_tokenizer",
     "script_costs",
     "to_gguf",
     "train_byte_bpe",

@@ -8,21 +8,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self, final
+from typing import Any, NamedTuple, Protocol, Self, final
 
 import tokenizers
 from tokenizers import Encoding
 from tokenizers.decoders import DecodeStream
 
 from fourfold.errors import UserError
-from fourfold.files import read_json, read_text, write_json, write_text
+from fourfold.files import write_json, write_text
 from fourfold.tokenizers.byte_level import ByteStream, bytes_of
 from fourfold.tokenizers.chat import ControlTokens, assistant_mask, assistant_spans
+from fourfold.tokenizers.folders import NAMED, content_of, read_folder
 from fourfold.tokenizers.templates import render
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
-_NAMED = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 class TextStream(Protocol):
@@ -33,6 +33,14 @@ class TextStream(Protocol):
 
     def finish(self) -> str:
         """What is left at the end."""
+
+
+class Pair(NamedTuple):
+    """Two texts as one sequence."""
+
+    ids: list[int]
+    segments: list[int]
+    """0 for tokens of the first text, 1 for those of the second, as far as the tokenizer tells them apart."""
 
 
 @final
@@ -56,7 +64,7 @@ class Tokenizer:
     ) -> None:
         self._text = _without_limits(core)
         self._core = _core(self._text, parse_control=False)
-        self._names = dict(zip(_NAMED, (bos, eos, pad, unk), strict=True))
+        self._names = dict(zip(NAMED, (bos, eos, pad, unk), strict=True))
         self._extra = dict(extra or {})
         self.chat_template = chat_template
         self._added = self._core.get_added_tokens_decoder()
@@ -65,6 +73,8 @@ class Tokenizer:
         self.eos_id = self._id_of("eos_token")
         self.pad_id = self._id_of("pad_token")
         self.unk_id = self._id_of("unk_token")
+        mask = content_of(self._extra.get("mask_token"))
+        self.mask_id = None if mask is None else self._core.token_to_id(mask)
         self.document_start_id = self.eos_id if self.bos_id is None else self.bos_id
         vocabulary = self._core.get_vocab(with_added_tokens=True)
         self.vocabulary_size = max(vocabulary.values(), default=-1) + 1
@@ -74,6 +84,7 @@ class Tokenizer:
         decoder = json.dumps(json.loads(self._text)["decoder"])
         self.is_byte_level = '"ByteLevel"' in decoder
         self._variants: dict[tuple[bool, bool], tokenizers.Tokenizer] = {}
+        self._limited: dict[int, tokenizers.Tokenizer] = {}
 
     def _id_of(self, name: str) -> int | None:
         token = self._names[name]
@@ -94,14 +105,27 @@ class Tokenizer:
         """Ids of the text alone; nothing is added."""
         return self._core.encode(_valid(text), add_special_tokens=False).ids
 
-    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
-        """`encode` of each text, on all cores."""
-        return [encoding.ids for encoding in self._core.encode_batch_fast([_valid(text) for text in texts])]
+    def encode_batch(self, texts: Iterable[str], *, limit: int | None = None) -> list[list[int]]:
+        """`encode` of each text, on all cores, cut to `limit` tokens with what the rule adds."""
+        core = self._core if limit is None else self._limited_core(limit)
+        return [encoding.ids for encoding in core.encode_batch_fast([_valid(text) for text in texts])]
 
     def encode_batch_ordinary(self, texts: Iterable[str]) -> list[list[int]]:
         """`encode_ordinary` of each text, on all cores."""
         batch = [_valid(text) for text in texts]
         return [encoding.ids for encoding in self._core.encode_batch_fast(batch, add_special_tokens=False)]
+
+    def encode_pair(self, first: str, second: str, *, limit: int | None = None) -> Pair:
+        """Two texts as one sequence by the tokenizer's rule for pairs; beyond `limit` tokens the longer is cut."""
+        core = self._core if limit is None else self._limited_core(limit)
+        encoding = core.encode(_valid(first), _valid(second))
+        return Pair(encoding.ids, encoding.type_ids)
+
+    def encode_masked(self, text: str) -> list[int]:
+        """`encode` of a text in which the mask token, and no other special token, is spelt as such."""
+        if self.mask_id is None:
+            raise UserError("this tokenizer has no mask token", advice="Masks are filled by models such as BERT.")
+        return self._masking.encode(_valid(text)).ids
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         return self._core.decode(list(ids), skip_special_tokens=skip_special)
@@ -161,6 +185,22 @@ class Tokenizer:
         return last if last in self.special_ids else self.eos_id
 
     @cached_property
+    def _masking(self) -> tokenizers.Tokenizer:
+        """The rules with a mask token that is an ordinary added token, so that a text may spell it."""
+        values = json.loads(self._text)
+        values["added_tokens"] = [
+            token | {"special": token["special"] and token["id"] != self.mask_id} for token in values["added_tokens"]
+        ]
+        return _core(json.dumps(values), parse_control=False)
+
+    def _limited_core(self, limit: int) -> tokenizers.Tokenizer:
+        if limit not in self._limited:
+            core = _core(self._text, parse_control=False)
+            core.enable_truncation(limit)
+            self._limited[limit] = core
+        return self._limited[limit]
+
+    @cached_property
     def _control(self) -> ControlTokens:
         return ControlTokens({id: token for id, token in self._added.items() if token.special})
 
@@ -188,24 +228,9 @@ class Tokenizer:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read a folder in the layout of Hugging Face."""
-        folder = Path(folder)
-        file = folder / "tokenizer.json"
-        text = read_text(file)
-        try:
-            core = tokenizers.Tokenizer.from_str(text)
-        except Exception as error:  # the library raises plain Exception
-            raise UserError("not a tokenizer file", where=file, got=str(error)) from error
-        config: dict[str, Any] = {}
-        for name in ("special_tokens_map.json", "tokenizer_config.json"):
-            if (folder / name).is_file():
-                config |= read_json(folder / name)
-        names = {name: _content(config.pop(name, None)) for name in _NAMED}
-        template = _default_template(config.pop("chat_template", None))
-        if (folder / "chat_template.jinja").is_file():
-            template = read_text(folder / "chat_template.jinja")
-        config.pop("added_tokens_decoder", None)  # tokenizer.json has them
+        core, names, template, extra = read_folder(Path(folder))
         bos, eos, pad, unk = names.values()
-        return cls(core, bos=bos, eos=eos, pad=pad, unk=unk, chat_template=template, extra=config)
+        return cls(core, bos=bos, eos=eos, pad=pad, unk=unk, chat_template=template, extra=extra)
 
 
 class _LibraryStream:
@@ -257,20 +282,6 @@ def _never_first(value: Any) -> Any:
         return value
     changed = {name: _never_first(item) for name, item in value.items()}
     return changed | {"prepend_scheme": "never"} if changed.get("prepend_scheme") == "first" else changed
-
-
-def _content(token: Any) -> str | None:
-    """A token in a configuration file is a string or an object with `content`."""
-    content = token["content"] if isinstance(token, dict) else token
-    return None if content is None else str(content)
-
-
-def _default_template(template: Any) -> str | None:
-    """Some files hold several templates by name."""
-    if isinstance(template, list):
-        by_name = {item["name"]: item["template"] for item in template}
-        template = by_name.get("default", next(iter(by_name.values()), None))
-    return None if template is None else str(template)
 
 
 def _is_token(name: str, value: object) -> bool:
