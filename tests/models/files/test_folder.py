@@ -12,7 +12,7 @@ from fourfold.models import RecurrentLM, TransformerLM, build_model
 from fourfold.models.files import load_model, save_model
 from fourfold.models.files.tensors import write_weights
 from fourfold.models.recurrent import RecurrentConfig
-from fourfold.models.transformer import Attention, FeedForward, Learned, Norm, Rotary, TransformerConfig
+from fourfold.models.transformer import Attention, FeedForward, Head, Learned, Norm, Rotary, TransformerConfig
 
 IDS = torch.tensor([[1, 5, 9, 2, 40, 7]])
 
@@ -42,7 +42,7 @@ def made(kind, config):
 
 VARIANTS = {
     "tied": {},
-    "untied": {"tied_embeddings": False},
+    "untied": {"head": Head(tied=False)},
     "biases": {"attention": Attention(heads=4, kv_heads=1, bias=True), "feed_forward": FeedForward(size=48, bias=True)},
     "wide heads": {"attention": Attention(heads=4, kv_heads=4, head_size=16)},
 }
@@ -96,12 +96,12 @@ def test_old_keys_are_read(tmp_path):
     assert load_model(tmp_path).config == model.config
 
 
-def test_scaled_rotary_positions_are_refused(tmp_path):
+def test_an_unknown_scaling_of_positions_is_refused(tmp_path):
     save_model(llama(), tmp_path)
     keys = json.loads((tmp_path / "config.json").read_text())
-    keys["rope_parameters"] = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2}
+    keys["rope_parameters"] = {"rope_type": "longrope", "rope_theta": 1e4, "factor": 2}
     (tmp_path / "config.json").write_text(json.dumps(keys))
-    with pytest.raises(UserError, match="yarn"):
+    with pytest.raises(UserError, match="longrope"):
         load_model(tmp_path)
 
 
@@ -188,7 +188,7 @@ def test_old_rotary_tables_and_a_copied_tied_head_are_ignored(tmp_path):
     tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
     tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(4)
     save_file(tensors, tmp_path / "model.safetensors")
-    assert load_model(tmp_path).head is None
+    assert load_model(tmp_path).head.projection is None
 
 
 @pytest.mark.parametrize("size", [0, 4, 100, 5000])

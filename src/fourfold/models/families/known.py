@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fourfold.errors import unknown_name
 from fourfold.models.families.llama import LLAMA
+from fourfold.models.families.normal import Config
 from fourfold.models.families.table import Family
-from fourfold.models.transformer import TransformerConfig
 
 FAMILIES = {family.name: family for family in (LLAMA,)}
 
@@ -17,6 +17,6 @@ def family_named(name: str, where: object = None) -> Family:
     return FAMILIES[name]
 
 
-def family_for(config: TransformerConfig) -> Family | None:
+def family_for(config: Config) -> Family | None:
     """The first family that can express the architecture, or None."""
-    return next((family for family in FAMILIES.values() if family.write_config(config) is not None), None)
+    return next((family for family in FAMILIES.values() if family.express(config) is not None), None)

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
-from fourfold.models.transformer import TransformerConfig
+from fourfold.errors import UserError
+from fourfold.models.families.names import Names
+from fourfold.models.families.normal import Config, normal
 
-_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+
+@dataclass(frozen=True, kw_only=True)
+class Fused:
+    """One tensor of the file that is several of ours, weight and bias alike."""
+
+    name: str
+    """The file's module name, the layer number as {i}."""
+    parts: tuple[str, ...]
+    """Our module names in the order of the rows."""
+    layout: Literal["concat", "per-head", "grouped"] = "concat"
+    """`concat`: all rows of the first part, then of the second. `per-head`: head by head, (query, key, value)
+    (GPT-NeoX, BLOOM). `grouped`: the queries of a key-value head, its key, its value (Falcon)."""
+
+
+def _same_names(config: Config) -> Mapping[str, str]:
+    return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,54 +35,49 @@ class Family:
 
     name: str
     """`model_type` in `config.json`, `general.architecture` in GGUF."""
-    architecture: str
-    """The class name in `config.json`."""
+    architectures: Callable[[Config], str]
+    """The class name in `config.json`: the head or the task decides."""
+    read_config: Callable[[Mapping[str, Any]], Config]
+    """From the keys of `config.json`, old and new."""
+    write_config: Callable[[Config], dict[str, Any] | None]
+    """To the keys of `config.json`; None when the family plainly cannot express the architecture. What reads back
+    as another architecture is taken for inexpressible too, so a writer need not look at every option."""
     modules: Mapping[str, str]
-    """Our module name to Hugging Face's, the layer number as {i}."""
-    gguf_modules: Mapping[str, str]
-    """Our module name to GGUF's."""
+    """Our module (or one parameter in full) to Hugging Face's, the layer number as {i}, the expert's as {e}."""
+    modules_by_config: Callable[[Config], Mapping[str, str]] = _same_names
+    """Entries that some configurations add to `modules` or replace there: the classifier's name, say."""
+    fused: tuple[Fused, ...] = ()
+    transposed: tuple[str, ...] = ()
+    """Ends of our module names whose weight the file stores as (in, out) (GPT-2)."""
+    one_row: tuple[str, ...] = ()
+    """Our parameters that the file stores as a matrix of one row (BART's `final_logits_bias`)."""
+    base: str = ""
+    """Prefix of the model without a head, which files of the headless model leave out."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Patterns in names of old files to what stands there today (BERT's `gamma`)."""
+    ignored: tuple[str, ...] = ()
+    """Patterns of tensor names that files hold and nobody needs."""
+    gguf_modules: Mapping[str, str] = field(default_factory=dict)
+    """Our module name to GGUF's; empty: llama.cpp is not told about this family."""
     gguf_interleaved: tuple[str, ...] = ()
     """Ends of our module names whose rows GGUF stores with the two halves of each rotary pair side by side."""
-    read_config: Callable[[Mapping[str, Any]], TransformerConfig]
-    """From the keys of `config.json`, old and new."""
-    write_config: Callable[[TransformerConfig], dict[str, Any] | None]
-    """To the keys of `config.json`; None when the family cannot express the architecture."""
-    ignored: tuple[str, ...] = ()
-    """Patterns of tensor names that old files hold and nobody needs."""
 
-    @cached_property
-    def hugging_face(self) -> Names:
-        return Names(self.modules)
+    def names(self, config: Config) -> Names:
+        """The table for one configuration."""
+        return Names({**self.modules, **self.modules_by_config(config)})
 
     @cached_property
     def gguf(self) -> Names:
         return Names(self.gguf_modules)
 
-
-class Names:
-    """A table of module names read in both directions."""
-
-    def __init__(self, theirs: Mapping[str, str]) -> None:
-        self._theirs = dict(theirs)
-        self._ours = {name: ours for ours, name in theirs.items()}
-        assert len(self._ours) == len(self._theirs), "two modules share a name"
-
-    def theirs(self, parameter: str) -> str | None:
-        """The file's name of our parameter or module, or None when the table has none."""
-        return _translate(parameter, self._theirs)
-
-    def ours(self, tensor: str) -> str | None:
-        """Our name of the file's tensor or module, or None when the table has none."""
-        return _translate(tensor, self._ours)
-
-
-def _translate(name: str, table: Mapping[str, str]) -> str | None:
-    number = _NUMBER.search(name)
-    general = name if number is None else name[: number.start()] + "{i}" + name[number.end() :]
-    module, dot, kind = general.rpartition(".")
-    if kind not in ("weight", "bias"):
-        module, dot, kind = general, "", ""
-    found = table.get(module)
-    if found is None:
-        return None
-    return found.replace("{i}", number[0] if number else "") + dot + kind
+    def express(self, config: Config) -> dict[str, Any] | None:
+        """The keys of `config.json`; None unless they read back as this very architecture."""
+        keys = self.write_config(config)
+        if keys is None:
+            return None
+        keys = {"architectures": [self.architectures(config)], "model_type": self.name, **keys}
+        try:
+            again = self.read_config(keys)
+        except UserError:  # the family has no such value
+            return None
+        return keys if normal(again) == normal(config) else None

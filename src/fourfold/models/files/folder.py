@@ -6,7 +6,6 @@ with a `model_type` of ours.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,20 @@ from torch.overrides import TorchFunctionMode
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json, write_json
-from fourfold.models.families import FAMILIES, Family, family_for, family_named
+from fourfold.models.families import FAMILIES, Family, family_for, family_named, from_file, to_file
 from fourfold.models.files.own import OWN_KINDS, read_own, write_own
 from fourfold.models.files.tensors import check_tensors, read_weights, write_weights
 from fourfold.models.ngram import NGramLM, load_ngram, save_ngram
 from fourfold.models.recurrent import RecurrentConfig, RecurrentLM
-from fourfold.models.transformer import TransformerConfig, TransformerLM
+from fourfold.models.transformer import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM
 
 NGRAM = "fourfold-ngram"
+NETWORKS = (TransformerLM, EncoderDecoder, RecurrentLM)
+
+Network = TransformerLM | EncoderDecoder | RecurrentLM
+Config = TransformerConfig | EncoderDecoderConfig
+SENSELESS = (TypeError, AttributeError, ValueError, ArithmeticError, IndexError)
+"""What a configuration with values of the wrong kind ends in."""
 
 
 def save_model(module: nn.Module, folder: Path | str, extra_config: Mapping[str, Any] | None = None) -> None:
@@ -34,27 +39,26 @@ def save_model(module: nn.Module, folder: Path | str, extra_config: Mapping[str,
         save_ngram(module, folder)
         write_json(folder / "config.json", read_json(folder / "config.json") | dict(extra_config or {}))
         return
-    assert isinstance(module, TransformerLM | RecurrentLM), type(module)
-    tensors = module.state_dict()
+    assert isinstance(module, NETWORKS), type(module)
+    tensors = own_tensors(module)
     if any(".deltas." in name for name in tensors):
         raise UserError("the model carries an adapter", advice="Merge it first, or save the adapter alone.")
-    family = family_for(module.config) if isinstance(module.config, TransformerConfig) else None
-    if family is None:
-        config = write_own(module.config)
-        named = dict(tensors)
+    family = None if isinstance(module.config, RecurrentConfig) else family_for(module.config)
+    if family is None or isinstance(module.config, RecurrentConfig):
+        config, named = write_own(module.config), tensors
     else:
-        config = _family_config(family, module.config)
-        named = {family.hugging_face.theirs(name) or name: tensor for name, tensor in tensors.items()}
+        keys = family.express(module.config)
+        assert keys is not None
+        config, named = keys, to_file(family, module.config, tensors)
     config["dtype"] = str(next(module.parameters()).dtype).removeprefix("torch.")
     write_weights(folder, named)
     write_json(folder / "config.json", config | dict(extra_config or {}))
 
 
-def _family_config(family: Family, config: TransformerConfig | RecurrentConfig) -> dict[str, Any]:
-    assert isinstance(config, TransformerConfig)
-    keys = family.write_config(config)
-    assert keys is not None
-    return {"architectures": [family.architecture], "model_type": family.name, **keys}
+def own_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """The state of a module, each tensor once."""
+    shared = module.shared_names() if isinstance(module, EncoderDecoder) else {}
+    return {name: tensor for name, tensor in module.state_dict().items() if name not in shared}
 
 
 def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> nn.Module:
@@ -76,31 +80,31 @@ def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> nn.Modul
         raise unknown_name("model architecture", kind, [*FAMILIES, *OWN_KINDS, NGRAM], folder / "config.json")
     family = family_named(kind)
     config = read_family_config(family, keys, folder / "config.json")
-    tensors = read_weights(folder, lambda name: family.hugging_face.ours(name) or name)
-    return fill(make_empty(config), _wanted(tensors, family, config), folder, dtype)
+    tensors = read_weights(folder)
+    module = make_empty(config)
+    return fill(module, from_file(family, config, tensors, own_tensors(module)), folder, dtype)
 
 
-def read_family_config(family: Family, keys: Mapping[str, Any], where: Path) -> TransformerConfig:
+def read_family_config(family: Family, keys: Mapping[str, Any], where: Path) -> Config:
     """The configuration in the keys of `config.json`; UserError when one is missing or senseless."""
     try:
         return family.read_config(keys)
     except KeyError as error:
         raise UserError(f"the configuration lacks the key {error}", where=where) from None
-    except TypeError as error:
+    except SENSELESS as error:
         raise UserError("a key of the configuration has the wrong type", where=where, got=str(error)) from None
 
 
-def _wanted(tensors: dict[str, Tensor], family: Family, config: TransformerConfig) -> dict[str, Tensor]:
-    """Without what old files hold beyond need: rotary tables, the copy of a tied head."""
-    if config.tied_embeddings:
-        tensors = {name: tensor for name, tensor in tensors.items() if name != "head.weight"}
-    return {name: t for name, t in tensors.items() if not any(re.search(p, name) for p in family.ignored)}
-
-
-def make_empty(config: TransformerConfig | RecurrentConfig) -> TransformerLM | RecurrentLM:
+def make_empty(config: Config | RecurrentConfig) -> Network:
     """The module of a configuration without memory for its weights."""
     with torch.device("meta"), _NoInitialisation():
-        return TransformerLM(config) if isinstance(config, TransformerConfig) else RecurrentLM(config)
+        match config:
+            case TransformerConfig():
+                return TransformerLM(config)
+            case EncoderDecoderConfig():
+                return EncoderDecoder(config)
+            case RecurrentConfig():
+                return RecurrentLM(config)
 
 
 class _NoInitialisation(TorchFunctionMode):
@@ -115,11 +119,11 @@ class _NoInitialisation(TorchFunctionMode):
         return function(*arguments, **options)
 
 
-def fill(
-    module: TransformerLM | RecurrentLM, tensors: Mapping[str, Tensor], where: Path, dtype: torch.dtype | None = None
-) -> TransformerLM | RecurrentLM:
+def fill(module: Network, tensors: Mapping[str, Tensor], where: Path, dtype: torch.dtype | None = None) -> Network:
     """Give an empty module its weights, after checking that they are the right ones."""
-    check_tensors(tensors, module.state_dict(), where)
+    check_tensors(tensors, own_tensors(module), where)
     ready = {name: tensor if dtype is None else tensor.to(dtype) for name, tensor in tensors.items()}
+    if isinstance(module, EncoderDecoder):
+        ready |= {name: ready[first] for name, first in module.shared_names().items()}
     module.load_state_dict(ready, assign=True)
     return module.requires_grad_(True).eval()
