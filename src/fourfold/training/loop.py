@@ -64,7 +64,7 @@ def train(
         torch.manual_seed(_step_seed(seed, index))
         rate = schedule(index)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("scale", 1.0)
         model.train()
         optimizer.zero_grad(set_to_none=True)
         micro_batches = [batch.to(device) for batch in batches.at(index)]

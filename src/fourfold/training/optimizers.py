@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 from torch.optim import AdamW
 
 from fourfold.errors import UserError
+from fourfold.models import TransformerLM
+from fourfold.models.transformer import learning_rate_scale
 
 
 def adamw(
@@ -20,7 +24,7 @@ def adamw(
 
     Norms, biases and embeddings (also one that is tied to the head) do not decay: pulling a
     rare word's vector or a gain towards zero serves no purpose. As in PyTorch, the decay is multiplied by
-    the learning rate.
+    the learning rate. Under muP the groups carry a `scale`, by which the loop multiplies the learning rate.
     """
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -28,8 +32,19 @@ def adamw(
         raise UserError("nothing to train: every parameter is frozen")
     matrices = [parameter for parameter in trained if parameter.ndim >= 2 and id(parameter) not in embeddings]
     others = [parameter for parameter in trained if parameter.ndim < 2 or id(parameter) in embeddings]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [*_by_scale(model, matrices, weight_decay), *_by_scale(model, others, 0.0)]
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in trained)
-    return AdamW(
-        [group for group in groups if group["params"]], lr=learning_rate, betas=betas, eps=epsilon, fused=fused
-    )
+    return AdamW(groups, lr=learning_rate, betas=betas, eps=epsilon, fused=fused)
+
+
+def _by_scale(model: nn.Module, parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """The parameters in one group for each factor of the learning rate."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        scale = 1.0
+        if isinstance(model, TransformerLM):
+            config = model.config
+            scale = learning_rate_scale(names[id(parameter)], parameter, config.initialisation, config.hidden_size)
+        groups.setdefault(scale, []).append(parameter)
+    return [{"params": group, "weight_decay": weight_decay, "scale": scale} for scale, group in groups.items()]

@@ -109,7 +109,7 @@ class AttentionLayer(nn.Module):
         """(B, H, T, P) heads of a projection (B, T, H * P)."""
         if norm is not None and not self.norm_each_head:
             x = norm(x)
-        x = x.unflatten(-1, (-1, self.head_size))
+        x = x.view(*x.shape[:-1], -1, self.head_size)
         if norm is not None and self.norm_each_head:
             x = norm(x)
         return x.transpose(1, 2)

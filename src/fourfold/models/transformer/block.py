@@ -68,14 +68,16 @@ class Block(nn.Module):
         elif not self.norm_before and not self.norm_stream:
             change = norm(change)
         x = (x if self.alpha == 1.0 else x * self.alpha) + self.dropout(change)
-        return norm(x) if self.norm_stream else x
+        normed: Tensor = norm(x) if self.norm_stream else x
+        return normed
 
     def _parallel(self, x: Tensor, call: Call) -> Tensor:
         assert self.norm_attention is not None
         normed = self.norm_attention(x)
         other = normed if self.norm_feed_forward is None else self.norm_feed_forward(x)
         change = self.dropout(self.attention(normed, call)) + self.dropout(self.feed_forward(other, call))
-        return x + change
+        output: Tensor = x + change
+        return output
 
 
 def residual_scale(config: TransformerConfig) -> float:
@@ -87,4 +89,4 @@ def residual_scale(config: TransformerConfig) -> float:
         return 1.0
     if config.norm.alpha is not None:
         return config.norm.alpha
-    return ((3 if config.cross_attention else 2) * config.layers) ** 0.25
+    return float(((3 if config.cross_attention else 2) * config.layers) ** 0.25)

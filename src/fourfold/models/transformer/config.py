@@ -180,4 +180,3 @@ def _position_problems(config: TransformerConfig) -> Iterator[UserError]:
         )  # fmt: skip
     if isinstance(config.positions, Relative) and (config.positions.buckets < 4 or config.positions.buckets % 4):
         yield UserError("relative buckets are out of range", expected="a multiple of 4", got=config.positions.buckets)
-

@@ -79,6 +79,7 @@ class ExpertsLayer(nn.Module):
             token, place = (chosen == number).nonzero(as_tuple=True)
             if len(token):
                 gates = adapters[token] if isinstance(adapters, Tensor) else adapters
+                assert isinstance(expert, FeedForwardLayer)
                 part = expert.apply_to(flat[token][:, None], gates)[:, 0]
                 mixed = mixed.index_add(0, token, part * weights[token, place, None].to(part.dtype))
         output = mixed.view_as(x)

@@ -57,15 +57,12 @@ class Packed:
         return self._sights[length]
 
 
-def look(
-    kind: Mask, step: Step, starts: Tensor | None, window: int | None, bias: Bias, padded: bool
-) -> Sight | Packed:
+def look(kind: Mask, step: Step, starts: Tensor | None, window: int | None, bias: Bias, padded: bool) -> Sight | Packed:
     """What the queries of `step` see; `starts` (B,) counts the cached tokens before them (None: no cache).
 
     `padded`: the lengths matter, because queries look ahead.
     """
-    rows, length = step.ids.shape
-    device = step.ids.device
+    length, device = step.ids.shape[1], step.ids.device
     if step.documents is not None and step.prefix is None:
         return Packed(documents_of(step.documents), kind, window, bias, device)
     if starts is None:

@@ -67,7 +67,8 @@ class Transformer(nn.Module):
             cache.advance(whole if step.lengths is None else step.lengths)
         if hidden is not None:
             hidden.append(x)
-        return x if self.norm is None else self.norm(x)
+        output: Tensor = x if self.norm is None else self.norm(x)
+        return output
 
     def embed(self, step: Step, positions: Tensor) -> Tensor:
         """(B, T, D) what the first layer reads."""
@@ -84,7 +85,8 @@ class Transformer(nn.Module):
             x = self.embedding_norm(x)
             if self.projection is not None:
                 x = self.projection(x, step.adapters)
-        return self.dropout(x)
+        embedded: Tensor = self.dropout(x)
+        return embedded
 
     def _views(
         self, step: Step, starts: Tensor | None, positions: Tensor, dtype: torch.dtype

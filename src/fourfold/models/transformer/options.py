@@ -173,7 +173,8 @@ class Experts:
 
 @dataclass(frozen=True, kw_only=True)
 class FeedForward:
-    """Two projections, or three when `gated`: SwiGLU is gated silu, GeGLU gated gelu, ReGLU gated relu (Shazeer 2020)."""
+    """Two projections, or three when `gated`: SwiGLU is gated silu, GeGLU gated gelu, ReGLU gated relu
+    (Shazeer 2020, section 2)."""
 
     size: int
     activation: Activation = "silu"

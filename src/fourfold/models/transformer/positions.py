@@ -1,4 +1,4 @@
-"""Position encodings as three hooks the stack calls: `embed` on entry, `rotation` of queries and keys, `bias` of scores.
+"""Position encodings as three hooks of the stack: `embed` on entry, `rotation` of queries and keys, `bias` of scores.
 
 A scheme overrides the one it needs; the others do nothing.
 Letters: B rows, T tokens, S keys, H heads, D hidden size.
@@ -12,7 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from fourfold.models.transformer.config import TransformerConfig
-from fourfold.models.transformer.options import ALiBi, DynamicNTKScaling, Learned, Positions, Relative, Rotary, Sinusoidal
+from fourfold.models.transformer.options import (
+    ALiBi,
+    DynamicNTKScaling,
+    Learned,
+    Positions,
+    Relative,
+    Rotary,
+    Sinusoidal,
+)
 from fourfold.models.transformer.rotary import Rotation, frequencies
 
 
