@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
+
+from fourfold.models import Step, Trace
 
 IGNORED = -100
 """The label of a position whose prediction is not trained."""
@@ -32,26 +34,64 @@ class BatchSource(Protocol):
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """Rows of token ids with the target of every position."""
+    """Rows of token ids with the target of every position.
+
+    Labels are already where they belong: one place on for causal, prefix and decoder rows, in
+    place for masked ones. The objective only compares position with position.
+    """
 
     ids: Tensor
-    """(B, T) inputs."""
+    """(B, T) inputs; of an encoder-decoder, what the decoder reads."""
     labels: Tensor
-    """(B, T) the target of each position, already shifted; `IGNORED` where none is wanted."""
+    """(B, T) the target of each position, already placed; `IGNORED` where none is wanted."""
     lengths: Tensor | None = None
     """(B,) real tokens of each row; None: all T."""
     documents: Tensor | None = None
     """(B, T) document numbers of packed rows."""
+    prefix: Tensor | None = None
+    """(B, T) True on the tokens that all tokens of their document see."""
+    segments: Tensor | None = None
+    """(B, T) kind of segment of each token."""
+    source: Tensor | None = None
+    """(B, S) what the encoder of an encoder-decoder reads."""
+    source_lengths: Tensor | None = None
+    """(B,) real tokens of each source; None: all S."""
+    targets: Tensor | None = None
+    """What a classifier shall say, `IGNORED` where nothing: (B,) the class of each row, (B, T) of each
+    token, (B, 2) the first and last token of a span."""
 
     @property
     def tokens(self) -> int:
-        return self.ids.numel() if self.lengths is None else int(self.lengths.sum())
+        source = 0 if self.source is None else real_tokens(self.source, self.source_lengths)
+        return real_tokens(self.ids, self.lengths) + source
 
-    def to(self, device: torch.device) -> LabelledBatch:
-        def moved(value: Tensor | None) -> Tensor | None:
-            return None if value is None else value.to(device)
+    def to(self, device: torch.device) -> Self:
+        moved = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in moved.items() if value is not None})
 
-        return LabelledBatch(self.ids.to(device), self.labels.to(device), moved(self.lengths), moved(self.documents))
+    def step(self, trace: Trace | None = None) -> Step:
+        """The model's input."""
+        return Step(
+            ids=self.ids,
+            lengths=self.lengths,
+            documents=self.documents,
+            prefix=self.prefix,
+            segments=self.segments,
+            source=self.source,
+            source_lengths=self.source_lengths,
+            trace=trace,
+        )
+
+
+def real_tokens(ids: Tensor, lengths: Tensor | None) -> int:
+    return ids.numel() if lengths is None else int(lengths.sum())
+
+
+def real_mask(ids: Tensor, lengths: Tensor | None) -> Tensor:
+    """(B, T) True on real tokens."""
+    if lengths is None:
+        return torch.ones_like(ids, dtype=torch.bool)
+    return torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from fourfold.models import CausalLM, Step
-from fourfold.training.batches import IGNORED, LabelledBatch
+from fourfold.models import CausalLM, Routing, Trace
+from fourfold.training.batches import IGNORED, LabelledBatch, real_mask
 from fourfold.training.cross_entropy import cross_entropy_sum, rows_at_once
+from fourfold.training.routing import load_balancing_loss, router_z_loss
+
+Term = Literal["cross_entropy", "classes", "balance", "router_z"]
 
 
 class Objective(Protocol):
@@ -31,27 +36,63 @@ class Objective(Protocol):
         """One scalar sum for each name of `counts`."""
 
 
+@runtime_checkable
+class Classifier(Protocol):
+    """A model with classes of its own beside or instead of a vocabulary."""
+
+    def classify(self, hidden: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, T, D) hidden states to (B, classes) or (B, T, classes) logits."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class CausalLanguageModelling:
-    """Mean of -ln P(label) over the labelled positions of `LabelledBatch`es."""
+class LanguageModelling:
+    """Mean of -ln P(label) over the labelled positions of `LabelledBatch`es, whoever placed the labels.
+
+    One objective for causal, prefix, masked and encoder-decoder models, because the data decides what
+    is predicted where. The terms that have a weight are computed:
+
+    * `cross_entropy`: of the vocabulary, over `labels`;
+    * `classes`: of the model's classifier, over `targets` (sequences, tokens, or the two ends of a span);
+    * `balance` and `router_z`: of layers with experts, each the mean over real tokens, added over layers.
+      Balance is not a sum over tokens: over several micro-batches it is their mean by tokens.
+    """
 
     rows: int | None = None
     """Positions whose logits are held at a time; None: chosen by the vocabulary's size."""
     weights: Mapping[str, float] = field(default_factory=lambda: {"cross_entropy": 1.0})
+    span: bool = False
+    """Targets are (B, 2) ends of spans."""
 
     def counts(self, batch: LabelledBatch) -> Mapping[str, float]:
-        return {"cross_entropy": float((batch.labels != IGNORED).sum())}
+        found: dict[str, float] = {"cross_entropy": float((batch.labels != IGNORED).sum())}
+        targets = batch.targets
+        found["classes"] = 0.0 if targets is None else float((targets != IGNORED).sum())
+        found["balance"] = found["router_z"] = float(batch.tokens)
+        return {name: found[name] for name in self.weights}
 
     def __call__(self, model: nn.Module, batch: LabelledBatch) -> Mapping[str, Tensor]:
         lm = causal(model)
-        hidden = lm.hidden(Step(ids=batch.ids, lengths=batch.lengths, documents=batch.documents))
-        rows = self.rows or rows_at_once(lm.vocabulary_size)
-        return {"cross_entropy": cross_entropy_sum(model, lm.logits, hidden, batch.labels, rows)}
+        routed = "balance" in self.weights or "router_z" in self.weights
+        trace = Trace() if routed else None
+        hidden = lm.hidden(batch.step(trace))
+        sums: dict[str, Tensor] = {}
+        if "cross_entropy" in self.weights:
+            rows = self.rows or rows_at_once(lm.vocabulary_size)
+            sums["cross_entropy"] = cross_entropy_sum(model, lm.logits, hidden, batch.labels, rows)
+        if "classes" in self.weights:
+            sums["classes"] = class_loss_sum(model, hidden, batch, span=self.span)
+        if trace is not None:
+            sums |= router_loss_sums(trace.routing, batch)
+        return {name: sums[name] for name in self.weights}
 
 
-def causal_language_modelling(rows: int | None = None) -> CausalLanguageModelling:
+CausalLanguageModelling = LanguageModelling
+"""The name for those who only predict the next token."""
+
+
+def causal_language_modelling(rows: int | None = None) -> LanguageModelling:
     """Next-token prediction; also the objective of instruction tuning, whose labels are masked by the data."""
-    return CausalLanguageModelling(rows=rows)
+    return LanguageModelling(rows=rows)
 
 
 def causal(model: nn.Module) -> CausalLM:
@@ -59,3 +100,32 @@ def causal(model: nn.Module) -> CausalLM:
     if not isinstance(model, CausalLM):
         raise TypeError(f"{type(model).__name__} is not a CausalLM")
     return model
+
+
+def class_loss_sum(model: nn.Module, hidden: Tensor, batch: LabelledBatch, *, span: bool) -> Tensor:
+    """Sum of -ln P(target) over the classes, or over the positions of a row for the ends of a span
+    (Devlin et al. 2019, sections 3.1 and 4.2)."""
+    if not isinstance(model, Classifier) or batch.targets is None:
+        raise TypeError("expected a model that classifies and a batch with targets")
+    logits = model.classify(hidden, batch.lengths).float()
+    if span:
+        outside = ~real_mask(batch.ids, batch.lengths)
+        logits = logits.masked_fill(outside[..., None], -torch.inf).transpose(1, 2)  # (B, 2, T)
+    return F.cross_entropy(logits.flatten(0, -2), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
+
+
+def router_loss_sums(routing: list[Routing], batch: LabelledBatch) -> dict[str, Tensor]:
+    """Both losses of all layers with experts, each times the batch's real tokens."""
+    if not routing:
+        raise TypeError("expected a model with experts")
+    balance = torch.stack([load_balancing_loss(*layer, _real(layer, batch)) for layer in routing]).sum()
+    z = torch.stack([router_z_loss(layer.logits, _real(layer, batch)) for layer in routing]).sum()
+    return {"balance": balance * batch.tokens, "router_z": z * batch.tokens}
+
+
+def _real(layer: Routing, batch: LabelledBatch) -> Tensor:
+    """(N,) True on the real tokens that this layer routed: a decoder's, or an encoder's."""
+    real = real_mask(batch.ids, batch.lengths).flatten()
+    if batch.source is not None and len(layer.logits) != len(real):
+        real = real_mask(batch.source, batch.source_lengths).flatten()
+    return real
