@@ -73,9 +73,9 @@ def headless(config: Config) -> bool:
 def split(tensor: Tensor, sizes: list[int], groups: int) -> list[Tensor]:
     """Rows to parts of `sizes` rows, the parts interleaved `groups` times."""
     if groups == 1:
-        return list(tensor.split(sizes))
+        return list(torch.split(tensor, sizes))
     grouped = tensor.reshape(groups, -1, *tensor.shape[1:])
-    parts = grouped.split([size // groups for size in sizes], dim=1)
+    parts = torch.split(grouped, [size // groups for size in sizes], dim=1)
     return [part.reshape(size, *tensor.shape[1:]) for part, size in zip(parts, sizes, strict=True)]
 
 

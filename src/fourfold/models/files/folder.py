@@ -56,9 +56,12 @@ def save_model(module: nn.Module, folder: Path | str, extra_config: Mapping[str,
 
 
 def own_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """The state of a module, each tensor once."""
-    shared = module.shared_names() if isinstance(module, EncoderDecoder) else {}
-    return {name: tensor for name, tensor in module.state_dict().items() if name not in shared}
+    """The state of a module, each tensor once under its first name: encoder and decoder share an embedding."""
+    names: dict[int, str] = {}
+    state = module.state_dict(keep_vars=True)
+    for name, tensor in state.items():
+        names.setdefault(id(tensor), name)
+    return {name: state[name].detach() for name in names.values()}
 
 
 def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> nn.Module:
@@ -123,7 +126,5 @@ def fill(module: Network, tensors: Mapping[str, Tensor], where: Path, dtype: tor
     """Give an empty module its weights, after checking that they are the right ones."""
     check_tensors(tensors, own_tensors(module), where)
     ready = {name: tensor if dtype is None else tensor.to(dtype) for name, tensor in tensors.items()}
-    if isinstance(module, EncoderDecoder):
-        ready |= {name: ready[first] for name, first in module.shared_names().items()}
-    module.load_state_dict(ready, assign=True)
+    module.load_state_dict(ready, strict=False, assign=True)  # the second names of shared tensors are not there
     return module.requires_grad_(True).eval()
