@@ -60,7 +60,7 @@ class DataCard(Record):
 
 def model_card(name: str) -> ModelCard:
     """The card of a model we name, "smollm2"."""
-    cards = _records("models.toml")
+    cards = read_records("models.toml")
     if name not in cards:
         raise unknown_name("model card", name, cards)
     return ModelCard(**cards[name])
@@ -68,12 +68,13 @@ def model_card(name: str) -> ModelCard:
 
 def data_card(name: str) -> DataCard:
     """The card of a data source we name, "sotu" or "stdlib"."""
-    cards = _records("data.toml")
+    cards = read_records("data.toml")
     if name not in cards:
         raise unknown_name("data card", name, cards)
     return DataCard(**cards[name])
 
 
 @lru_cache
-def _records(file: str) -> dict[str, Any]:
+def read_records(file: str) -> dict[str, Any]:
+    """The tables of one of the packaged TOML files."""
     return tomllib.loads((files("fourfold.resources") / file).read_text("utf-8"))

@@ -1,0 +1,5 @@
+"""What a model is made of, what a token costs in it, and what it attends to, as numbers and as pictures."""
+
+from fourfold.models.inspection.counting import Counts, count, forward_flops, kv_bytes, parameters_by_part, stacks
+
+__all__ = ["Counts", "count", "forward_flops", "kv_bytes", "parameters_by_part", "stacks"]
