@@ -1,6 +1,6 @@
-"""From the `model = {…}` table of a recipe to a module: which families can be built from sizes.
+"""From the `model = {…}` table of a recipe to a module: a family, its sizes, and what the recipe changes in it.
 
-The table names a family and its sizes; unknown keys are refused with the nearest right one.
+Unknown keys are refused with the nearest right one.
 """
 
 from __future__ import annotations
@@ -12,47 +12,64 @@ from typing import Any
 import torch
 from torch import nn
 
-from fourfold.errors import UserError, unknown_name
+from fourfold.errors import unknown_name
+from fourfold.models.axes import AXES, refuse_axes, with_axes
+from fourfold.models.codec import read_option
 from fourfold.models.recurrent import RecurrentConfig, RecurrentLM
 from fourfold.models.transformer import (
     Attention,
+    Embedding,
+    EncoderDecoder,
+    EncoderDecoderConfig,
     FeedForward,
     Head,
     Learned,
     Norm,
+    Relative,
     Rotary,
     TransformerConfig,
     TransformerLM,
 )
 
-Config = TransformerConfig | RecurrentConfig
+Config = TransformerConfig | EncoderDecoderConfig | RecurrentConfig
+Network = TransformerLM | EncoderDecoder | RecurrentLM
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """The keys a `model` table may hold for a gradient-trained family."""
+    """The keys a `model` table may hold for a gradient-trained family, beside the axes of `models.axes`."""
 
     layers: int = 4
+    """Of each stack."""
     hidden_size: int = 256
     heads: int = 4
     kv_heads: int | None = None
+    head_size: int | None = None
     feed_forward_size: int | None = None
-    """None: the family's usual multiple of the hidden size."""
+    """None: 8/3 of the hidden size, in whole 32s, when gated, else 4 times as much."""
     context: int = 512
     dropout: float = 0.0
     tied_embeddings: bool = True
+    decoder_start_id: int | None = None
+    """Encoder-decoder only: the id the decoder reads first."""
+    empty_source: tuple[int, ...] | None = None
+    """Encoder-decoder only: the ids of an empty text."""
+
+    def usual_size(self, gated: bool) -> int:
+        """Of the feed-forward: gated or not, about as many weights."""
+        whole = -(-self.hidden_size * 8 // 3 // 32) * 32
+        return self.feed_forward_size or (whole if gated else 4 * self.hidden_size)
 
 
 def _llama(sizes: Sizes, vocabulary_size: int) -> TransformerConfig:
     """RMSNorm, rotary positions, SwiGLU, grouped-query attention (Touvron et al. 2023, section 2.2)."""
-    usual = -(-sizes.hidden_size * 8 // 3 // 32) * 32
     return TransformerConfig(
         vocabulary_size=vocabulary_size,
         hidden_size=sizes.hidden_size,
         layers=sizes.layers,
         context=sizes.context,
-        attention=Attention(heads=sizes.heads, kv_heads=sizes.kv_heads),
-        feed_forward=FeedForward(size=sizes.feed_forward_size or usual),
+        attention=Attention(heads=sizes.heads, kv_heads=sizes.kv_heads, head_size=sizes.head_size),
+        feed_forward=FeedForward(size=sizes.usual_size(gated=True)),
         norm=Norm(kind="rms"),
         positions=Rotary(),
         head=Head(tied=sizes.tied_embeddings),
@@ -62,15 +79,64 @@ def _llama(sizes: Sizes, vocabulary_size: int) -> TransformerConfig:
 
 def _gpt2(sizes: Sizes, vocabulary_size: int) -> TransformerConfig:
     """LayerNorm, learned positions, GELU, biases (Radford et al. 2019, section 2.3)."""
+    llama = _llama(sizes, vocabulary_size)
     return replace(
-        _llama(sizes, vocabulary_size),
-        attention=Attention(heads=sizes.heads, kv_heads=sizes.kv_heads, bias=True),
-        feed_forward=FeedForward(
-            size=sizes.feed_forward_size or 4 * sizes.hidden_size, activation="gelu-tanh", gated=False, bias=True
-        ),
+        llama,
+        attention=replace(llama.attention, bias=True),
+        feed_forward=FeedForward(size=sizes.usual_size(gated=False), activation="gelu-tanh", gated=False, bias=True),
         norm=Norm(kind="layer"),
         positions=Learned(),
     )
+
+
+def _bert(sizes: Sizes, vocabulary_size: int) -> TransformerConfig:
+    """GPT-2's parts seeing both ways, norms after the sums, segments (Devlin et al. 2019, section 3)."""
+    gpt2 = _gpt2(sizes, vocabulary_size)
+    return replace(
+        gpt2,
+        feed_forward=replace(gpt2.feed_forward, activation="gelu"),
+        norm=Norm(kind="layer", place="post", epsilon=1e-12),
+        embedding=Embedding(norm=True, segments=2),
+        head=Head(tied=sizes.tied_embeddings, bias=True, transform="gelu"),
+        mask="bidirectional",
+    )
+
+
+def _bart(sizes: Sizes, vocabulary_size: int) -> EncoderDecoderConfig:
+    """BERT's layers and a decoder of the same kind (Lewis et al. 2020, section 2.1)."""
+    decoder = replace(
+        _bert(sizes, vocabulary_size),
+        norm=Norm(kind="layer", place="post"),
+        positions=Learned(offset=2),
+        embedding=Embedding(norm=True),
+        head=Head(tied=sizes.tied_embeddings, bias=True),
+        mask="causal",
+        cross_attention=True,
+    )
+    return _two_stacks(sizes, decoder)
+
+
+def _t5(sizes: Sizes, vocabulary_size: int) -> EncoderDecoderConfig:
+    """RMSNorm, relative positions, ReLU, no biases, scores not scaled (Raffel et al. 2020, section 2.1)."""
+    llama = _llama(sizes, vocabulary_size)
+    scale = sizes.hidden_size**-0.5 if sizes.tied_embeddings else 1.0
+    decoder = replace(
+        llama,
+        attention=replace(llama.attention, scale=1.0),
+        feed_forward=FeedForward(size=sizes.usual_size(gated=False), activation="relu", gated=False),
+        norm=Norm(kind="rms", epsilon=1e-6),
+        positions=Relative(),
+        head=Head(tied=sizes.tied_embeddings, scale=scale),
+        cross_attention=True,
+    )
+    return _two_stacks(sizes, decoder)
+
+
+def _two_stacks(sizes: Sizes, decoder: TransformerConfig) -> EncoderDecoderConfig:
+    encoder = replace(decoder, head=None, mask="bidirectional", cross_attention=False)
+    given = {"decoder_start_id": sizes.decoder_start_id, "empty_source": sizes.empty_source}
+    ids: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return EncoderDecoderConfig(encoder=encoder, decoder=decoder, **ids)
 
 
 def _recurrent(cell: str) -> Callable[[Sizes, int], RecurrentConfig]:
@@ -91,6 +157,9 @@ def _recurrent(cell: str) -> Callable[[Sizes, int], RecurrentConfig]:
 FAMILIES: dict[str, Callable[[Sizes, int], Config]] = {
     "llama": _llama,
     "gpt2": _gpt2,
+    "bert": _bert,
+    "bart": _bart,
+    "t5": _t5,
     "lstm": _recurrent("lstm"),
     "gru": _recurrent("gru"),
     "elman": _recurrent("elman"),
@@ -99,26 +168,38 @@ FAMILIES: dict[str, Callable[[Sizes, int], Config]] = {
 
 
 def model_config(table: Mapping[str, Any], vocabulary_size: int) -> Config:
-    """The configuration a `model` table describes; UserError for unknown families, keys and sizes."""
+    """The configuration a `model` table describes; UserError for unknown families, keys and values."""
     table = dict(table)
     family = table.pop("family", None)
     if family not in FAMILIES:
         raise unknown_name("model family", str(family), FAMILIES)
     known = Sizes.__dataclass_fields__
-    for key, value in table.items():
-        if key not in known:
-            raise unknown_name(f"key of a {family} model", key, known)
-        if isinstance(value, bool) != (key == "tied_embeddings") or not isinstance(value, int | float):
-            raise UserError(f"model option {key} has the wrong type", got=repr(value))
-    return FAMILIES[family](Sizes(**table), vocabulary_size)
+    for key in table:
+        if key not in known and key not in AXES:
+            raise unknown_name(f"key of a {family} model", key, [*known, *AXES])
+    axes = {key: value for key, value in table.items() if key in AXES}
+    sizes: Sizes = read_option(Sizes, {key: value for key, value in table.items() if key in known}, None, "model")
+    if sizes.feed_forward_size is None and isinstance(axes.get("gated"), bool):
+        sizes = replace(sizes, feed_forward_size=sizes.usual_size(axes["gated"]))
+    config = FAMILIES[family](sizes, vocabulary_size)
+    if isinstance(config, RecurrentConfig):
+        refuse_axes(family, axes)
+        return config
+    return with_axes(config, axes)
 
 
-def make_module(config: Config) -> TransformerLM | RecurrentLM:
+def make_module(config: Config) -> Network:
     """The module of a configuration, its weights not yet set."""
-    return TransformerLM(config) if isinstance(config, TransformerConfig) else RecurrentLM(config)
+    match config:
+        case TransformerConfig():
+            return TransformerLM(config)
+        case EncoderDecoderConfig():
+            return EncoderDecoder(config)
+        case RecurrentConfig():
+            return RecurrentLM(config)
 
 
-def build_model(table: Mapping[str, Any], vocabulary_size: int, seed: int = 0) -> TransformerLM | RecurrentLM:
+def build_model(table: Mapping[str, Any], vocabulary_size: int, seed: int = 0) -> Network:
     """A freshly initialised fp32 model; equal seeds give equal weights."""
     model = make_module(model_config(table, vocabulary_size))
     model.initialise(torch.Generator().manual_seed(seed))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from fourfold.errors import UserError
-from fourfold.models.files.own import KINDS, read_own, write_own
+from fourfold.models.codec import KINDS
+from fourfold.models.files.own import read_own, write_own
 from fourfold.models.recurrent import RecurrentConfig
 from fourfold.models.transformer import (
     ALiBi,
@@ -114,7 +115,8 @@ def test_keys_of_the_ecosystem_may_stand_beside_ours():
     ({"positions": {"kind": "rotary", "scaling": {"kind": "yarn", "factor": 2.0}}}, "'scaling' is incomplete"),
     ({"layers": 2.5}, "'layers' has the wrong type, expected int, got 2.5"),
     ({"layers": True}, "'layers' has the wrong type"),
-    ({"mask": "backward"}, "'mask' has the wrong type, expected causal or prefix or bidirectional"),
+    ({"mask": "prefixed"}, "unknown value of 'mask' 'prefixed'.*'prefix'"),
+    ({"mask": 1}, "'mask' has the wrong type, expected causal or prefix or bidirectional, got 1"),
     ({"attention": 3}, "'attention' has the wrong type"),
     ({"attention": {"heads": 2, "windows": [None, "x"]}}, "'windows' has the wrong type"),
     ({"head": {"tied": 1}}, "'tied' has the wrong type"),
