@@ -22,6 +22,7 @@ TOLERANCE = 1e-4
 """Of the largest difference, relative to the largest value."""
 
 VOCABULARY = 99
+PADDING = 0
 SPECIAL = 3
 """Ids below are left out of random text: `transformers` gives padding no gradient."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from oracle import VOCABULARY, Case
+from oracle import PADDING, VOCABULARY, Case
 
 SMALL = {
     "vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4,
-    "max_position_embeddings": 64, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+    "max_position_embeddings": 64, "pad_token_id": PADDING, "bos_token_id": 1, "eos_token_id": 2,
 }  # fmt: skip
 GATED = SMALL | {"intermediate_size": 48, "num_key_value_heads": 2}
 ROPE = {"rope_type": "default", "rope_theta": 5000.0}
@@ -36,7 +38,8 @@ OLD_DTYPE = {"dtype": None, "torch_dtype": "float32"}
 OLD_BASE = {"rope_parameters": None, "rope_theta": 5000.0, **OLD_DTYPE}
 
 LLAMA = [
-    Case(family="llama", label="grouped-query", config="LlamaConfig", keys=GATED | {"rope_parameters": ROPE}, old=OLD_BASE),
+    Case(family="llama", label="grouped-query", config="LlamaConfig", keys=GATED | {"rope_parameters": ROPE},
+         old=OLD_BASE),
     Case(family="llama", label="multi-head, tied", config="LlamaConfig",
          keys=GATED | {"num_key_value_heads": 4, "tie_word_embeddings": True},
          old={"num_key_value_heads": None, "head_dim": None, "rope_parameters": None}),
@@ -85,7 +88,8 @@ GEMMA3 = [
          old={"layer_types": None, "sliding_window_pattern": 6, "rope_parameters": None, "rope_theta": 1_000_000.0,
               "rope_local_base_freq": 10000.0}),
     Case(family="gemma3_text", label="global layers scaled (4B)", config="Gemma3TextConfig",
-         keys=GEMMA_SIZES | {"sliding_window": 7, "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+         keys=GEMMA_SIZES | {"sliding_window": 7,
+                             "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
                              "rope_parameters": {
                                  "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
                                  "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}},
@@ -95,7 +99,8 @@ GEMMA3 = [
 
 PHI = [
     Case(family="phi", label="one norm, partial rotary (Phi-2)", config="PhiConfig", keys=NEOX,
-         old={"rope_parameters": None, "rope_theta": 10000.0, "partial_rotary_factor": 0.5, "num_key_value_heads": None}),
+         old={"rope_parameters": None, "rope_theta": 10000.0, "partial_rotary_factor": 0.5,
+              "num_key_value_heads": None}),
     Case(family="phi", label="grouped-query, q/k norm", config="PhiConfig", keys=GATED | {"qk_layernorm": True}),
 ]  # fmt: skip
 
@@ -125,7 +130,7 @@ OPT = [
     Case(family="opt", label="norm before (125M, 1.3B–175B)", config="OPTConfig", keys=OPT_SIZES),
     Case(family="opt", label="norm after, projected embedding (350M)", config="OPTConfig",
          keys=OPT_SIZES | {"do_layer_norm_before": False, "word_embed_proj_dim": 16}),
-    Case(family="opt", label="no biases, gelu (Galactica)", config="OPTConfig",
+    Case(family="opt", label="no biases, gelu", config="OPTConfig",
          keys=OPT_SIZES | {"enable_bias": False, "activation_function": "gelu"}),
 ]  # fmt: skip
 
@@ -146,3 +151,17 @@ GLM = [
 DECODERS = [
     *LLAMA, *GPT2, *GPT_NEOX, *GEMMA, *GEMMA2, *GEMMA3, *PHI, *FALCON, *BLOOM, *OPT, *OLMO2, *GLM,
 ]  # fmt: skip
+
+
+def other_ends(cases: list[Case]) -> Iterator[Case]:
+    """The first shape of every family without a head, and with a classifier of the last token."""
+    families: set[str] = set()
+    for case in cases:
+        if case.family not in families:
+            families.add(case.family)
+            yield replace(case, label="no head", auto="AutoModel", old={})
+            keys = {**case.keys, "pad_token_id": PADDING, "num_labels": 3}
+            yield replace(case, label="classifier", auto="AutoModelForSequenceClassification", keys=keys, old={})
+
+
+OTHER_ENDS = list(other_ends(DECODERS))

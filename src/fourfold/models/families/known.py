@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from fourfold.errors import unknown_name
+from fourfold.models.families.bloom import BLOOM
+from fourfold.models.families.falcon import FALCON
+from fourfold.models.families.gemma import GEMMA
+from fourfold.models.families.gemma2 import GEMMA2
+from fourfold.models.families.gemma3 import GEMMA3
+from fourfold.models.families.glm import GLM
+from fourfold.models.families.gpt2 import GPT2
+from fourfold.models.families.gpt_neox import GPT_NEOX
 from fourfold.models.families.llama import LLAMA
 from fourfold.models.families.normal import Config
+from fourfold.models.families.olmo2 import OLMO2
+from fourfold.models.families.opt import OPT
+from fourfold.models.families.phi import PHI
 from fourfold.models.families.table import Family
 
-FAMILIES = {family.name: family for family in (LLAMA,)}
+FAMILIES = {
+    family.name: family
+    for family in (LLAMA, GPT2, GPT_NEOX, GEMMA, GEMMA2, GEMMA3, PHI, FALCON, BLOOM, OPT, OLMO2, GLM)
+}
 
 
 def family_named(name: str, where: object = None) -> Family:

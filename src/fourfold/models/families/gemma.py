@@ -1,0 +1,55 @@
+"""Gemma (Gemma Team 2024a): GeGLU, heads of a size of their own, norms stored as their distance from one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fourfold.models.families import decoder_keys as decoder
+from fourfold.models.families import parts
+from fourfold.models.families.keys import class_name, expect, read_activation, write_activation
+from fourfold.models.families.rope import read_rotary
+from fourfold.models.families.table import Family
+from fourfold.models.transformer import Attention, Embedding, FeedForward, Norm, TransformerConfig
+
+
+def _read(keys: Mapping[str, Any]) -> TransformerConfig:
+    expect(keys, use_bidirectional_attention=False)
+    # The first files say "gelu" of weights that were trained with its approximation.
+    activation = keys.get("hidden_activation") or keys.get("hidden_act") or "gelu"
+    activation = "gelu_pytorch_tanh" if activation == "gelu" else activation
+    return TransformerConfig(
+        **decoder.read_sizes(keys),
+        attention=Attention(
+            heads=keys["num_attention_heads"],
+            kv_heads=keys["num_key_value_heads"],
+            head_size=keys["head_dim"],
+            bias=keys.get("attention_bias", False),
+        ),
+        feed_forward=FeedForward(size=keys["intermediate_size"], activation=read_activation(activation)),
+        norm=Norm(epsilon=keys.get("rms_norm_eps", 1e-6), offset=1.0),
+        positions=read_rotary(keys),
+        embedding=Embedding(scale=keys["hidden_size"] ** 0.5),
+        **decoder.read_decoder_ends(keys, tied=True),
+    )
+
+
+def _write(config: TransformerConfig) -> dict[str, Any]:
+    return {
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_size,
+        "intermediate_size": config.feed_forward.size,
+        "hidden_act": write_activation(config.feed_forward.activation),
+        "rms_norm_eps": config.norm.epsilon,
+        "attention_bias": config.attention.bias,
+    }
+
+
+GEMMA = Family(
+    name="gemma",
+    architectures=class_name("Gemma"),
+    read_config=_read,
+    write_config=decoder.writer(_write),
+    modules=parts.LLAMA,
+    base="model",
+)

@@ -1,0 +1,57 @@
+"""Gemma 3's text models (Gemma Team 2025): query and key norms, five local layers to a global one of another base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from fourfold.models.families import parts
+from fourfold.models.families.gemma2 import GEMMA2
+from fourfold.models.families.keys import FULL, SLIDING, class_name
+from fourfold.models.families.normal import Config
+from fourfold.models.families.rope import read_rotary
+from fourfold.models.families.table import Family
+from fourfold.models.transformer import Rotary, TransformerConfig
+
+
+def _read(keys: Mapping[str, Any]) -> TransformerConfig:
+    rope, every = keys.get("rope_parameters") or {}, keys.get("sliding_window_pattern", 6)
+    kinds = [SLIDING if (layer + 1) % every else FULL for layer in range(keys["num_hidden_layers"])]
+    config = GEMMA2.read_config(
+        {
+            **keys,
+            "rope_theta": keys.get("rope_theta", 1_000_000.0),
+            "rope_parameters": rope.get(FULL),
+            "layer_types": keys.get("layer_types") or kinds,
+            "attn_logit_softcapping": None,  # files may hold one, transformers does not read it
+        }
+    )
+    assert isinstance(config, TransformerConfig)
+    local_base = {"rope_theta": keys.get("rope_local_base_freq", 10_000.0)}
+    local = read_rotary({**keys, **local_base, "rope_parameters": rope.get(SLIDING), "rope_scaling": None})
+    return replace(config, attention=replace(config.attention, norm="head"), local_positions=local)
+
+
+def _write(config: Config) -> dict[str, Any] | None:
+    keys = GEMMA2.write_config(config)
+    local = getattr(config, "local_positions", None) or getattr(config, "positions", None)
+    if keys is None or not isinstance(local, Rotary):
+        return None
+    rope = {FULL: keys["rope_parameters"], SLIDING: {"rope_type": "default", "rope_theta": local.base}}
+    return {**keys, "rope_parameters": rope}
+
+
+def _architectures(config: Config) -> str:
+    name = class_name("Gemma3Text")(config)
+    return "Gemma3ForCausalLM" if name == "Gemma3TextForCausalLM" else name
+
+
+GEMMA3 = Family(
+    name="gemma3_text",
+    architectures=_architectures,
+    read_config=_read,
+    write_config=_write,
+    modules={**GEMMA2.modules, **parts.LLAMA_QUERY_KEY_NORMS},
+    base="model",
+)
