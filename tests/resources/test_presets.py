@@ -94,7 +94,7 @@ def test_unknown_names_name_the_nearest() -> None:
         find_preset("llama:7bb")
     with pytest.raises(UserError, match=r"unknown family 'lama'. Did you mean 'llama'"):
         find_preset("lama:7b")
-    with pytest.raises(UserError, match=r"expected gopher:44m, gopher:117m"):
+    with pytest.raises(UserError, match=r"size of gopher is missing, expected gopher:44m, gopher:117m"):
         find_preset("gopher")
 
 

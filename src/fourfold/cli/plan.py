@@ -22,12 +22,15 @@ TOKENS_PER_PARAMETER = 20
 )
 def plan(
     subject: Annotated[
-        str, typer.Argument(metavar="RECIPE|FAMILY:SIZE", help="A recipe file, or smollm2:135m, llama:7b, gpt2:xl, …")
+        str, typer.Argument(metavar="RECIPE|FAMILY:SIZE", help="A recipe file, or smollm2:135m, t5:11b, …")
     ],
     tokens: Annotated[str | None, typer.Option(help="Tokens, e.g. 300M or 1.4T; 20 a parameter if not given.")] = None,
     batch_size: Annotated[int, typer.Option(help="Rows of a step.")] = 1,
     context: Annotated[int | None, typer.Option(help="Tokens of a row; the model's own if not given.")] = None,
     purpose: Annotated[str, typer.Option("--for", help="train, tune (low-rank deltas) or score.")] = "train",
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Keep only the inputs of layers, compute the rest twice.")
+    ] = False,
     override: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override in a recipe.")
     ] = None,
@@ -40,7 +43,7 @@ def plan(
         result = plan_recipe(Path(subject), override or [])
         following: list[object] = ["run", subject]
     else:
-        result = plan_model(subject, tokens, batch_size, context, purpose)
+        result = plan_model(subject, tokens, batch_size, context, purpose, recompute)
         following = ["plan", subject, "--for", "tune" if purpose == "train" else "train"]
     if as_json:
         show_json(result)
@@ -50,39 +53,55 @@ def plan(
 
 
 def plan_model(
-    reference: str, tokens: str | None, batch_size: int, context: int | None, purpose: Any
+    reference: str, tokens: str | None, batch_size: int, context: int | None, purpose: Any, recompute: bool = False
 ) -> dict[str, Any]:
-    """The plan of one job on a published model."""
-    from fourfold.pretraining import Job, count, published_config
+    """The plan of one job on a published architecture."""
+    from fourfold.models.inspection import count
+    from fourfold.pretraining import Job
+    from fourfold.resources import agreement, architectures, find_preset
 
     if purpose not in ("train", "tune", "score"):
         raise UserError("unknown --for", expected="train, tune or score", got=purpose)
-    if ":" not in reference:
+    if ":" not in reference and reference not in architectures():
         raise UserError("neither a recipe nor FAMILY:SIZE", got=reference, advice="For example smollm2:135m.")
-    config = published_config(reference)
-    counts = count(config)
-    amount = _number(tokens) if tokens else float(TOKENS_PER_PARAMETER * counts.total)
-    job = Job(config=config, tokens=amount, batch_size=batch_size, context=context, purpose=purpose)
-    return with_verdict(plan_job(job))
+    preset = find_preset(reference)
+    amount = _number(tokens) if tokens else float(TOKENS_PER_PARAMETER * count(preset.config).total)
+    job = Job(
+        config=preset.config,
+        tokens=amount,
+        batch_size=batch_size,
+        context=context,
+        purpose=purpose,
+        recompute=recompute,
+    )
+    agreed = agreement(preset)
+    published = {"published": preset.card.published, "published_difference": agreed.difference} if agreed else {}
+    return with_verdict({**plan_job(job), **published, "source": preset.source})
 
 
 def plan_job(job: Any) -> dict[str, Any]:
     """Counts, FLOPs, memory and time of one job."""
-    from fourfold.pretraining import count, flops, measure_speed, memory
+    from fourfold.models.inspection import count, kv_bytes
+    from fourfold.pretraining import flops, flops_per_token, measure_speed, memory
     from fourfold.training import FLOAT32, choose_precision
 
     precision = choose_precision()
     parts = memory(job, precision)
     full = memory(replace(job, purpose="train"), FLOAT32) if job.purpose == "train" else parts
     speed = measure_speed(job, precision)
+    counts = count(job.config)
     return {
         "purpose": job.purpose,
-        "parameters": count(job.config).total,
+        "parameters": counts.total,
+        "parameters_active": counts.active,
         "tokens": job.tokens,
         "batch_size": job.batch_size,
         "context": job.row,
+        "recompute": job.recompute,
         "precision": str(precision),
         "train_flops": flops(job),
+        "flops_per_token": flops_per_token(job),
+        "kv_bytes_per_token": kv_bytes(job.config, 1, 2 if precision.autocast is not None else 4),
         "memory_bytes": sum(parts.values()),
         "memory": parts,
         "memory_bytes_fp32": sum(full.values()),
@@ -128,12 +147,21 @@ def _show(plan: dict[str, Any]) -> None:
             for stage in plan["stages"]
         )
         return
-    show(f"parameters  {plan['parameters']:,}")
+    active = plan["parameters_active"]
+    show(f"parameters  {plan['parameters']:,}"
+         + (f", {active:,} of them active" if active < plan["parameters"] else "")
+         + (f" (published: {plan['published']})" if "published" in plan else ""))  # fmt: skip
     show(f"tokens      {plan['tokens']:,.0f} in rows of {plan['context']:,}, {plan['batch_size']} a step")
-    show(f"FLOPs       {plan['train_flops']:.3g}")
+    show(f"FLOPs       {plan['train_flops']:.3g}, {plan['flops_per_token']:.3g} a token")
     show(f"memory      {gigabytes(plan['memory_bytes'])}: "
          + ", ".join(f"{part} {gigabytes(size)}" for part, size in plan["memory"].items() if size))  # fmt: skip
+    if plan["kv_bytes_per_token"]:
+        show(f"decoding    {kilobytes(plan['kv_bytes_per_token'])} of keys and values a token")
     show(f"time        {between(plan['seconds'], plan['seconds_spread'])} ({plan['measured']}, {plan['precision']})")
+
+
+def kilobytes(count: float) -> str:
+    return f"{count / 1e3:,.1f} kB" if count < 1e6 else gigabytes(count)
 
 
 def _number(text: str) -> float:

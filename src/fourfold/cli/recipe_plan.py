@@ -122,7 +122,7 @@ class _Planner:
 
     def _config(self, model: str) -> Any:
         """The configuration of a reference; None where it cannot be known without loading the model."""
-        from fourfold.pretraining import published_config
+        from fourfold.resources import published_config
 
         if model == "smollm2":
             return published_config("smollm2:135m")

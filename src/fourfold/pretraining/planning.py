@@ -1,22 +1,21 @@
-"""What a training or scoring job takes before it is started: parameters, FLOPs, memory, time.
+"""What a training or scoring job takes before it is started: parameters, FLOPs, memory.
 
-Everything is a function of a *configuration*; nothing of the model's size is allocated
-except in `measure_speed`, which times one step of a slice of it.
+Everything is a function of a *configuration*; nothing is allocated. `speed` times a slice.
 
-Letters: N parameters in matrix products, L layers, D hidden size, I heads x head size,
-F feed-forward size, T tokens of a row, V vocabulary size.
+Letters: D hidden size, I heads x head size, F feed-forward size, H heads, T tokens of a row.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from fourfold.errors import UserError, unknown_name
-from fourfold.models import Config, RecurrentConfig, TransformerConfig, make_module, model_config
+from fourfold.errors import UserError
+from fourfold.models import EncoderDecoderConfig, RecurrentConfig, TransformerConfig
+from fourfold.models.inspection import count, forward_flops, kv_bytes, stacks
+from fourfold.models.transformer import Rotary
 from fourfold.training import Precision, rows_at_once
 
 Purpose = Literal["train", "tune", "score"]
@@ -25,61 +24,22 @@ Purpose = Literal["train", "tune", "score"]
 PROCESS_BYTES = 450_000_000
 """Resident size of Python with torch loaded, measured on Linux."""
 
-PUBLISHED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    # Allal et al. 2025 and the models' own config.json.
-    "smollm2": {
-        "135m": {"layers": 30, "hidden_size": 576, "heads": 9, "kv_heads": 3, "feed_forward_size": 1536},
-        "360m": {"layers": 32, "hidden_size": 960, "heads": 15, "kv_heads": 5, "feed_forward_size": 2560},
-        "1.7b": {"layers": 24, "hidden_size": 2048, "heads": 32, "feed_forward_size": 8192},
-    },
-    # Touvron et al. 2023, table 2; feed-forward sizes from the released params.json.
-    "llama": {
-        "7b": {"layers": 32, "hidden_size": 4096, "heads": 32, "feed_forward_size": 11008},
-        "13b": {"layers": 40, "hidden_size": 5120, "heads": 40, "feed_forward_size": 13824},
-        "33b": {"layers": 60, "hidden_size": 6656, "heads": 52, "feed_forward_size": 17920},
-        "65b": {"layers": 80, "hidden_size": 8192, "heads": 64, "feed_forward_size": 22016},
-    },
-    # Radford et al. 2019, table 2.
-    "gpt2": {
-        "small": {"layers": 12, "hidden_size": 768, "heads": 12},
-        "medium": {"layers": 24, "hidden_size": 1024, "heads": 16},
-        "large": {"layers": 36, "hidden_size": 1280, "heads": 20},
-        "xl": {"layers": 48, "hidden_size": 1600, "heads": 25},
-    },
-}
-COMMON: Mapping[str, Mapping[str, Any]] = {
-    "smollm2": {"family": "llama", "vocabulary_size": 49152, "context": 2048, "tied_embeddings": True},
-    "llama": {"family": "llama", "vocabulary_size": 32000, "context": 2048, "tied_embeddings": False},
-    "gpt2": {"family": "gpt2", "vocabulary_size": 50257, "context": 1024, "tied_embeddings": True},
-}
-ALIASES = {"gpt2": {"124m": "small", "355m": "medium", "774m": "large", "1.5b": "xl"}, "llama": {"30b": "33b"}}
-
-
-def published_config(reference: str) -> Config:
-    """The configuration of a published model, such as `llama:7b`, `smollm2:135m` or `gpt2:xl`."""
-    family, _, size = reference.lower().partition(":")
-    if family not in PUBLISHED:
-        raise unknown_name("family", family, PUBLISHED)
-    size = ALIASES.get(family, {}).get(size, size)
-    if size not in PUBLISHED[family]:
-        raise unknown_name(f"size of {family}", size, PUBLISHED[family])
-    table = {**COMMON[family], **PUBLISHED[family][size]}
-    return model_config(table, table.pop("vocabulary_size"))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """A piece of work on one model."""
 
-    config: Config
+    config: TransformerConfig | EncoderDecoderConfig | RecurrentConfig
     tokens: float
-    """Tokens that go through the model in all."""
+    """Tokens that go through the model in all; of an encoder-decoder those of source and target together."""
     batch_size: int = 8
     context: int | None = None
-    """Tokens of a row; None: the model's own context."""
+    """Tokens of a row, or of each side of an encoder-decoder's row; None: the model's own context."""
     purpose: Purpose = "train"
     delta_rank: int = 8
     """Rank of the low-rank deltas of `tune`."""
+    recompute: bool = False
+    """Keep only each layer's input and compute the rest again for the backward pass (Chen et al. 2016)."""
 
     def __post_init__(self) -> None:
         if self.tokens <= 0 or self.batch_size < 1 or self.row < 1:
@@ -93,43 +53,26 @@ class Job:
         return self.config.context if self.context is None else self.context
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counts:
-    """Parameters of a configuration."""
+def flops_per_token(job: Job) -> float:
+    """Floating-point operations a token costs.
 
-    total: int
-    """Every distinct weight; a tied head is counted once."""
-    in_products: int
-    """Weights a token is multiplied with: all but embedding tables that are only looked up."""
-
-
-def count(config: Config) -> Counts:
-    """Count without allocating."""
-    import torch
-
-    with torch.device("meta"):
-        total = sum(parameter.numel() for parameter in make_module(config).parameters())
-    looked_up = 0 if config.tied_embeddings else config.vocabulary_size * config.hidden_size
-    if isinstance(config, TransformerConfig) and type(config.positions).__name__ == "Learned":
-        looked_up += config.context * config.hidden_size
-    return Counts(total=total, in_products=total - looked_up)
+    Backward costs twice what forward does. With frozen weights their own gradients, 2 a weight, are not computed;
+    the deltas are small and left out. Recomputing adds a forward pass. Of experts the chosen ones count.
+    """
+    forward = forward_flops(job.config, job.row)
+    if job.purpose == "score":
+        return forward
+    again = forward if job.recompute else 0.0
+    frozen = 0.0
+    if job.purpose == "tune":
+        sides = 1 if isinstance(job.config, RecurrentConfig) else len(stacks(job.config))
+        frozen = 2.0 * count(job.config).in_products / sides
+    return 3 * forward + again - frozen
 
 
 def flops(job: Job) -> float:
-    """Floating-point operations of the whole job.
-
-    A token costs 2N forward and 4N backward (Kaplan et al. 2020, section 2.1), plus attention:
-    4LIT forward and twice that backward (Chowdhery et al. 2022, appendix B, who like us do not
-    take off the half that the causal mask saves). With frozen weights their own gradients, 2N,
-    are not computed; the deltas are small and left out.
-    """
-    factor = {"train": 6, "tune": 4, "score": 2}[job.purpose]
-    per_token = float(factor * count(job.config).in_products)
-    if isinstance(job.config, TransformerConfig):
-        inner = job.config.attention.heads * job.config.head_size
-        attention = 4 * job.config.layers * inner * job.row
-        per_token += attention * (1 if job.purpose == "score" else 3)
-    return per_token * job.tokens
+    """Floating-point operations of the whole job."""
+    return flops_per_token(job) * job.tokens
 
 
 def memory(job: Job, precision: Precision) -> dict[str, int]:
@@ -149,49 +92,86 @@ def memory(job: Job, precision: Precision) -> dict[str, int]:
         "process": PROCESS_BYTES,
     }
     if job.purpose == "score":
-        parts["state"] = _state_bytes(config, tokens, 2 if cast else 4)
+        parts["state"] = kv_bytes(config, tokens, 2 if cast else 4)
     else:
-        parts["activations"] = round(tokens * config.layers * _activation_bytes(config, cast))
+        parts["activations"] = round(tokens * sum(activation_bytes(job, cast)))
         if cast and job.purpose == "train":
             parts["activations"] += 2 * counts.in_products  # each product keeps its own bf16 copy of the weight
     return parts
 
 
-def _delta_parameters(config: Config, rank: int) -> int:
-    if not isinstance(config, TransformerConfig):
-        return rank * 8 * config.hidden_size * config.layers
-    inner, grouped = config.attention.heads * config.head_size, config.kv_heads * config.head_size
-    hidden, forward = config.hidden_size, config.feed_forward.size
-    sizes = 2 * (hidden + inner) + 2 * (hidden + grouped) + (3 if config.feed_forward.gated else 2) * (hidden + forward)
-    return rank * sizes * config.layers
+def activation_bytes(job: Job, cast: bool) -> list[float]:
+    """Bytes a token leaves for the backward pass, layer by layer.
 
-
-def _activation_bytes(config: Config, cast: bool) -> float:
-    """Bytes one token leaves in one layer for the backward pass.
-
-    The coefficients were counted with `torch.autograd.graph.saved_tensors_hooks`; a test counts again.
+    With `recompute` a layer leaves its input, and one layer at a time everything.
     """
+    config = job.config
     if isinstance(config, RecurrentConfig):
-        return config.hidden_size * 4 * 12  # four gates, cell and output, before and after their nonlinearity
-    inner = config.attention.heads * config.head_size
-    rms, gated = config.norm.kind == "rms", config.feed_forward.gated
-    if cast:
-        per_hidden, per_inner, per_forward = (28.3 if rms else 18.3), 6.0, (8.1 if gated else 4.1)
-    else:
-        per_hidden, per_inner, per_forward = (24.0 if rms else 16.0), 16.0, (16.0 if gated else 8.0)
-    return per_hidden * config.hidden_size + per_inner * inner + per_forward * config.feed_forward.size
+        # Four gates, cell and output, before and after their nonlinearity.
+        return [config.hidden_size * 4.0 * 12] * config.layers
+    layers = [
+        _layer_bytes(stack, cast, min(job.row, stack.window(layer) or job.row))
+        for stack in stacks(config)
+        for layer in range(stack.layers)
+    ]
+    return [config.hidden_size * 4.0] * len(layers) + [max(layers)] if job.recompute else layers
 
 
-def _logit_bytes(config: Config, tokens: int) -> int:
-    """Logits, their softmax and gradient in fp32 for the positions held at a time."""
+def _layer_bytes(config: TransformerConfig, cast: bool, seen: int) -> float:
+    """Bytes one token leaves in one layer, in which it sees `seen` tokens.
+
+    The numbers were counted with `torch.autograd.graph.saved_tensors_hooks`; a test counts again.
+    """
+    hidden, heads = config.hidden_size, config.attention.heads
+    width, inner = (2 if cast else 4), heads * config.head_size
+    attentions = 2 if config.cross_attention else 1
+    norms = attentions + (0 if config.residual == "parallel-one-norm" else 1)
+    branches = attentions + (0 if config.residual == "parallel-one-norm" else 1)  # inputs of products
+    norms *= 2 if config.norm.place == "sandwich" else 1
+    rms = config.norm.kind == "rms"
+    per_norm = (6 if rms else 2) if cast else (8 if rms else 4)
+    kept = hidden * (norms * per_norm + branches * width + (10 if cast else 0))
+    turned = 1 if isinstance(config.positions, Rotary) else 0
+    kept += attentions * inner * width * (4 + turned)
+    kept += attentions * inner * 2 * per_norm if config.attention.norm else 0
+    if config.attention.softcap is not None:  # scores stand in memory: their tanh and their softmax
+        kept += 8 * heads * seen - width * inner
+    return kept + _feed_forward_bytes(config, width)
+
+
+def _feed_forward_bytes(config: TransformerConfig, width: int) -> float:
+    options = config.feed_forward
+    numbers = 4 if options.gated else 1 if options.activation == "relu" else 2
+    experts = options.experts
+    if experts is None:
+        return width * numbers * options.size
+    sizes = experts.active * options.size + experts.shared_size
+    return width * (numbers * sizes + 3 * experts.active * config.hidden_size)  # gathered, computed, weighted
+
+
+def _delta_parameters(config: TransformerConfig | EncoderDecoderConfig | RecurrentConfig, rank: int) -> int:
+    """Of deltas on every linear layer but the head."""
+    if isinstance(config, RecurrentConfig):
+        return rank * 8 * config.hidden_size * config.layers
+    return rank * sum(stack.layers * _delta_width(stack) for stack in stacks(config))
+
+
+def _delta_width(config: TransformerConfig) -> int:
+    """Inputs and outputs of a layer's linear layers together."""
+    inner, grouped = config.attention.heads * config.head_size, config.kv_heads * config.head_size
+    hidden, options = config.hidden_size, config.feed_forward
+    attention = 2 * (hidden + inner) + 2 * (hidden + grouped)
+    experts = options.experts
+    sizes = [options.size] if experts is None else [options.size] * experts.count + [experts.shared_size]
+    feed_forward = sum((3 if options.gated else 2) * (hidden + size) for size in sizes if size)
+    return attention * (2 if config.cross_attention else 1) + feed_forward
+
+
+def _logit_bytes(config: TransformerConfig | EncoderDecoderConfig | RecurrentConfig, tokens: int) -> int:
+    """Logits, their softmax and gradient in fp32 for the positions held at a time; none without a head."""
+    if isinstance(config, TransformerConfig) and config.head is None:
+        return 0
     return min(tokens, rows_at_once(config.vocabulary_size)) * config.vocabulary_size * 12
-
-
-def _state_bytes(config: Config, tokens: int, size: int) -> int:
-    """Keys and values (or a recurrent memory) of so many tokens."""
-    if isinstance(config, RecurrentConfig):
-        return 2 * config.layers * config.hidden_size * size
-    return 2 * config.layers * config.kv_heads * config.head_size * tokens * size
 
 
 def machine_memory() -> int | None:

@@ -1,6 +1,6 @@
 """How fast this machine does a job: time a slice of it and carry the result over.
 
-Where a two-layer slice of the model is small enough, real training steps of one and of two
+Where a two-layer slice of a model with one stack and a head is small enough, real training steps of one and of two
 layers are timed; the difference is a layer, the rest is embedding, head and optimizer.
 Otherwise a matrix product in the model's own shape is timed and `PRODUCT_SHARE` of its rate
 is taken.
@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from fourfold.models import Config, TransformerConfig, make_module
-from fourfold.pretraining.planning import Job, count, flops
+from fourfold.models import Config, EncoderDecoderConfig, RecurrentConfig, TransformerConfig, make_module
+from fourfold.models.inspection import count, stacks
+from fourfold.pretraining.planning import Job, flops
 from fourfold.training import (
     FixedBatches,
     LabelledBatch,
@@ -46,25 +47,27 @@ class Speed:
 
 def measure_speed(job: Job, precision: Precision) -> Speed:
     """Probe for a few seconds and estimate the seconds of the whole job."""
-    two_layers = replace(job.config, layers=min(2, job.config.layers))
-    if count(two_layers).total <= SLICE_PARAMETERS:
-        return _by_steps(job, two_layers, precision)
-    return _by_product(job, precision)
+    config = job.config
+    if isinstance(config, EncoderDecoderConfig) or (isinstance(config, TransformerConfig) and config.head is None):
+        return _by_product(job, precision)
+    if count(replace(config, layers=min(2, config.layers))).total > SLICE_PARAMETERS:
+        return _by_product(job, precision)
+    return _by_steps(job, config, precision)
 
 
-def _by_steps(job: Job, two_layers: Config, precision: Precision) -> Speed:
+def _by_steps(job: Job, config: TransformerConfig | RecurrentConfig, precision: Precision) -> Speed:
     """T(L layers) = T(1) + (L - 1)(T(2) - T(1)), per token of a step."""
     row = min(job.row, SLICE_TOKENS)
     rows = max(1, min(job.batch_size, SLICE_TOKENS // row))
-    one = _step_seconds(replace(job.config, layers=1), rows, row, precision)
+    one = _step_seconds(replace(config, layers=1), rows, row, precision)
     low = high = one
-    if job.config.layers > 1:
-        two = _step_seconds(two_layers, rows, row, precision)
-        extra = job.config.layers - 1
+    if config.layers > 1:
+        two = _step_seconds(replace(config, layers=2), rows, row, precision)
+        extra = config.layers - 1
         low = one + extra * max(two - one, 0.05 * one)
         high = one + extra * max(two - one, 0.05 * one) * 1.15
-    # A forward pass is a third of a training step; a frozen model needs two.
-    share = flops(job) / flops(replace(job, purpose="train"))
+    # A forward pass is a third of a training step; a frozen model needs two, recomputing one more.
+    share = flops(job) / flops(replace(job, purpose="train", recompute=False))
     steps = job.tokens / (rows * row)
     middle = (low + high) / 2 * steps * share
     return Speed(seconds=middle, spread=max(middle / 10, (high - low) / 2 * steps * share), how="training steps timed")
@@ -84,16 +87,22 @@ def _step_seconds(config: Config, rows: int, row: int, precision: Precision) -> 
 
 def _by_product(job: Job, precision: Precision) -> Speed:
     """The rate of (tokens, D) x (D, F), the model's largest product outside the head."""
-    width = job.config.feed_forward.size if isinstance(job.config, TransformerConfig) else 4 * job.config.hidden_size
+    config = job.config
+    inner = (
+        [4 * config.hidden_size]
+        if isinstance(config, RecurrentConfig)
+        else [s.feed_forward.size for s in stacks(config)]
+    )
+    width = max(inner)
     kind = precision.autocast or torch.float32
     tokens = min(SLICE_TOKENS, max(64, job.batch_size * job.row))
-    left = torch.ones(tokens, job.config.hidden_size, dtype=kind)
-    right = torch.ones(job.config.hidden_size, width, dtype=kind)
+    left = torch.ones(tokens, config.hidden_size, dtype=kind)
+    right = torch.ones(config.hidden_size, width, dtype=kind)
     times = []
     for _ in range(TIMED + 1):
         began = time.perf_counter()
         left @ right
         times.append(time.perf_counter() - began)
-    rate = 2 * tokens * job.config.hidden_size * width / min(times[1:])
+    rate = 2 * tokens * config.hidden_size * width / min(times[1:])
     seconds = flops(job) / (rate * PRODUCT_SHARE)
     return Speed(seconds=seconds, spread=seconds / 3, how=f"a matrix product timed at {rate / 1e9:,.0f} GFLOP/s")

@@ -80,6 +80,11 @@ class Preset:
     def reference(self) -> str:
         return f"{self.family}:{self.size}"
 
+    @property
+    def source(self) -> str:
+        """Where the shape is from: the family's work and the place in it."""
+        return f"{architectures()[self.family].citation}; {self.card.source}"
+
 
 class Agreement(NamedTuple):
     """The shape's number of parameters beside the published one."""
@@ -110,7 +115,7 @@ def find_preset(reference: str) -> Preset:
         raise unknown_name("family", family, cards)
     sizes = cards[family].sizes
     if not wanted:
-        raise UserError(f"which size of {family}?", expected=", ".join(f"{family}:{size}" for size in sizes))
+        raise UserError(f"the size of {family} is missing", expected=", ".join(f"{family}:{size}" for size in sizes))
     for size, card in sizes.items():
         if wanted == size or wanted in card.aliases:
             return Preset(family=family, size=size, card=card, config=_config(merge(cards[family].config, card.config)))
