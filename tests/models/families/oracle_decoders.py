@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from oracle import PADDING, VOCABULARY, Case
+from oracle_llamas import LLAMAS
 
 SMALL = {
     "vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -149,7 +150,7 @@ GLM = [
 ]  # fmt: skip
 
 DECODERS = [
-    *LLAMA, *GPT2, *GPT_NEOX, *GEMMA, *GEMMA2, *GEMMA3, *PHI, *FALCON, *BLOOM, *OPT, *OLMO2, *GLM,
+    *LLAMA, *LLAMAS, *GPT2, *GPT_NEOX, *GEMMA, *GEMMA2, *GEMMA3, *PHI, *FALCON, *BLOOM, *OPT, *OLMO2, *GLM,
 ]  # fmt: skip
 
 

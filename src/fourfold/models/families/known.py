@@ -12,16 +12,20 @@ from fourfold.models.families.glm import GLM
 from fourfold.models.families.gpt2 import GPT2
 from fourfold.models.families.gpt_neox import GPT_NEOX
 from fourfold.models.families.llama import LLAMA
+from fourfold.models.families.mistral import MISTRAL
+from fourfold.models.families.mixtral import MIXTRAL
 from fourfold.models.families.normal import Config
 from fourfold.models.families.olmo2 import OLMO2
 from fourfold.models.families.opt import OPT
 from fourfold.models.families.phi import PHI
+from fourfold.models.families.qwen2 import QWEN2
+from fourfold.models.families.qwen3 import QWEN3
 from fourfold.models.families.table import Family
 
-FAMILIES = {
-    family.name: family
-    for family in (LLAMA, GPT2, GPT_NEOX, GEMMA, GEMMA2, GEMMA3, PHI, FALCON, BLOOM, OPT, OLMO2, GLM)
-}
+LLAMAS = (LLAMA, MISTRAL, MIXTRAL, QWEN2, QWEN3)
+DECODERS = (GPT2, GPT_NEOX, GEMMA, GEMMA2, GEMMA3, PHI, FALCON, BLOOM, OPT, OLMO2, GLM)
+FAMILIES = {family.name: family for family in (*LLAMAS, *DECODERS)}
+"""By `model_type`. Where several can express an architecture, the first is written."""
 
 
 def family_named(name: str, where: object = None) -> Family:
