@@ -15,7 +15,7 @@ import ctypes
 import json
 import sys
 import tempfile
-from ctypes import byref, c_bool, c_char_p, c_float, c_int32, c_int64, c_void_p
+from ctypes import c_bool, c_char_p, c_float, c_int32, c_int64, c_void_p
 from pathlib import Path
 from typing import Any, NamedTuple
 

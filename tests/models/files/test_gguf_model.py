@@ -8,9 +8,12 @@ import torch
 from fourfold.errors import UserError
 from fourfold.models import TransformerLM
 from fourfold.models.files import load_gguf, read_gguf, save_gguf
-from fourfold.models.files.gguf_model import join_pairs, split_halves
+from fourfold.models.files.gguf_blocks import FORMATS
+from fourfold.models.files.gguf_plan import join_pairs, split_halves
+from fourfold.models.files.gguf_quantize import SAVED
 from fourfold.models.files.gguf_writer import TensorPlan, write_gguf
-from fourfold.models.transformer import Attention, FeedForward, Norm, Rotary, TransformerConfig
+from fourfold.models.transformer import Attention, FeedForward, Head, Norm, Rotary, TransformerConfig
+from fourfold.progress import use_sink
 from fourfold.tokenizers import byte_tokenizer, from_gguf
 
 IDS = torch.tensor([[1, 5, 9, 2, 40, 7]])
@@ -33,6 +36,16 @@ def made(**changes):
     return model.eval()
 
 
+class Said:
+    """A sink that keeps the remarks."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
 def logits(model):
     with torch.no_grad():
         return model(IDS)[0]
@@ -48,7 +61,7 @@ def test_the_reordering_of_rows_is_undone():
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_f32_comes_back_exactly(tmp_path, tied):
-    model, tokenizer = made(tied_embeddings=tied), byte_tokenizer()
+    model, tokenizer = made(head=Head(tied=tied)), byte_tokenizer()
     save_gguf(model, tokenizer, tmp_path / "x.gguf", "f32")
     again, metadata = load_gguf(tmp_path / "x.gguf")
     assert again.config == replace(model.config, norm=Norm(epsilon=again.config.norm.epsilon))
@@ -58,7 +71,7 @@ def test_f32_comes_back_exactly(tmp_path, tied):
     assert from_gguf(metadata).encode("héllo 1") == tokenizer.encode("héllo 1")
 
 
-@pytest.mark.parametrize(("kind", "error"), [("f16", 2e-2), ("bf16", 0.2), ("q8_0", 0.2)])
+@pytest.mark.parametrize(("kind", "error"), [("f16", 2e-2), ("bf16", 0.2), ("q8_0", 0.2), ("q4_0", 2), ("q4_k", 2)])
 def test_rounded_types_are_close(tmp_path, kind, error):
     model = made()
     save_gguf(model, byte_tokenizer(), tmp_path / "x.gguf", kind)
@@ -71,7 +84,7 @@ def test_rounded_types_are_close(tmp_path, kind, error):
 def test_transformers_reads_our_file(tmp_path, tied):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("gguf")
-    model = made(tied_embeddings=tied)
+    model = made(head=Head(tied=tied))
     save_gguf(model, byte_tokenizer(), tmp_path / "x.gguf", "f32")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="x.gguf", dtype=torch.float32)
     with torch.no_grad():
@@ -93,20 +106,32 @@ def test_smollm2_equals_transformers_reading_of_it():
         assert (ours(ids)[0] - theirs(ids).logits).abs().max() <= 1e-3
 
 
-def test_llama_cpp_runs_our_file(tmp_path):
-    xllamacpp = pytest.importorskip("xllamacpp")
-    model, tokenizer = made(), byte_tokenizer()
-    save_gguf(model, tokenizer, tmp_path / "x.gguf", "f32")
-    options = xllamacpp.CommonParams()
-    options.model.path = str(tmp_path / "x.gguf")
-    options.n_ctx, options.n_parallel, options.verbosity, options.warmup = 64, 1, 0, False
-    server = xllamacpp.Server(options)
-    request = {"prompt": IDS[0].tolist(), "n_predict": 1, "temperature": 0, "n_probs": 20}
-    top = server.handle_completions(request)["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
-    expected = logits(model)[0, -1].log_softmax(-1)
-    assert [entry["id"] for entry in top[:3]] == expected.topk(3).indices.tolist()
-    for entry in top:
-        assert entry["logprob"] == pytest.approx(expected[entry["id"]].item(), abs=2e-2)
+@pytest.mark.parametrize("kind", SAVED)
+def test_llama_cpp_runs_every_type(tmp_path, peer, kind):
+    """Against our own reading of the same file; llama.cpp rounds activations to the precision of the weights."""
+    wide = made(hidden_size=256, feed_forward=FeedForward(size=512))
+    save_gguf(wide, byte_tokenizer(), tmp_path / "x.gguf", kind)
+    ours, _ = load_gguf(tmp_path / "x.gguf")
+    theirs = peer.LlamaCpp(tmp_path / "x.gguf", context=64)
+    agreed = peer.compare(ours, theirs, list(range(60)))
+    theirs.close()
+    assert agreed.mean_kl < {"f32": 1e-5, "f16": 1e-5, "q4_k": 1e-2}.get(kind, 1e-3)
+
+
+def test_types_follow_the_habits_of_llama_cpp(tmp_path):
+    said = Said()
+    with use_sink(said):
+        save_gguf(made(hidden_size=256, head=Head(tied=False)), byte_tokenizer(), tmp_path / "x.gguf", "q4_k")
+    file = read_gguf(tmp_path / "x.gguf")
+    types = {name: FORMATS[info.type].name for name, info in file.tensors.items()}
+    assert types["blk.0.attn_q.weight"] == types["token_embd.weight"] == "Q4_K"
+    assert types["output.weight"] == "Q8_0", "the logits deserve more"
+    assert types["blk.0.ffn_down.weight"] == "Q5_0", "rows of 96 fill no block of 256"
+    assert types["output_norm.weight"] == "F32"
+    assert said.lines == ["2 matrices whose rows do not fill blocks of 256 are stored as q5_0"]
+    save_gguf(made(hidden_size=40, feed_forward=FeedForward(size=96)), byte_tokenizer(), tmp_path / "y.gguf", "q4_0")
+    types = {name: FORMATS[info.type].name for name, info in read_gguf(tmp_path / "y.gguf").tensors.items()}
+    assert (types["token_embd.weight"], types["blk.0.ffn_down.weight"]) == ("F16", "Q4_0")
 
 
 def test_what_gguf_cannot_express_is_refused(tmp_path):
@@ -135,7 +160,11 @@ def rewritten(tmp_path, metadata=None, drop=()):
     ("metadata", "drop", "told"),
     [
         ({"general.architecture": "lama"}, (), "Did you mean 'llama'"),
-        ({"llama.rope.scaling.type": "yarn"}, (), "yarn"),
+        ({"llama.rope.scaling.type": "longrope"}, (), "longrope"),
+        ({"llama.rope.scaling.type": "yarn"}, (), "lacks the key llama.rope.scaling.factor"),
+        ({"llama.expert_count": 8}, (), "experts"),
+        ({"llama.attention.value_length": 8}, (), "different sizes"),
+        ({"llama.rope.dimension_count": 7}, (), "even part"),
         ({"llama.attention.head_count": None}, (), "lacks the key"),
         ({"llama.attention.head_count": "four"}, (), "wrong type"),
         ({"llama.attention.head_count": 0}, (), "out of range"),

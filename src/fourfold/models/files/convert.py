@@ -12,8 +12,8 @@ from torch import nn
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import atomic_folder, write_json
 from fourfold.models.files.folder import load_model, save_model
-from fourfold.models.files.gguf_quantize import SAVED
 from fourfold.models.files.gguf_model import load_gguf, save_gguf
+from fourfold.models.files.gguf_quantize import SAVED
 from fourfold.models.ngram import NGramLM, WordTokenizer, read_arpa, write_arpa
 from fourfold.tokenizers import Tokenizer, from_gguf
 

@@ -123,7 +123,7 @@ def _unpack_q5_0(blocks: Tensor) -> Tensor:
 
 def _scales_and_leasts(blocks: Tensor) -> tuple[Tensor, Tensor]:
     """What the eight sub-blocks of a Q4_K or Q5_K block are multiplied by, and what is then taken off: (N, 8, 1)."""
-    low, middle, high = blocks[:, 4:16].split(4, dim=1)
+    low, middle, high = torch.split(blocks[:, 4:16], 4, dim=1)
     scales = torch.cat([low & 63, high & 15 | low >> 6 << 4], dim=1)
     leasts = torch.cat([middle & 63, high >> 4 | middle >> 6 << 4], dim=1)
     return (scales * _half(blocks[:, :2]))[..., None], (leasts * _half(blocks[:, 2:4]))[..., None]

@@ -1,155 +1,137 @@
-"""GGUF files as models: the family's table of names, both ways.
-
-llama.cpp rotates neighbouring values, Hugging Face (and we) the two halves of a head. The converter
-of llama.cpp therefore reorders the rows of query and key for some architectures; we undo it.
-"""
+"""GGUF files as models: the table of an architecture, both ways, tensor by tensor."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from fourfold.errors import UserError, unknown_name
-from fourfold.models.families import Family, family_for, family_named
-from fourfold.models.files.folder import fill, make_empty, read_family_config
-from fourfold.models.files.gguf_blocks import F16, F32, FORMATS
+from fourfold.models.families import GGUF_ARCHITECTURES as ARCHITECTURES
+from fourfold.models.families import ROPE_FACTORS as FACTORS
+from fourfold.models.families import Architecture, Section, fused_parts, read_gguf_config
+from fourfold.models.files.folder import SENSELESS, fill, make_empty, own_tensors
+from fourfold.models.files.gguf_plan import interleaved_heads, plan_gguf, split_halves
 from fourfold.models.files.gguf_quantize import SAVED
 from fourfold.models.files.gguf_reader import GGUF, read_gguf
-from fourfold.models.files.gguf_writer import TensorPlan, write_gguf
-from fourfold.models.transformer import Rotary, TransformerConfig, TransformerLM
+from fourfold.models.files.gguf_writer import write_gguf
+from fourfold.models.transformer import TransformerConfig, TransformerLM
 from fourfold.tokenizers import Tokenizer, to_gguf
 
-FILE_TYPES = {"f32": 0, "f16": 1, "q8_0": 7, "bf16": 32}
-"""`general.file_type`, which llama.cpp shows."""
+
+class GGUFModel(NamedTuple):
+    """A GGUF file understood, its weights not yet read."""
+
+    config: TransformerConfig
+    weights: Mapping[str, Tensor]
+    """By our names; each is unpacked when it is asked for."""
+    metadata: dict[str, Any]
 
 
 def load_gguf(path: Path | str, dtype: torch.dtype = torch.float32) -> tuple[TransformerLM, dict[str, Any]]:
     """The model in a GGUF file, unpacked to `dtype`, and the file's metadata (for `from_gguf`)."""
-    file = read_gguf(path)
-    family = family_named(file.architecture, file.path)
-    config = _config(file, family)
-    tensors: dict[str, Tensor] = {}
-    for name in file.tensors:
-        ours = family.gguf.ours(name) or name
-        tensor = file.tensor(name, dtype)
-        heads = _interleaved_heads(ours, family, config)
-        tensors[ours] = tensor if heads is None else split_halves(tensor, heads)
-    model = fill(make_empty(config), tensors, file.path)
+    config, weights, metadata = open_gguf(path, dtype)
+    model = fill(make_empty(config), dict(weights), Path(path))
     assert isinstance(model, TransformerLM)
-    return model, file.metadata
+    return model, metadata
 
 
-def _config(file: GGUF, family: Family) -> TransformerConfig:
-    scaling = file.get("rope.scaling.type", "none")
-    if scaling != "none" or "rope_freqs.weight" in file.tensors:
-        kind = scaling if scaling != "none" else "llama3"
-        raise UserError("this scaling of rotary positions is not supported yet", where=file.path, got=kind)
-    if "token_embd.weight" not in file.tensors:
-        raise UserError("no embedding in the file: is it a model?", where=file.path, expected="token_embd.weight")
-    values = {
-        "vocab_size": file.tensors["token_embd.weight"].shape[0],
-        "hidden_size": file.get("embedding_length"),
-        "intermediate_size": file.get("feed_forward_length"),
-        "num_hidden_layers": file.get("block_count"),
-        "num_attention_heads": file.get("attention.head_count"),
-        "num_key_value_heads": file.get("attention.head_count_kv"),
-        "head_dim": file.get("attention.key_length", file.get("rope.dimension_count")),
-        "max_position_embeddings": file.get("context_length"),
-        "rms_norm_eps": file.get("attention.layer_norm_rms_epsilon"),
-        "rope_theta": file.get("rope.freq_base"),
-        "tie_word_embeddings": "output.weight" not in file.tensors,
-        "attention_bias": "blk.0.attn_q.bias" in file.tensors,
-        "mlp_bias": "blk.0.ffn_up.bias" in file.tensors,
-    }
-    if isinstance(values["num_hidden_layers"], int) and values["num_hidden_layers"] > len(file.tensors):
-        raise UserError("the header claims more layers than there are tensors", where=file.path)
-    given = {name: value for name, value in values.items() if value is not None}
-    return read_family_config(family, given, file.path)
+def open_gguf(path: Path | str, dtype: torch.dtype = torch.float32) -> GGUFModel:
+    """Read what a GGUF file says of itself; UserError when we do not know its architecture or it makes no sense."""
+    file = read_gguf(path)
+    if file.architecture not in ARCHITECTURES:
+        raise unknown_name("model architecture", file.architecture, ARCHITECTURES, file.path)
+    architecture = ARCHITECTURES[file.architecture]
+    shapes = {name: info.shape for name, info in file.tensors.items()}
+    factors = file.tensor(FACTORS) if FACTORS in file.tensors else None
+    keys = Section(architecture.name, file.metadata, file.path)
+    try:
+        config = read_gguf_config(architecture, keys, shapes, factors)
+    except SENSELESS as error:
+        raise UserError("a key of the header makes no sense", where=file.path, got=str(error)) from None
+    return GGUFModel(config, Weights(file, architecture, config, dtype), file.metadata)
 
 
-def _interleaved_heads(ours: str, family: Family, config: TransformerConfig) -> int | None:
-    """How many heads the rows of a reordered tensor make; None for all other tensors."""
-    module = ours.rpartition(".")[0]
-    if not module.endswith(family.gguf_interleaved) or not family.gguf_interleaved:
-        return None
-    return config.kv_heads if module.endswith("key") else config.attention.heads
+class Place(NamedTuple):
+    """Where one of our parameters lies: a tensor of the file, or some of its rows."""
+
+    name: str
+    rows: slice
 
 
-def split_halves(tensor: Tensor, heads: int) -> Tensor:
-    """Rows of neighbouring pairs to rows of two halves, head by head."""
-    return tensor.view(heads, -1, 2, *tensor.shape[1:]).transpose(1, 2).reshape(tensor.shape)
+class Weights(Mapping[str, Tensor]):
+    """The tensors of a file by our names and in our order of rows; a tensor we have no name for keeps its own."""
 
+    def __init__(self, file: GGUF, architecture: Architecture, config: TransformerConfig, dtype: torch.dtype) -> None:
+        self.file = file
+        self.architecture = architecture
+        self.config = config
+        self.dtype = dtype
+        self._places = dict(self._find_places())
 
-def join_pairs(tensor: Tensor, heads: int) -> Tensor:
-    """The inverse of `split_halves`."""
-    return tensor.view(heads, 2, -1, *tensor.shape[1:]).transpose(1, 2).reshape(tensor.shape)
+    def _find_places(self) -> Iterator[tuple[str, Place]]:
+        heads, kv_heads, size = self.config.attention.heads, self.config.kv_heads, self.config.head_size
+        counts = [heads * size, kv_heads * size, kv_heads * size]
+        for name in self.file.tensors:
+            found = (fused_parts(fused, name) for fused in self.architecture.fused)
+            parts = next((parts for parts in found if parts is not None), None)
+            if parts is not None:
+                ends = [sum(counts[: end + 1]) for end in range(len(counts))]
+                yield from (
+                    (part, Place(name, slice(end - count, end)))
+                    for part, count, end in zip(parts, counts, ends, strict=True)
+                )
+            elif name != FACTORS:
+                yield self.architecture.names.ours(name) or name, Place(name, slice(None))
+
+    def __getitem__(self, ours: str) -> Tensor:
+        name, rows = self._places[ours]
+        offset = self.architecture.offset(ours)
+        if offset:  # taken off before rounding: the file's sum has more digits than either
+            return self.file.tensor(name, torch.float32, rows).sub_(offset).to(self.dtype)
+        tensor = self.file.tensor(name, self.dtype, rows)
+        heads = interleaved_heads(ours, self.architecture, self.config)
+        return tensor if heads is None or tensor.shape[0] % (2 * heads) else split_halves(tensor, heads)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 def save_gguf(
     module: nn.Module, tokenizer: Tokenizer, path: Path | str, type: str = "f16", name: str = "fourfold"
 ) -> None:
-    """Write a GGUF file that llama.cpp runs: weights as f32, f16, bf16 or q8_0, tokenizer, chat template."""
-    if type not in SAVED:
-        raise unknown_name("GGUF weight type", type, SAVED)
-    family = family_for(module.config) if isinstance(module, TransformerLM) else None
-    if family is None or not isinstance(module, TransformerLM):
+    """Write a GGUF file that llama.cpp runs: weights in one of the `SAVED` types, tokenizer, chat template."""
+    if not isinstance(module, TransformerLM):
         raise UserError("GGUF has no architecture for this model", advice="Save it as a folder instead.")
-    state = module.state_dict()
+    state = own_tensors(module)
     if any(".deltas." in key for key in state):
         raise UserError("the model carries an adapter", advice="Merge it first.")
-    config = module.config
+    save_weights_as_gguf(module.config, state, tokenizer, path, type, name)
+
+
+def save_weights_as_gguf(
+    config: TransformerConfig,
+    weights: Mapping[str, Tensor],
+    tokenizer: Tokenizer,
+    path: Path | str,
+    type: str = "f16",
+    name: str = "fourfold",
+) -> None:
+    """`save_gguf` of weights that need not be in memory: each is asked for when its turn comes."""
+    if type not in SAVED:
+        raise unknown_name("GGUF weight type", type, SAVED)
     if tokenizer.vocabulary_size > config.vocabulary_size:
         raise UserError(
             "the tokenizer has more tokens than the model",
             expected=f"at most {config.vocabulary_size}",
             got=tokenizer.vocabulary_size,
         )
-    metadata = {
-        **_metadata(config, family, name),
-        "general.file_type": FILE_TYPES[type],
-        "general.quantization_version": 2,
-        **to_gguf(tokenizer, config.vocabulary_size),
-    }
-    plans = []
-    for ours, tensor in state.items():
-        theirs = family.gguf.theirs(ours)
-        assert theirs is not None, ours
-        values = partial(_values, tensor, _interleaved_heads(ours, family, config))
-        plans.append(TensorPlan(theirs, tuple(tensor.shape), _stored_type(tensor, SAVED[type]), values))
-    write_gguf(Path(path), metadata, plans)
-
-
-def _values(tensor: Tensor, heads: int | None) -> Tensor:
-    values = tensor.detach().cpu().float()
-    return values if heads is None else join_pairs(values, heads)
-
-
-def _stored_type(tensor: Tensor, wanted: int) -> int:
-    """Vectors stay fp32 as llama.cpp has them; rows that do not fill blocks stay f16."""
-    if tensor.dim() == 1:
-        return F32
-    return wanted if tensor.shape[-1] % FORMATS[wanted].values == 0 else F16
-
-
-def _metadata(config: TransformerConfig, family: Family, name: str) -> dict[str, Any]:
-    assert isinstance(config.positions, Rotary)
-    section: dict[str, Any] = {
-        "vocab_size": config.vocabulary_size,
-        "block_count": config.layers,
-        "context_length": config.context,
-        "embedding_length": config.hidden_size,
-        "feed_forward_length": config.feed_forward.size,
-        "attention.head_count": config.attention.heads,
-        "attention.head_count_kv": config.kv_heads,
-        "attention.key_length": config.head_size,
-        "attention.value_length": config.head_size,
-        "attention.layer_norm_rms_epsilon": float(config.norm.epsilon),
-        "rope.dimension_count": config.head_size,
-        "rope.freq_base": float(config.positions.base),
-    }
-    general = {"general.architecture": family.name, "general.type": "model", "general.name": name}
-    return {**general, **{f"{family.name}.{key}": value for key, value in section.items()}}
+    plan = plan_gguf(config, weights, type)
+    metadata = {"general.architecture": plan.architecture, "general.type": "model", "general.name": name}
+    write_gguf(Path(path), {**metadata, **plan.metadata, **to_gguf(tokenizer, config.vocabulary_size)}, plan.tensors)

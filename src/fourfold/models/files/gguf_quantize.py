@@ -124,14 +124,15 @@ def _fit(values: Tensor, importance: Tensor) -> tuple[Tensor, Tensor]:
         # Weighted square error less that of all zeros, written out in the sums at hand.
         error = step * step * second + 2 * step * least * first + least * least * total
         error = error - 2 * step * product - 2 * least * mean
-        better = None if found is None else error < found[0]
         tried = (error, step, least)
-        found = tried if better is None else _chosen(better, tried, found)
+        found = tried if found is None else _better(tried, found)
     assert found is not None
     return found[1], -found[2]
 
 
-def _chosen(better: Tensor, new: tuple[Tensor, ...], old: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+def _better(new: tuple[Tensor, Tensor, Tensor], old: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Row by row the one of less error, which comes first."""
+    better = new[0] < old[0]
     error, step, least = (torch.where(better, a, b) for a, b in zip(new, old, strict=True))
     return error, step, least
 

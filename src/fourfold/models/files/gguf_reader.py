@@ -25,6 +25,7 @@ SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "
 MOST_ELEMENTS = 1 << 24
 """The longest metadata array we accept; the largest vocabularies have a million entries."""
 MOST_DIMENSIONS = 4
+ALL = slice(None)
 
 
 class TensorInfo(NamedTuple):
@@ -57,11 +58,13 @@ class GGUF:
         """A value of the architecture's own section, `llama.block_count` by "block_count"."""
         return self.metadata.get(f"{self.architecture}.{key}", default)
 
-    def tensor(self, name: str, dtype: torch.dtype = torch.float32) -> Tensor:
-        """The values of a tensor, exact in fp32."""
+    def tensor(self, name: str, dtype: torch.dtype = torch.float32, rows: slice = ALL) -> Tensor:
+        """The values of a tensor or of some of its rows, exact in fp32."""
         info = self.tensors[name]
-        raw = torch.from_numpy(self._data[info.offset : info.offset + info.size])
-        return dequantize(raw, info.type, dtype).reshape(info.shape)
+        start, end, _ = rows.indices(info.shape[0])
+        row = info.size // info.shape[0]
+        raw = torch.from_numpy(self._data[info.offset + start * row : info.offset + max(start, end) * row])
+        return dequantize(raw, info.type, dtype).reshape(-1, *info.shape[1:])
 
 
 def read_gguf(path: Path | str) -> GGUF:
@@ -145,7 +148,9 @@ class _Header:
             return self.array(key)
         if kind not in SCALARS:
             raise UserError(f"metadata '{key}' has an unknown type", where=self.path, got=kind)
-        return self.scalar(SCALARS[kind])
+        value = self.scalar(SCALARS[kind])
+        # The shortest decimal that is this fp32 number: 1e-05 rather than 9.999999747378752e-06.
+        return float(str(np.float32(value))) if SCALARS[kind] == "f" else value
 
     def array(self, key: str) -> list[Any]:
         kind, length = self.scalar("I"), self.scalar("Q")
