@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fourfold.errors import unknown_name
 from fourfold.models.families.bloom import BLOOM
+from fourfold.models.families.chatglm import CHATGLM
 from fourfold.models.families.falcon import FALCON
 from fourfold.models.families.gemma import GEMMA
 from fourfold.models.families.gemma2 import GEMMA2
@@ -23,7 +24,7 @@ from fourfold.models.families.qwen3 import QWEN3
 from fourfold.models.families.table import Family
 
 LLAMAS = (LLAMA, MISTRAL, MIXTRAL, QWEN2, QWEN3)
-DECODERS = (GPT2, GPT_NEOX, GEMMA, GEMMA2, GEMMA3, PHI, FALCON, BLOOM, OPT, OLMO2, GLM)
+DECODERS = (GPT2, GPT_NEOX, GEMMA, GEMMA2, GEMMA3, PHI, FALCON, BLOOM, OPT, OLMO2, GLM, CHATGLM)
 FAMILIES = {family.name: family for family in (*LLAMAS, *DECODERS)}
 """By `model_type`. Where several can express an architecture, the first is written."""
 
