@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from fourfold.errors import UserError
-from fourfold.models import EncoderDecoderConfig, RecurrentConfig, TransformerConfig
+from fourfold.models import Config, RecurrentConfig, TransformerConfig
 from fourfold.models.inspection import count, forward_flops, kv_bytes, stacks
 from fourfold.models.transformer import Rotary
 from fourfold.training import Precision, rows_at_once
@@ -29,7 +29,7 @@ PROCESS_BYTES = 450_000_000
 class Job:
     """A piece of work on one model."""
 
-    config: TransformerConfig | EncoderDecoderConfig | RecurrentConfig
+    config: Config
     tokens: float
     """Tokens that go through the model in all; of an encoder-decoder those of source and target together."""
     batch_size: int = 8
@@ -149,7 +149,7 @@ def _feed_forward_bytes(config: TransformerConfig, width: int) -> float:
     return width * (numbers * sizes + 3 * experts.active * config.hidden_size)  # gathered, computed, weighted
 
 
-def _delta_parameters(config: TransformerConfig | EncoderDecoderConfig | RecurrentConfig, rank: int) -> int:
+def _delta_parameters(config: Config, rank: int) -> int:
     """Of deltas on every linear layer but the head."""
     if isinstance(config, RecurrentConfig):
         return rank * 8 * config.hidden_size * config.layers
@@ -167,7 +167,7 @@ def _delta_width(config: TransformerConfig) -> int:
     return attention * (2 if config.cross_attention else 1) + feed_forward
 
 
-def _logit_bytes(config: TransformerConfig | EncoderDecoderConfig | RecurrentConfig, tokens: int) -> int:
+def _logit_bytes(config: Config, tokens: int) -> int:
     """Logits, their softmax and gradient in fp32 for the positions held at a time; none without a head."""
     if isinstance(config, TransformerConfig) and config.head is None:
         return 0

@@ -10,15 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fourfold.models.recurrent import RecurrentConfig
-from fourfold.models.registry import make_module
+from fourfold.models.registry import Config, make_module
 from fourfold.models.transformer import (
     EncoderDecoderConfig,
     Learned,
     Relative,
     TransformerConfig,
 )
-
-AnyConfig = TransformerConfig | EncoderDecoderConfig | RecurrentConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +33,7 @@ class Counts:
     """Weights over the vocabulary: the table of tokens and an output matrix of its own."""
 
 
-def count(config: AnyConfig) -> Counts:
+def count(config: Config) -> Counts:
     """Count every weight of the module this configuration makes."""
     if isinstance(config, RecurrentConfig):
         return _count_recurrent(config)
@@ -66,7 +64,7 @@ def stacks(config: TransformerConfig | EncoderDecoderConfig) -> tuple[Transforme
     return (config,) if isinstance(config, TransformerConfig) else (config.encoder, config.decoder)
 
 
-def forward_flops(config: AnyConfig, row: int) -> float:
+def forward_flops(config: Config, row: int) -> float:
     """Floating-point operations a token costs in reading, in rows of `row` tokens.
 
     2 a weight in products (Kaplan et al. 2020, section 2.1) and 4 I T a layer for attention (Chowdhery et al. 2022,
@@ -80,7 +78,7 @@ def forward_flops(config: AnyConfig, row: int) -> float:
     return (products + attention) / len(stacks(config))
 
 
-def kv_bytes(config: AnyConfig, tokens: int = 1, size: int = 2) -> int:
+def kv_bytes(config: Config, tokens: int = 1, size: int = 2) -> int:
     """Bytes that keys and values of so many tokens take, `size` bytes a number; a recurrent memory does not grow.
 
     An encoder-decoder keeps those of its decoder's tokens and of as many source tokens.
