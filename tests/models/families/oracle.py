@@ -41,6 +41,8 @@ class Case:
     """Arguments of that class."""
     auto: str = "AutoModelForCausalLM"
     """The `transformers` class that reads and writes the folder: it decides the head."""
+    cached: bool = True
+    """Decoding with a cache says the same as reading at once: not where the angles change with the length."""
     old: Mapping[str, Any] = field(default_factory=dict)
     """How older files say the same: keys of `config.json` to set, or to leave out where the value is None."""
 

@@ -31,7 +31,6 @@ def old_scaling(kind: str, **keys: Any) -> dict[str, Any]:
 
 LLAMA_SCALINGS = {
     "linear": {},
-    "dynamic": {},
     "yarn": {"original_max_position_embeddings": 16},
     "llama3": {"original_max_position_embeddings": 16, "low_freq_factor": 1.0, "high_freq_factor": 4.0},
 }
@@ -49,6 +48,8 @@ LLAMA = [
     Case(family="llama", label="head size of its own", config="LlamaConfig", keys=GATED | {"head_dim": 12}),
     *(Case(family="llama", label=f"{kind} scaling", config="LlamaConfig", keys=scaled(kind, **keys),
            old=old_scaling(kind, **keys)) for kind, keys in LLAMA_SCALINGS.items()),
+    Case(family="llama", label="dynamic scaling, beyond its length", config="LlamaConfig",
+         keys=scaled("dynamic") | {"max_position_embeddings": 16}, old=old_scaling("dynamic"), cached=False),
 ]  # fmt: skip
 
 GPT2 = [
