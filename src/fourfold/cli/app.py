@@ -18,6 +18,7 @@ from fourfold import __version__
 from fourfold.cli import (
     adaptation,
     chat,
+    claims,
     convert,
     corpus,
     evaluation,
@@ -51,8 +52,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     epilog="Start here: fourfold quickstart",
 )
-GROUPS = (start, runs, plan, corpus, tokenizer, ngram, pretraining, adaptation, generation, chat, evaluation, scoring,
-          models, convert, serving, machine)  # fmt: skip
+GROUPS = (start, runs, claims, plan, corpus, tokenizer, ngram, pretraining, adaptation, generation, chat, evaluation,
+          scoring, models, convert, serving, machine)  # fmt: skip
 for group in GROUPS:
     app.add_typer(group.commands)
 

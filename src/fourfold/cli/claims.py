@@ -1,0 +1,116 @@
+"""`fourfold claim`: the survey's statements as experiments, with a verdict and a figure bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fourfold.cli.console import command_line, duration, finish, resume_command, say, show, show_json, show_table
+from fourfold.cli.options import START, Json
+from fourfold.errors import UserError
+
+commands = typer.Typer()
+group = typer.Typer(no_args_is_help=True, help="The survey's claims as experiments: list, run, register.")
+commands.add_typer(group, name="claim", rich_help_panel=START)
+
+DEFAULT_RUNS = Path("runs/claims")
+
+
+@group.command("list", epilog="Example: fourfold claim list")
+def list_claims(as_json: Json = False) -> None:
+    """The claims there are, in the survey's order: what is said, and how long checking it takes."""
+    from fourfold.workflow.claims import claim_names, find_claim, read_claim
+
+    claims = [read_claim(find_claim(name)) for name in claim_names()]
+    if as_json:
+        show_json([_listed(claim) for claim in claims])
+    else:
+        for claim in claims:
+            show(f"{claim.name}  (section {claim.section}; --quick {claim.quick.minutes:g} min, "
+                 f"--full {claim.full.minutes:g} min)")  # fmt: skip
+            show(f"  {claim.statement.en}")
+            show(f"  {claim.statement.zh}")
+    finish(next_command=["claim", "run", claims[0].name], result_on_stdout=False)
+
+
+def _listed(claim: Any) -> dict[str, Any]:
+    return {
+        "name": claim.name,
+        "section": claim.section,
+        "title": claim.title.model_dump(),
+        "statement": claim.statement.model_dump(),
+        "predictions": [expectation.says for expectation in claim.expect if expectation.decides],
+        "minutes": {"quick": claim.quick.minutes, "full": claim.full.minutes},
+        "cites": claim.cites,
+    }
+
+
+@group.command("run", epilog="Example: fourfold claim run activations --quick")
+def run(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A claim of the list, or a claim file (TOML).")],
+    quick: Annotated[bool, typer.Option("--quick", help="Minutes: small models. The default.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="About an hour: larger models, longer training.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the result; runs/claims/NAME-SIZE if not given.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a claim. Finished models are kept, so running it again resumes; Ctrl-C is safe."""
+    from fourfold.workflow.claims import find_claim, run_claim
+
+    if quick and full:
+        raise UserError("--quick and --full exclude each other")
+    file = find_claim(name)
+    size: Any = "full" if full else "quick"
+    folder = output or DEFAULT_RUNS / f"{file.stem}-{size}"
+    again = command_line(["claim", "run", name, f"--{size}", "-o", folder])
+    resume_command.set(again)
+    record = run_claim(file, size, folder, again)
+    if as_json:
+        show_json(record)
+    else:
+        _show(record)
+    finish(where=folder / "page.md", next_command=["claim", "register", folder], result_on_stdout=not as_json)
+
+
+def _show(record: dict[str, Any]) -> None:
+    show(record["title"]["en"])
+    show(f"Survey, section {record['section']}: {record['statement']['en']}")
+    show()
+    names = [key for key in record["summary"][0] if key not in ("labels", "seeds")]
+    show_table(
+        {**row["labels"], **{name: _interval(row[name]["mean"], row[name]["low"], row[name]["high"]) for name in names}}
+        for row in record["summary"]
+    )
+    show()
+    show_table(
+        {
+            "prediction": row["says"],
+            "advantage": _interval(row["advantage"], row["low"], row["high"]),
+            "detectable": row["detectable"],
+            "n": row["n"],
+            "": row["outcome"] if row["decides"] else f"({row['outcome']})",
+        }
+        for row in record["comparisons"]
+    )
+    show()
+    show(f"Our run {record['verdict']}. {record['sentence']} ({record['size']}, {duration(record['seconds'])})")
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+@group.command("register", epilog="Example: fourfold claim register runs/claims/activations-quick --docs docs/claims")
+def register_runs(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished claims.")],
+    docs: Annotated[Path, typer.Option(help="Folder of the pages and their index.")] = Path("docs/claims"),
+) -> None:
+    """Put pages and figures of finished claims among the docs, and write their index anew."""
+    from fourfold.workflow.claims import register
+
+    index = register(runs, docs)
+    say(f"{len(runs)} registered")
+    finish(where=index, next_command=["claim", "list"])

@@ -1,0 +1,125 @@
+"""Claim files: those that ship with the library, and any other by its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fourfold.errors import UserError, unknown_name
+from fourfold.files import read_json, read_text
+from fourfold.workflow.claims.quantities import GIVES, quantity
+from fourfold.workflow.claims.spec import Axis, Claim, Selection, Size
+from fourfold.workflow.toml import read_document
+
+CATALOGUE = Path(__file__).parent / "catalogue"
+SIZES: tuple[Size, ...] = ("quick", "full")
+ENDS = ("first", "last")
+
+
+def claim_names() -> list[str]:
+    """The claims that ship with the library, in the order of the survey's sections."""
+    claims = [read_claim(path) for path in sorted(CATALOGUE.glob("*.toml"))]
+    return [claim.name for claim in sorted(claims, key=lambda claim: (claim.section, claim.name))]
+
+
+def find_claim(reference: str) -> Path:
+    """The file of a claim that ships with the library, or of one given by its path."""
+    packaged = CATALOGUE / f"{reference}.toml"
+    if packaged.is_file():
+        return packaged
+    if reference.endswith(".toml"):
+        return Path(reference)
+    raise unknown_name("claim", reference, [path.stem for path in CATALOGUE.glob("*.toml")])
+
+
+def read_claim(path: Path) -> Claim:
+    """Read and check a claim file; everything wrong with it is one sentence that names file and key."""
+    try:
+        claim = Claim.model_validate(read_document(read_text(path), str(path)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"'{key}': {reason[:1].lower()}{reason[1:]}", where=path) from None
+    try:
+        _check(claim)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return claim
+
+
+def references() -> dict[str, dict[str, str]]:
+    """The publications claims cite: key -> fields of its BibTeX entry, `entry` its kind."""
+    found: dict[str, dict[str, str]] = read_json(CATALOGUE / "references.json")
+    return found
+
+
+def resolve(selection: Selection, claim: Claim, size: Size) -> dict[str, tuple[str, ...]]:
+    """A selection with all its values as tuples, `first` and `last` replaced."""
+    found = {}
+    for name, chosen in selection.items():
+        axis = claim.axis_named(name)
+        if axis is None:
+            raise unknown_name("axis", name, [axis.name for axis in claim.axis])
+        trained = claim.labels(axis, size)
+        ends = {"first": trained[0], "last": trained[-1]}
+        values = (chosen,) if isinstance(chosen, str) else chosen
+        found[name] = tuple(ends.get(value, value) for value in values)
+    return found
+
+
+def measured_labels(claim: Claim, axis: Axis, size: Size) -> tuple[str, ...]:
+    """The trained values of an axis, each followed by those derived from it."""
+    labels: list[str] = []
+    for trained in claim.labels(axis, size):
+        labels += [trained, *(name for name, derived in axis.derived.items() if derived.of == trained)]
+    return tuple(labels)
+
+
+def _check(claim: Claim) -> None:
+    """Refuse names that lead nowhere, before an hour of work has led to them."""
+    for key in claim.cites:
+        if key not in references():
+            raise unknown_name("reference", key, references())
+    given = [name for measurement in claim.measurement for name in GIVES[measurement.kind]]
+    for size in SIZES:
+        _check_size(claim, size)
+        for number, expectation in enumerate(claim.expect, 1):
+            _check_quantities([expectation.measure], given, f"expect {number}")
+            for selection in (expectation.better, expectation.than, expectation.where):
+                _check_selection(claim, size, selection, f"expect {number}")
+    for figure in claim.figure:
+        names = [figure.measure] if isinstance(figure.measure, str) else figure.measure
+        _check_quantities(names, given, f"figure {figure.name}")
+        for name in (figure.series, figure.x):
+            if name is not None and claim.axis_named(name) is None:
+                raise unknown_name("axis", name, [axis.name for axis in claim.axis], where=f"figure {figure.name}")
+
+
+def _check_size(claim: Claim, size: Size) -> None:
+    for name, labels in claim.size(size).values.items():
+        axis = claim.axis_named(name)
+        if axis is None:
+            raise unknown_name("axis", name, [axis.name for axis in claim.axis], where=size)
+        for label in labels:
+            if label not in axis.values:
+                raise unknown_name(f"value of {name}", label, axis.values, where=size)
+
+
+def _check_selection(claim: Claim, size: Size, selection: Selection, where: str) -> None:
+    for name, labels in resolve(selection, claim, size).items():
+        axis = claim.axis_named(name)
+        assert axis is not None  # resolve refuses it
+        known = measured_labels(claim, axis, size)
+        for label in labels:
+            if label not in known:
+                raise unknown_name(f"value of {name} at size {size}", label, [*known, *ENDS], where=where)
+
+
+def _check_quantities(names: Iterable[str], given: list[str], where: str) -> None:
+    for name in names:
+        quantity(name)
+        if name not in given:
+            raise UserError(f"no [[measurement]] gives '{name}'", where=where, expected=", ".join(given), got=name)

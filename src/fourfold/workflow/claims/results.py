@@ -1,0 +1,98 @@
+"""The numbers of a claim, gathered from its cells, and results.json for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fourfold.measures import student_interval, wilson_interval
+from fourfold.workflow.claims.drawing import Curve
+from fourfold.workflow.claims.quantities import GIVES, QUANTITIES
+from fourfold.workflow.claims.spec import Claim, Size
+from fourfold.workflow.claims.verdicts import Comparison, Row, Verdict, compare, sentence_of, verdict_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """Everything a claim found."""
+
+    rows: tuple[Row, ...]
+    curves: Mapping[str, tuple[Curve, ...]]
+    comparisons: tuple[Comparison, ...]
+    verdict: Verdict
+    sentence: str
+    models: tuple[Mapping[str, Any], ...]
+    """Parameters, steps and compute of every variant."""
+    data: Mapping[str, Any]
+
+
+def gather(claim: Claim, size: Size, records: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> Results:
+    """Read the cells' records and apply the rule."""
+    rows, models = [], {}
+    curves: dict[str, list[Curve]] = {}
+    for record in records:
+        labels = record["measured"][0]["labels"]
+        models[tuple(labels.values())] = {
+            "labels": labels,
+            **{key: record[key] for key in ("parameters", "steps", "flops")},
+        }
+        for measured in record["measured"]:
+            rows.append(Row(labels=measured["labels"], seed=record["seed"], numbers=measured["numbers"]))
+            for name, points in measured["curves"].items():
+                pairs = tuple((float(at), float(value)) for at, value in points)
+                curves.setdefault(name, []).append(Curve(labels=measured["labels"], seed=record["seed"], points=pairs))
+    comparisons = compare(claim, size, rows)
+    return Results(
+        rows=tuple(rows),
+        curves={name: tuple(found) for name, found in curves.items()},
+        comparisons=tuple(comparisons),
+        verdict=verdict_of(comparisons),
+        sentence=sentence_of(comparisons),
+        models=tuple(models.values()),
+        data=data,
+    )
+
+
+def measures_of(claim: Claim) -> list[str]:
+    """The quantities a claim measures, in the order of its file."""
+    given = [name for measurement in claim.measurement for name in GIVES[measurement.kind] if name in QUANTITIES]
+    return list(dict.fromkeys(given))
+
+
+def summary(claim: Claim, results: Results) -> list[dict[str, Any]]:
+    """A row a variant: its labels, and of each quantity the mean over seeds with its 95 % interval."""
+    variants = list(dict.fromkeys(tuple(row.labels.items()) for row in results.rows))
+    table = []
+    for variant in variants:
+        rows = [row for row in results.rows if tuple(row.labels.items()) == variant]
+        entry: dict[str, Any] = {"labels": dict(variant), "seeds": len(rows)}
+        for name in measures_of(claim):
+            values = np.array([row.numbers[name] for row in rows])
+            binary = QUANTITIES[name].binary
+            interval = wilson_interval(int(values.sum()), len(values)) if binary else student_interval(values)
+            entry[name] = {"mean": interval.value, "low": interval.low, "high": interval.high}
+        table.append(entry)
+    return table
+
+
+def record(claim: Claim, size: Size, results: Results, seconds: float) -> dict[str, Any]:
+    """What results.json holds."""
+    return {
+        "claim": claim.name,
+        "size": size,
+        "section": claim.section,
+        "title": claim.title.model_dump(),
+        "statement": claim.statement.model_dump(),
+        "verdict": results.verdict,
+        "sentence": results.sentence,
+        "seconds": round(seconds, 1),
+        "data": dict(results.data),
+        "models": [dict(model) for model in results.models],
+        "comparisons": [dataclasses.asdict(comparison) for comparison in results.comparisons],
+        "summary": summary(claim, results),
+        "rows": [dataclasses.asdict(row) for row in results.rows],
+    }
