@@ -11,6 +11,7 @@ from fourfold.models.families.gguf_tables import Architecture
 from fourfold.models.families.known import FAMILIES, family_for, family_named
 from fourfold.models.families.layout import from_file, fused_name, fused_parts, join, split, to_file
 from fourfold.models.families.names import Names
+from fourfold.models.families.sentence import Pooling, encoder_folder, pool, read_pooling, write_pooling
 from fourfold.models.families.table import Family, Fused
 
 __all__ = [
@@ -21,17 +22,22 @@ __all__ = [
     "Family",
     "Fused",
     "Names",
+    "Pooling",
     "Section",
+    "encoder_folder",
     "family_for",
     "family_named",
     "from_file",
     "fused_name",
     "fused_parts",
     "join",
+    "pool",
     "read_gguf_config",
+    "read_pooling",
     "rope_factors",
     "same_architecture",
     "split",
     "to_file",
     "write_gguf_config",
+    "write_pooling",
 ]

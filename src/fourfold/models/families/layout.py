@@ -38,6 +38,8 @@ def from_file(
             found |= parts
             continue
         ours = next(filter(None, map(names.ours, spellings)), written)
+        if ours not in wanted and any(re.search(pattern, name) for pattern in family.spare):
+            continue
         if ours == "head.projection.weight" and ours not in wanted:
             continue  # old files hold a copy of the embedding when the head is tied to it
         if ours in family.one_row and tensor.dim() == 2 and tensor.shape[0] == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -53,6 +54,10 @@ class Family:
     """Our parameters that the file stores as a matrix of one row (BART's `final_logits_bias`)."""
     base: str = ""
     """Prefix of the model without a head, which files of the headless model leave out."""
+    observed: Callable[[Mapping[str, Any], AbstractSet[str]], Mapping[str, Any]] = lambda keys, names: keys
+    """The keys of `config.json` completed by the names of the file's tensors, where only these tell."""
+    spare: tuple[str, ...] = ()
+    """Patterns of tensor names that files may hold beyond what their configuration says (BERT's pooler)."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Patterns in names of old files to what stands there today (BERT's `gamma`)."""
     ignored: tuple[str, ...] = ()
