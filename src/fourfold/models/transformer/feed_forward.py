@@ -81,7 +81,8 @@ class ExpertsLayer(nn.Module):
                 gates = adapters[token] if isinstance(adapters, Tensor) else adapters
                 assert isinstance(expert, FeedForwardLayer)
                 part = expert.apply_to(flat[token][:, None], gates)[:, 0]
-                mixed = mixed.index_add(0, token, part * weights[token, place, None].to(part.dtype))
+                weighted = part * weights[token, place, None]
+                mixed = mixed.index_add(0, token, weighted.to(mixed.dtype))
         output = mixed.view_as(x)
         return output if self.shared is None else output + self.shared(x, call)
 
