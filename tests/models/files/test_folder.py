@@ -1,7 +1,9 @@
 """Model folders: ours and Hugging Face's, through files on disk."""
 
+import gc
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from fourfold.errors import UserError
 from fourfold.models import RecurrentLM, TransformerLM, build_model
+from fourfold.models.families.normal import normal
 from fourfold.models.files import load_model, save_model
 from fourfold.models.files.tensors import write_weights
 from fourfold.models.recurrent import RecurrentConfig
@@ -220,10 +223,102 @@ def test_a_folder_without_weights_or_keys_is_refused(tmp_path):
         load_model(tmp_path / "none")
     with pytest.raises(UserError, match=r"no config\.json"):
         load_model(tmp_path)
+    save_model(llama(), tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(UserError, match="lacks the key"):
         load_model(tmp_path)
-    save_model(llama(), tmp_path)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(UserError, match="without weights"):
         load_model(tmp_path)
+
+
+def edited(folder, **changes):
+    keys = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**keys, **changes}))
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config changes what is computed"),
+    ({"logits_scaling": 8.0}, "logits_scaling changes what is computed.*expected 1, got 8.0"),
+    ({"num_hidden_layers": 10**9}, "more layers than there are tensors"),
+    ({"vocab_size": 10**18}, "sizes in the configuration are senseless"),
+    ({"hidden_size": "32"}, "wrong type"),
+    ({"num_hidden_layers": 2.0}, "'layers' has the wrong type"),
+    ({"rms_norm_eps": "small"}, "'epsilon' has the wrong type"),
+    ({"rope_parameters": "yarn"}, "wrong type"),
+    ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "lacks the key 'factor'"),
+    ({"num_attention_heads": 0}, "heads is out of range"),
+    ({"architectures": 3}, "wrong type"),
+])  # fmt: skip
+def test_senseless_configurations_are_refused(tmp_path, changes, message):
+    save_model(llama(), tmp_path)
+    edited(tmp_path, **changes)
+    with pytest.raises(UserError, match=message):
+        load_model(tmp_path)
+
+
+def test_harmless_keys_are_ignored(tmp_path):
+    save_model(llama(), tmp_path)
+    edited(tmp_path, use_cache=False, pretraining_tp=4, bos_token_id=1, unheard_of={"a": 1}, alibi=False)
+    assert isinstance(load_model(tmp_path), TransformerLM)
+
+
+def test_numbers_of_other_types_are_refused(tmp_path):
+    save_model(llama(), tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["model.norm.weight"] = tensors["model.norm.weight"].to(torch.int64)
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"whole numbers are not supported, got stack.norm.weight"):
+        load_model(tmp_path)
+    tensors["model.embed_tokens.weight"] = tensors["model.embed_tokens.weight"].to(torch.float8_e4m3fn)
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"1 of a type that is not computed with: stack.embedding.weight .*float8"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("metadata", [{}, {"metadata": {"total_parameters": 3, "total_size": 9}}])
+def test_indexes_old_and_new_are_read(tmp_path, metadata):
+    model = llama()
+    save_model(model, tmp_path)
+    whole = load_file(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").unlink()
+    write_weights(tmp_path, whole, shard_bytes=10_000)
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index["weight_map"], **metadata}))
+    again = load_model(tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("claimed", "size", "message"), [
+    (1 << 62, 100, "claims more bytes than there are"),
+    (200, 100, "claims more bytes than there are"),
+    (100_000_000, 100_000_100, "header is senselessly long"),
+])  # fmt: skip
+def test_headers_that_claim_too_much_are_refused(tmp_path, claimed, size, message):
+    save_model(llama(), tmp_path)
+    with (tmp_path / "model.safetensors").open("wb") as stream:
+        stream.write(claimed.to_bytes(8, "little"))
+        stream.truncate(size)
+    with pytest.raises(UserError, match=message):
+        load_model(tmp_path)
+
+
+def test_weights_are_mapped_not_read(tmp_path):
+    save_model(llama(), tmp_path)
+    maps = Path("/proc/self/maps")
+    if not maps.is_file():
+        pytest.skip("only Linux tells what is mapped")
+    model = load_model(tmp_path)
+    assert str(tmp_path / "model.safetensors") in maps.read_text()
+    del model
+    gc.collect()
+    assert str(tmp_path / "model.safetensors") not in maps.read_text()
+
+
+def test_encoder_and_decoder_share_their_embedding(tmp_path):
+    model = build_model({"family": "t5", "layers": 1, "hidden_size": 32, "heads": 2, "gated": True}, 60)
+    save_model(model, tmp_path)
+    again = load_model(tmp_path)
+    assert normal(again.config) == normal(model.config)
+    assert again.decoder.embedding.weight is again.encoder.embedding.weight
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))

@@ -6,7 +6,7 @@ A tensor nothing is known about keeps its name, so that the check of names can t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -18,30 +18,39 @@ from fourfold.models.transformer import EncoderDecoderConfig, TransformerConfig
 
 
 def from_file(
-    family: Family, config: Config, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+    family: Family,
+    config: Config,
+    tensors: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    alone: Callable[[str], Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """The file's tensors under our names in our shapes; `wanted` are the module's own (empty will do).
 
-    Views of the file where rows only lie one after another, copies where they must be gathered.
+    Views of the file where rows only lie one after another, copies where they must be gathered: those tensors are
+    asked for through `alone`, so that the file's copy can go at once.
     """
     found: dict[str, Tensor] = {}
     names = family.names(config)
-    for written, tensor in tensors.items():
+    alone = alone or tensors.__getitem__
+    for written in tensors:
         name = written
         for old, new in family.renamed.items():
             name = re.sub(old, new, name)
         if any(re.search(pattern, name) for pattern in family.ignored):
             continue
         spellings = (name, f"{family.base}.{name}") if family.base else (name,)
-        parts = _split_fused(family, config, spellings, tensor, wanted)
-        if parts is not None:
-            found |= parts
+        whole = _fused(family, spellings, wanted)
+        if whole is not None:
+            gathered = _groups(whole[0], config) > 1 or _is_turned(family, whole[1][0])
+            tensor = alone(written) if gathered else tensors[written]
+            found |= _parts(family, config, whole, tensor, wanted) or {written: tensor}
             continue
         ours = next(filter(None, map(names.ours, spellings)), written)
         if ours not in wanted and any(re.search(pattern, name) for pattern in family.spare):
             continue
         if ours == "head.projection.weight" and ours not in wanted:
             continue  # old files hold a copy of the embedding when the head is tied to it
+        tensor = alone(written) if _is_turned(family, ours) else tensors[written]
         if ours in family.one_row and tensor.dim() == 2 and tensor.shape[0] == 1:
             tensor = tensor[0]
         found[ours] = _turned(family, ours, tensor)
@@ -117,20 +126,28 @@ def _groups(fused: Fused, config: Config) -> int:
     return config.attention.heads if fused.layout == "per-head" else config.kv_heads
 
 
-def _split_fused(
-    family: Family, config: Config, spellings: tuple[str, ...], tensor: Tensor, wanted: Mapping[str, Tensor]
-) -> dict[str, Tensor] | None:
-    """None when the tensor is not fused, or does not split into what is wanted."""
+def _fused(
+    family: Family, spellings: tuple[str, ...], wanted: Mapping[str, Tensor]
+) -> tuple[Fused, tuple[str, ...]] | None:
+    """How the tensor of that name is fused, and of what; None when it is one of ours alone."""
     for fused in family.fused:
         parts = next(filter(None, (fused_parts(fused, name) for name in spellings)), None)
-        if parts is None or any(part not in wanted for part in parts):
-            continue
-        sizes = [wanted[part].shape[0] for part in parts]
-        rows = tensor.t() if _is_turned(family, parts[0]) and tensor.dim() == 2 else tensor
-        if tensor.dim() == 0 or rows.shape[0] != sum(sizes):
-            return None
-        return dict(zip(parts, (part.contiguous() for part in split(rows, sizes, _groups(fused, config))), strict=True))
+        if parts is not None and all(part in wanted for part in parts):
+            return fused, parts
     return None
+
+
+def _parts(
+    family: Family, config: Config, whole: tuple[Fused, tuple[str, ...]], tensor: Tensor, wanted: Mapping[str, Tensor]
+) -> dict[str, Tensor] | None:
+    """None when the tensor does not split into what is wanted."""
+    fused, names = whole
+    sizes = [wanted[name].shape[0] for name in names]
+    rows = tensor.t() if _is_turned(family, names[0]) and tensor.dim() == 2 else tensor
+    if tensor.dim() == 0 or rows.shape[0] != sum(sizes):
+        return None
+    parts = split(rows, sizes, _groups(fused, config))
+    return {name: part.contiguous() for name, part in zip(names, parts, strict=True)}
 
 
 def _whole_groups(fused: Fused, state: Mapping[str, Tensor]) -> dict[str, tuple[str, ...]]:

@@ -16,7 +16,9 @@ from torch.overrides import TorchFunctionMode
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json, write_json
-from fourfold.models.families import FAMILIES, Family, family_for, family_named, from_file, to_file
+from fourfold.models.families import FAMILIES, family_for, family_named, from_file, to_file
+from fourfold.models.files.family_config import SENSELESS as SENSELESS
+from fourfold.models.files.family_config import Config, read_family_config
 from fourfold.models.files.own import OWN_KINDS, read_own, write_own
 from fourfold.models.files.tensors import check_tensors, read_weights, write_weights
 from fourfold.models.ngram import NGramLM, load_ngram, save_ngram
@@ -24,12 +26,11 @@ from fourfold.models.recurrent import RecurrentConfig, RecurrentLM
 from fourfold.models.transformer import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM
 
 NGRAM = "fourfold-ngram"
+FEW = 1000
+"""Modules built without asking, so that what is missing can be named."""
 NETWORKS = (TransformerLM, EncoderDecoder, RecurrentLM)
 
 Network = TransformerLM | EncoderDecoder | RecurrentLM
-Config = TransformerConfig | EncoderDecoderConfig
-SENSELESS = (TypeError, AttributeError, ValueError, ArithmeticError, IndexError)
-"""What a configuration with values of the wrong kind ends in."""
 
 
 def save_model(module: nn.Module, folder: Path | str, extra_config: Mapping[str, Any] | None = None) -> None:
@@ -78,36 +79,40 @@ def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> nn.Modul
     if kind == NGRAM:
         return load_ngram(folder)
     if kind in OWN_KINDS:
-        return fill(make_empty(read_own(keys, folder)), read_weights(folder), folder, dtype)
+        tensors = read_weights(folder)
+        return fill(make_empty(read_own(keys, folder), len(tensors)), dict(tensors), folder, dtype)
     if kind not in FAMILIES:
         raise unknown_name("model architecture", kind, [*FAMILIES, *OWN_KINDS, NGRAM], folder / "config.json")
     family = family_named(kind)
-    config = read_family_config(family, keys, folder / "config.json")
     tensors = read_weights(folder)
-    module = make_empty(config)
-    return fill(module, from_file(family, config, tensors, own_tensors(module)), folder, dtype)
+    config = read_family_config(family, keys, folder / "config.json", tensors.keys())
+    module = make_empty(config, len(tensors))
+    return fill(module, from_file(family, config, tensors, own_tensors(module), tensors.alone), folder, dtype)
 
 
-def read_family_config(family: Family, keys: Mapping[str, Any], where: Path) -> Config:
-    """The configuration in the keys of `config.json`; UserError when one is missing or senseless."""
+def make_empty(config: Config | RecurrentConfig, tensors: int | None = None) -> Network:
+    """The module of a configuration without memory for its weights; `tensors` says how many the file has.
+
+    UserError for sizes no file could fill, before a module is built for every layer they claim.
+    """
+    if tensors is not None and config.layers * _experts(config) > tensors + FEW:
+        raise UserError("the configuration claims more layers than there are tensors", got=config.layers)
     try:
-        return family.read_config(keys)
-    except KeyError as error:
-        raise UserError(f"the configuration lacks the key {error}", where=where) from None
-    except SENSELESS as error:
-        raise UserError("a key of the configuration has the wrong type", where=where, got=str(error)) from None
+        with torch.device("meta"), _NoInitialisation():
+            match config:
+                case TransformerConfig():
+                    return TransformerLM(config)
+                case EncoderDecoderConfig():
+                    return EncoderDecoder(config)
+                case RecurrentConfig():
+                    return RecurrentLM(config)
+    except (RuntimeError, OverflowError, TypeError):
+        raise UserError("the sizes in the configuration are senseless") from None
 
 
-def make_empty(config: Config | RecurrentConfig) -> Network:
-    """The module of a configuration without memory for its weights."""
-    with torch.device("meta"), _NoInitialisation():
-        match config:
-            case TransformerConfig():
-                return TransformerLM(config)
-            case EncoderDecoderConfig():
-                return EncoderDecoder(config)
-            case RecurrentConfig():
-                return RecurrentLM(config)
+def _experts(config: Config | RecurrentConfig) -> int:
+    experts = config.feed_forward.experts if isinstance(config, TransformerConfig) else None
+    return 1 if experts is None else experts.count
 
 
 class _NoInitialisation(TorchFunctionMode):
@@ -125,6 +130,9 @@ class _NoInitialisation(TorchFunctionMode):
 def fill(module: Network, tensors: Mapping[str, Tensor], where: Path, dtype: torch.dtype | None = None) -> Network:
     """Give an empty module its weights, after checking that they are the right ones."""
     check_tensors(tensors, own_tensors(module), where)
+    whole = sorted(name for name, tensor in tensors.items() if not tensor.is_floating_point())
+    if whole:
+        raise UserError("weights that are whole numbers are not supported", where=where, got=", ".join(whole[:10]))
     ready = {name: tensor if dtype is None else tensor.to(dtype) for name, tensor in tensors.items()}
     module.load_state_dict(ready, strict=False, assign=True)  # the second names of shared tensors are not there
     return module.requires_grad_(True).eval()

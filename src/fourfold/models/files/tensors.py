@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +20,10 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SHARD_BYTES = 4_000_000_000
 SHOWN = 10
 """Names listed in an error before "and n more"."""
+HEADER_BYTES = 25_000_000
+"""A longer safetensors header or index is refused unread: those of the largest models have a few million."""
+PICKLES = ("pytorch_model", "consolidated.")
+NUMBERS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -48,13 +54,43 @@ def write_weights(folder: Path, tensors: Mapping[str, Tensor], shard_bytes: int 
     write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": where})
 
 
-def read_weights(folder: Path, rename: Callable[[str], str] = lambda name: name) -> dict[str, Tensor]:
-    """All tensors of a model folder under our names."""
+class Weights(Mapping[str, Tensor]):
+    """The tensors of safetensors files by the files' names, memory-mapped when asked for.
+
+    A damaged file raises a UserError, here or when a tensor is asked for.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = {name: path for path in paths for name in _names(path)}
+        self._open: dict[Path, Any] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        path = self._paths[name]
+        with _damage_told(path):
+            if path not in self._open:
+                self._open[path] = safe_open(path, framework="pt")
+            return cast(Tensor, self._open[path].get_tensor(name))
+
+    def alone(self, name: str) -> Tensor:
+        """The tensor in a mapping of its own: its pages go when it goes, as suits what is copied out of it."""
+        path = self._paths[name]
+        with _damage_told(path), safe_open(path, framework="pt") as stream:
+            return cast(Tensor, stream.get_tensor(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+def read_weights(folder: Path) -> Weights:
+    """All tensors of a model folder, whole or in shards."""
     if (folder / WEIGHTS).is_file():
-        return read_tensors(folder / WEIGHTS, rename)
+        return Weights([folder / WEIGHTS])
     if (folder / INDEX).is_file():
-        return _read_shards(folder, rename)
-    pickles = sorted(path.name for path in folder.glob("*.bin") if path.name.startswith("pytorch_model"))
+        return Weights(_shards(folder))
+    pickles = sorted(path.name for path in folder.iterdir() if path.name.startswith(PICKLES))
     if pickles:
         raise UserError(
             f"the weights are only in {pickles[0]}, a pickle file, which can run any code when it is read",
@@ -64,28 +100,54 @@ def read_weights(folder: Path, rename: Callable[[str], str] = lambda name: name)
     raise UserError("a model folder without weights", where=folder, expected=f"{WEIGHTS} or {INDEX}")
 
 
-def _read_shards(folder: Path, rename: Callable[[str], str]) -> dict[str, Tensor]:
+def _shards(folder: Path) -> list[Path]:
+    if (folder / INDEX).stat().st_size > HEADER_BYTES:
+        raise UserError("the index of shards is senselessly long", where=folder / INDEX)
     index = read_json(folder / INDEX)
     places = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
         raise UserError("not an index of shards: no weight_map", where=folder / INDEX)
-    tensors: dict[str, Tensor] = {}
     for file in sorted(set(places.values())):
         if Path(file).name != file or not (folder / file).is_file():
             raise UserError(f"the index names a file that is not there: {file}", where=folder / INDEX)
-        tensors |= read_tensors(folder / file, rename)
-    return tensors
+    return [folder / file for file in sorted(set(places.values()))]
 
 
-def read_tensors(path: Path, rename: Callable[[str], str] = lambda name: name) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of one safetensors file, memory-mapped; a damaged file raises a UserError."""
+    return dict(Weights([path]))
+
+
+def _names(path: Path) -> list[str]:
     if not path.is_file():
         raise UserError("no such file", where=path)
+    _check_header(path)
+    with _damage_told(path), safe_open(path, framework="pt") as stream:
+        return list(stream.keys())
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
     try:
-        with safe_open(path, framework="pt") as stream:
-            return {rename(name): stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118  (not a dict)
+        yield
     except (SafetensorError, ValueError, OverflowError) as error:
         raise UserError("the safetensors file is damaged or truncated", where=path, got=str(error)) from None
+
+
+def _check_header(path: Path) -> None:
+    """The header begins with its own length: what it claims must be there, and sensible."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        claimed = int.from_bytes(stream.read(8), "little")
+    if claimed > size - 8:
+        raise UserError(
+            "the safetensors file is damaged or truncated: its header claims more bytes than there are",
+            where=path, expected=f"at most {max(size - 8, 0)}", got=claimed,
+        )  # fmt: skip
+    if claimed > HEADER_BYTES:
+        raise UserError(
+            "the safetensors header is senselessly long", where=path, expected=f"at most {HEADER_BYTES}", got=claimed
+        )
 
 
 def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: Path) -> None:
@@ -99,7 +161,9 @@ def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], whe
     problems["of the wrong shape"] = {
         f"{name} {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}" for name in misshaped
     }
-    problems["with values that are not numbers"] = {name for name in shared if not _is_finite(found[name])}
+    strange = {name for name in shared if found[name].is_floating_point() and found[name].dtype not in NUMBERS}
+    problems["of a type that is not computed with"] = {f"{name} ({found[name].dtype})" for name in strange}
+    problems["with values that are not numbers"] = {name for name in shared - strange if not _is_finite(found[name])}
     told = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in problems.items() if names]
     if told:
         raise UserError("the weights do not fit the configuration: " + "; ".join(told), where=where)
