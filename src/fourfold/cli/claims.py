@@ -81,14 +81,19 @@ def _show(record: dict[str, Any]) -> None:
     show()
     names = [key for key in record["summary"][0] if key not in ("labels", "seeds")]
     show_table(
-        {**row["labels"], **{name: _interval(row[name]["mean"], row[name]["low"], row[name]["high"]) for name in names}}
+        {
+            **row["labels"],
+            **{name: _with_width(row[name]["mean"], row[name]["low"], row[name]["high"]) for name in names},
+        }
         for row in record["summary"]
     )
+    show("Mean over seeds ± half the 95 % interval.")
     show()
     show_table(
         {
             "prediction": row["says"],
-            "advantage": _interval(row["advantage"], row["low"], row["high"]),
+            "compared": f"{row['better']} against {row['than']}",
+            "advantage": f"{row['advantage']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
             "detectable": row["detectable"],
             "n": row["n"],
             "": row["outcome"] if row["decides"] else f"({row['outcome']})",
@@ -99,8 +104,8 @@ def _show(record: dict[str, Any]) -> None:
     show(f"Our run {record['verdict']}. {record['sentence']} ({record['size']}, {duration(record['seconds'])})")
 
 
-def _interval(value: float, low: float, high: float) -> str:
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+def _with_width(value: float, low: float, high: float) -> str:
+    return f"{value:.3f} ± {(high - low) / 2:.3f}"
 
 
 @group.command("register", epilog="Example: fourfold claim register runs/claims/activations-quick --docs docs/claims")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json, read_text
-from fourfold.workflow.claims.quantities import GIVES, quantity
+from fourfold.workflow.claims.quantities import CURVES, GIVES, quantity
 from fourfold.workflow.claims.spec import Axis, Claim, Selection, Size
 from fourfold.workflow.toml import read_document
 
@@ -88,6 +88,8 @@ def _check(claim: Claim) -> None:
         _check_size(claim, size)
         for number, expectation in enumerate(claim.expect, 1):
             _check_quantities([expectation.measure], given, f"expect {number}")
+            if expectation.measure in CURVES:
+                raise UserError(f"'{expectation.measure}' is a curve, not a number", where=f"expect {number}")
             for selection in (expectation.better, expectation.than, expectation.where):
                 _check_selection(claim, size, selection, f"expect {number}")
     for figure in claim.figure:

@@ -59,7 +59,7 @@ def expand(claim: Claim, size: Size) -> list[Cell]:
         for chosen in product(*choices):
             model = {**claim.model, **amounts.model}
             training = {**claim.training.model_dump(), **amounts.training}
-            derived = {}
+            derived: dict[str, tuple[str, Derived]] = {}
             for axis, label in chosen:
                 model |= axis.values[label].model
                 training |= axis.values[label].training

@@ -23,14 +23,15 @@ def training_flops(module: nn.Module, batch: LabelledBatch) -> float:
     with sdpa_kernel(SDPBackend.MATH), _Counter() as counter:
         causal_language_modelling()(module, batch)["cross_entropy"].backward()  # type: ignore[no-untyped-call]  # torch's backward has no types
     module.zero_grad(set_to_none=True)
-    return counter.total
+    total: float = counter.total
+    return total
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's class has no types
     """Adds up the formulas PyTorch knows for what is computed inside."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's class has no types
         self.total = 0.0
 
     def __torch_dispatch__(

@@ -49,7 +49,8 @@ class ClaimData:
             raise UserError("too little held-out text", expected=f"more than {length} tokens", got=len(self.held_out))
         count = max(1, min(tokens // length, last // length + 1))
         starts = np.linspace(0, last, count).astype(np.int64)
-        return self.held_out[starts[:, None] + np.arange(length + 1)]
+        windows: NDArray[np.int64] = self.held_out[starts[:, None] + np.arange(length + 1)]
+        return windows
 
     @cached_property
     def token_frequency_loss(self) -> float:

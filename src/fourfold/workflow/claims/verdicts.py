@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -49,6 +49,17 @@ class Comparison:
     """The advantage that this many pairs would show four times out of five."""
     outcome: Outcome
     decides: bool
+
+
+class _Weighed(NamedTuple):
+    """The part of a comparison that is computed."""
+
+    advantage: float
+    low: float
+    high: float
+    n: int
+    detectable: float
+    outcome: Outcome
 
 
 def compare(claim: Claim, size: Size, rows: Sequence[Row]) -> list[Comparison]:
@@ -116,9 +127,9 @@ def _compare(
         raise UserError("a comparison without runs", where=f"claim {claim.name}", got=expectation.says)
     free = set(better) | set(than)
     if measured.binary:
-        numbers = _shares(ahead, behind, expectation, free, strict)
+        weighed = _shares(ahead, behind, expectation, free, strict)
     else:
-        numbers = _means(ahead, behind, expectation, measured, strict)
+        weighed = _means(ahead, behind, expectation, measured, strict)
     return Comparison(
         says=expectation.says,
         measure=expectation.measure,
@@ -126,13 +137,13 @@ def _compare(
         than=_name(than),
         by=expectation.by,
         decides=expectation.decides,
-        **numbers,
+        **weighed._asdict(),
     )
 
 
 def _means(
     ahead: Sequence[Row], behind: Sequence[Row], expectation: Expectation, measured: Quantity, strict: float
-) -> dict[str, float | int | Outcome]:
+) -> _Weighed:
     """Paired by seed, which also fixes the order of the data; Student's interval over the seeds."""
     sign = 1 if measured.higher_is_better else -1
     seeds = sorted({row.seed for row in ahead} & {row.seed for row in behind})
@@ -144,19 +155,12 @@ def _means(
         outcome = "holds"
     elif student_interval(advantages, strict).high < expectation.by:
         outcome = "fails"
-    return {
-        "advantage": interval.value,
-        "low": interval.low,
-        "high": interval.high,
-        "n": len(seeds),
-        "detectable": detectable_shift(advantages),
-        "outcome": outcome,
-    }
+    return _Weighed(interval.value, interval.low, interval.high, len(seeds), detectable_shift(advantages), outcome)
 
 
 def _shares(
     ahead: Sequence[Row], behind: Sequence[Row], expectation: Expectation, free: set[str], strict: float
-) -> dict[str, float | int | Outcome]:
+) -> _Weighed:
     """Paired by seed and the other axes; Newcombe's interval and McNemar's exact test, for shares of bad ends."""
     first, second = (_by_pair(rows, expectation.measure, free) for rows in (ahead, behind))
     keys = sorted(first.keys() & second.keys())
@@ -168,14 +172,8 @@ def _shares(
     elif result.difference < 0 and result.p_value < 1 - strict:
         outcome = "fails"
     rate = float(np.mean([second[key] for key in keys]))
-    return {
-        "advantage": result.difference,
-        "low": result.low,
-        "high": result.high,
-        "n": len(keys),
-        "detectable": detectable_effect_paired(len(keys), rate),
-        "outcome": outcome,
-    }
+    detectable = detectable_effect_paired(len(keys), rate)
+    return _Weighed(result.difference, result.low, result.high, len(keys), detectable, outcome)
 
 
 def _chosen(rows: Sequence[Row], wanted: Mapping[str, tuple[str, ...]]) -> list[Row]:
