@@ -69,7 +69,7 @@ def test_bidirectional_without_padding() -> None:
 def test_packing_makes_no_dense_mask() -> None:
     ids = torch.zeros(1, 4096, dtype=torch.int64)
     documents = torch.arange(4096)[None] // 16
-    sight = look("causal", Step(ids=ids, documents=documents), None, None, lambda distance: None, False)
+    sight = look("causal", Step(ids=ids, documents=documents), None, None, None, False)
     assert isinstance(sight, Packed)
     assert len(sight.documents) == 256
     assert sight.sight(16).mask is None

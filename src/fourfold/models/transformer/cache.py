@@ -22,6 +22,8 @@ class KeyValueCache:
         self.keys = keys
         self.values = values
         self._lengths = lengths
+        self._starts: list[int] = lengths.tolist()
+        """The lengths as numbers: every layer of a call asks for them."""
 
     @classmethod
     def empty(cls, shape: tuple[int, int, int, int, int], dtype: torch.dtype, device: torch.device) -> Self:
@@ -43,7 +45,7 @@ class KeyValueCache:
         The lengths move only with `advance`, once every layer has appended.
         """
         rows, _, new, _ = keys.shape
-        starts = self._lengths.tolist()
+        starts = self._starts
         end = max(starts) + new
         if end > self.capacity:
             raise UserError("the text is longer than the context", expected=f"at most {self.capacity} tokens", got=end)
@@ -63,12 +65,14 @@ class KeyValueCache:
     def advance(self, lengths: Tensor) -> None:
         """The call that appended is over; `lengths[b]` of its tokens were real."""
         self._lengths = self._lengths + lengths
+        self._starts = self._lengths.tolist()
 
     def fork(self, rows: Tensor) -> Self:
         return type(self)(self.keys[:, rows], self.values[:, rows], self._lengths[rows])
 
     def truncate(self, lengths: Tensor) -> None:
         self._lengths = torch.minimum(self._lengths, lengths.to(self._lengths))
+        self._starts = self._lengths.tolist()
 
     def free(self) -> None:
         del self.keys, self.values

@@ -15,7 +15,7 @@ from torch import Tensor
 from fourfold.models.protocols import Step
 from fourfold.models.transformer.options import Mask
 
-Bias = Callable[[Tensor], Tensor | None]
+Bias = Callable[[Tensor], Tensor]
 """(..., T, S) distances to (..., H, T, S) position bias."""
 
 
@@ -45,7 +45,7 @@ class Packed:
     documents: list[Document]
     kind: Mask
     window: int | None
-    bias: Bias
+    bias: Bias | None
     device: torch.device
     _sights: dict[int, Sight] = field(default_factory=dict)
 
@@ -57,7 +57,9 @@ class Packed:
         return self._sights[length]
 
 
-def look(kind: Mask, step: Step, starts: Tensor | None, window: int | None, bias: Bias, padded: bool) -> Sight | Packed:
+def look(
+    kind: Mask, step: Step, starts: Tensor | None, window: int | None, bias: Bias | None, padded: bool
+) -> Sight | Packed:
     """What the queries of `step` see; `starts` (B,) counts the cached tokens before them (None: no cache).
 
     `padded`: the lengths matter, because queries look ahead.
@@ -93,7 +95,7 @@ def _sight(
     length: int,
     starts: Tensor,
     window: int | None,
-    bias: Bias,
+    bias: Bias | None,
     lengths: Tensor | None,
     seen: Tensor | None,
 ) -> Sight:
@@ -108,10 +110,10 @@ def _sight(
     if lengths is not None:
         real = (torch.arange(keys, device=starts.device) < lengths[:, None])[:, None, None]  # (B, 1, 1, S)
         mask = real if mask is None else mask & real
-    added = bias(_distance(length, starts)[..., first:])
     causal = kind != "bidirectional" and not alone
-    if added is None:
+    if bias is None:
         return Sight(mask, causal and mask is None, first)
+    added = bias(_distance(length, starts)[..., first:])
     if mask is None and causal:
         mask = _allowed(kind, length, starts, window)
     return Sight(added if mask is None else added.masked_fill(~mask, -torch.inf), False, first)

@@ -5,6 +5,8 @@ Letters: B rows, T tokens, D hidden size, E width of the embedding, S keys.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -93,12 +95,9 @@ class Transformer(nn.Module):
     ) -> dict[int | None, View]:
         """Rotation and sight by window: layers with the same window share them."""
         config, views = self.config, {}
+        bias = partial(self.positions.bias, dtype=dtype) if self.positions.biased else None
         for window in dict.fromkeys(config.window(layer) for layer in range(config.layers)):
             scheme = self.positions if window is None else self.local_positions
-
-            def bias(distance: Tensor) -> Tensor | None:
-                return self.positions.bias(distance, dtype)
-
             padded = config.mask == "bidirectional" and step.documents is None
             views[window] = View(
                 rotation=scheme.rotation(positions, dtype),

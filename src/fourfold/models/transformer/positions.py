@@ -27,6 +27,9 @@ from fourfold.models.transformer.rotary import Rotation, frequencies
 class PositionEncoding(nn.Module):
     """No encoding: the hooks of every scheme."""
 
+    biased = False
+    """Whether `bias` has something to add."""
+
     def embed(self, x: Tensor, positions: Tensor) -> Tensor:
         """(B, T, D) embeddings on entry."""
         return x
@@ -35,9 +38,9 @@ class PositionEncoding(nn.Module):
         """What `rotate` needs, computed once a call for all layers."""
         return None
 
-    def bias(self, distance: Tensor, dtype: torch.dtype) -> Tensor | None:
+    def bias(self, distance: Tensor, dtype: torch.dtype) -> Tensor:
         """(..., H, T, S) added to the scores; `distance` (..., T, S) is key position minus query position."""
-        return None
+        raise NotImplementedError
 
 
 class RotaryEncoding(PositionEncoding):
@@ -84,6 +87,8 @@ class RelativeEncoding(PositionEncoding):
     """Buckets of distances: one each up to half of them, then logarithmic up to `max_distance` (T5's code and
     Raffel et al. 2020, section 2.1). An encoder has a half of the buckets for each direction."""
 
+    biased = True
+
     def __init__(self, relative: Relative, heads: int, both_ways: bool) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(relative.buckets, heads))
@@ -109,6 +114,8 @@ class ALiBiEncoding(PositionEncoding):
 
     For head counts that are no power of two: the slopes of the power below, then every other one of the power above.
     """
+
+    biased = True
 
     def __init__(self, heads: int, factor: float) -> None:
         super().__init__()

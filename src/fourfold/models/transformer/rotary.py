@@ -6,6 +6,7 @@ Letters: B rows, T tokens, H heads, P head size, R the part of a head that turns
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -46,8 +47,17 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     return torch.cat(turned if rest is None else (*turned, rest), dim=-1)
 
 
+@lru_cache(maxsize=64)
 def frequencies(rotary: Rotary, size: int, longest: int, device: torch.device) -> tuple[Tensor, float]:
-    """(R/2,) angles a position in fp32, and the factor of cosines and sines; `longest` is the length at hand."""
+    """(R/2,) angles a position in fp32, and the factor of cosines and sines; `longest` is the length at hand.
+
+    Remembered, so the tensor may be used in training whatever mode it was first wanted in.
+    """
+    with torch.inference_mode(False):
+        return _frequencies(rotary, size, longest, device)
+
+
+def _frequencies(rotary: Rotary, size: int, longest: int, device: torch.device) -> tuple[Tensor, float]:
     scaling = rotary.scaling
     base = rotary.base
     if isinstance(scaling, NTKScaling):
