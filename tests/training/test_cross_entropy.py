@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from fourfold.models import Step
-from fourfold.training import IGNORED, causal_language_modelling, cross_entropy_sum, label_log_probs
+from fourfold.training import IGNORED, LabelledBatch, causal_language_modelling, cross_entropy_sum, label_log_probs
 from fourfold.training.cross_entropy import wanted_rows
 
 
@@ -98,3 +98,15 @@ def test_all_wanted_rows_are_not_copied():
     hidden, labels = torch.randn(2, 3, 4), torch.zeros(2, 3, dtype=torch.long)
     rows, _ = wanted_rows(hidden, labels)
     assert rows.data_ptr() == hidden.data_ptr()
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_without_gradients_it_is_the_same_number(tiny, random_batch, mode):
+    model, batch = tiny(), random_batch()
+    objective = causal_language_modelling(rows=5)
+    expected = objective(model, batch)["cross_entropy"].item()
+    with mode():
+        found = objective(model, batch)["cross_entropy"]
+        empty = LabelledBatch(batch.ids, torch.full_like(batch.labels, IGNORED))
+        assert objective(model, empty)["cross_entropy"].item() == 0
+    assert found.item() == pytest.approx(expected, rel=1e-5)

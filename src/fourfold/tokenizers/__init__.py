@@ -2,22 +2,25 @@
 
 from fourfold.tokenizers.byte_level import BYTE_OF_CHARACTER, CHARACTER_OF_BYTE
 from fourfold.tokenizers.folders import has_tokenizer
+from fourfold.tokenizers.framing import framed
 from fourfold.tokenizers.gguf import from_gguf, to_gguf
 from fourfold.tokenizers.reading import ScriptCost, hard_to_read, script_costs
 from fourfold.tokenizers.templates import CHATML
 from fourfold.tokenizers.tokenizer import Pair, TextStream, Tokenizer
-from fourfold.tokenizers.trainers import END_OF_TEXT, byte_tokenizer, train_byte_bpe
+from fourfold.tokenizers.trainers import CHAT_TOKENS, END_OF_TEXT, byte_tokenizer, train_byte_bpe
 
 __all__ = [
     "BYTE_OF_CHARACTER",
     "CHARACTER_OF_BYTE",
     "CHATML",
+    "CHAT_TOKENS",
     "END_OF_TEXT",
     "Pair",
     "ScriptCost",
     "TextStream",
     "Tokenizer",
     "byte_tokenizer",
+    "framed",
     "from_gguf",
     "hard_to_read",
     "has_tokenizer",

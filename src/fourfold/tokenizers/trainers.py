@@ -13,6 +13,9 @@ from fourfold.tokenizers.templates import CHATML
 from fourfold.tokenizers.tokenizer import Tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
+CHAT_TOKENS = (END_OF_TEXT, "<|im_start|>", "<|im_end|>")
+_NAMED = {"mask_token": "[MASK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+"""What Hugging Face's configuration calls the tokens of masked models."""
 
 
 def byte_tokenizer() -> Tokenizer:
@@ -30,7 +33,7 @@ def train_byte_bpe(
     texts: Iterable[str],
     vocabulary_size: int,
     *,
-    special_tokens: Sequence[str] = (END_OF_TEXT, "<|im_start|>", "<|im_end|>"),
+    special_tokens: Sequence[str] = CHAT_TOKENS,
 ) -> Tokenizer:
     """Byte-pair encoding over bytes (Sennrich et al. 2016, algorithm 1; over bytes: Radford et al. 2019, section 2.2).
 
@@ -54,4 +57,6 @@ def train_byte_bpe(
     core.train_from_iterator(texts, trainer)
     document = END_OF_TEXT if END_OF_TEXT in special_tokens else None
     chat = {"<|im_start|>", "<|im_end|>"} <= set(special_tokens)
-    return Tokenizer(core, bos=document, eos=document, pad=document, chat_template=CHATML if chat else None)
+    named = {name: token for name, token in _NAMED.items() if token in special_tokens}
+    template = CHATML if chat else None
+    return Tokenizer(core, bos=document, eos=document, pad=document, chat_template=template, extra=named)

@@ -108,7 +108,8 @@ class Totals:
         self.steps, self.seconds, self.tokens = step.index + 1, self.seconds + step.seconds, self.tokens + step.tokens
 
 
-Measure = Callable[[], Mapping[str, float]]
+Measure = Callable[[], Mapping[str, Mapping[str, float]]]
+"""Numbers by name in groups, such as `bits_per_byte`, for a row of curve.jsonl."""
 
 
 def decide_steps(folder: Path, budget: Budget, tokens_a_step: int, probe: Callable[[float], int]) -> int:
@@ -214,13 +215,9 @@ def metrics_row(step: TrainingStep, totals: Totals) -> dict[str, Any]:
     }
 
 
-def curve_row(totals: Totals, bits_per_byte: Mapping[str, float]) -> dict[str, Any]:
-    return {
-        "step": totals.steps,
-        "seconds": round(totals.seconds, 4),
-        "tokens": totals.tokens,
-        "bits_per_byte": dict(bits_per_byte),
-    }
+def curve_row(totals: Totals, measured: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    groups = {name: dict(numbers) for name, numbers in measured.items()}
+    return {"step": totals.steps, "seconds": round(totals.seconds, 4), "tokens": totals.tokens, **groups}
 
 
 def cut_back(path: Path, last_step: int) -> None:

@@ -1,17 +1,35 @@
-"""`[pretrain.name]`: make a language model from tokens, by counting or by gradient."""
+"""`[pretrain.name]`: make a language model from tokens, by counting or by gradient.
+
+`objective = { kind = "masked", whole_words = true }` says what is predicted; without it, the next token.
+Models that read a text from left to right are measured in bits per byte. Encoders and encoder-decoders
+have no such number: theirs is the loss of their own objective on held-out rows, of the decoder's
+side where there are two.
+"""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from fourfold.errors import UserError, unknown_name
-from fourfold.files import atomic_folder, read_json, read_text, write_json, write_jsonl
+from fourfold.files import atomic_folder, write_json, write_jsonl
 from fourfold.progress import say
 from fourfold.workflow.kinds import Options, StageKind, Use, need
+from fourfold.workflow.measuring import bits_per_byte, first_words, held_out_loss, held_out_samples
+from fourfold.workflow.pretraining import (
+    chosen_objective,
+    compile_layers,
+    full_config,
+    held_out_batches,
+    loss_of,
+    make_batches,
+    model_form,
+    save_network,
+    split_shards,
+    text_a_step,
+)
 from fourfold.workflow.training import (
     Budget,
     CheckpointOptions,
@@ -25,6 +43,7 @@ from fourfold.workflow.training import (
 )
 
 if TYPE_CHECKING:
+    from fourfold.models import Config
     from fourfold.pretraining.corpus import TokenShards
     from fourfold.tokenizers import Tokenizer
     from fourfold.workflow.context import StageContext
@@ -34,8 +53,6 @@ GENERATIONS = {"ngram": "statistical", "lstm": "neural", "gru": "neural", "elman
 
 SMALL_SHARE = 0.5
 """A model that sees less of the text than this is warned about."""
-
-
 MANY_EPOCHS = 40
 """Passes over a text after which repeating it is worth nothing (Muennighoff et al. 2023)."""
 
@@ -53,7 +70,10 @@ class PretrainOptions(Options):
     """Which model, on which tokens, for how long."""
 
     model: dict[str, Any]
-    """`family` (ngram; lstm, gru, elman; llama, gpt2) and the sizes of that family."""
+    """`family` (ngram; lstm, gru, elman; llama, gpt2; bert; bart, t5) and the sizes of that family."""
+    objective: dict[str, Any] | None = None
+    """`kind` (causal, prefix, masked, span-corruption, denoising, mixture, infilling) and its options; without
+    it the next token."""
     tokenizer: str
     """The tokenizer; its shards are read when it was made from the same corpus."""
     corpus: str
@@ -88,6 +108,8 @@ def check(options: PretrainOptions) -> None:
     family = options.model.get("family")
     need(family, "family", "model")
     if family == "ngram":
+        if options.objective is not None:
+            raise UserError("an n-gram model is counted: it has no objective", where="objective")
         unknown = [key for key in options.model if key not in ("family", "order", "smoothing")]
         if unknown:
             raise unknown_name("key", unknown[0], ("family", "order", "smoothing"), where="model")
@@ -95,53 +117,43 @@ def check(options: PretrainOptions) -> None:
         if not isinstance(order, int) or not 1 <= order <= 10:
             raise UserError("'order' is out of range", where="model", expected="1 to 10", got=order)
         return
-    from fourfold.models import FAMILIES, TransformerConfig, model_config, parameter_count
+    from fourfold.models import FAMILIES, RecurrentConfig, model_config, parameter_count
 
     if family not in FAMILIES:
         raise unknown_name("model family", str(family), [*FAMILIES, "ngram"])
     parameter_count(options.model, 512)
     config = model_config(options.model, 512)
-    if isinstance(config, TransformerConfig) and options.row_tokens > config.context:
+    if not isinstance(config, RecurrentConfig) and options.row_tokens > config.context:
         raise UserError(
             "'context' is longer than the model's", expected=f"at most {config.context}", got=options.context
         )
+    check_objective(options, config)
     need(options.budget, "budget", f"family '{family}'")
 
 
+def check_objective(options: PretrainOptions, config: Config) -> None:
+    """Refuse an objective that cannot train a model of that configuration."""
+    objective, form = chosen_objective(options), model_form(config)
+    if form not in objective.forms:
+        what = "predicting the next token" if options.objective is None else f"'{options.objective['kind']}'"
+        raise UserError(
+            f"{what} does not fit a model that is {form}",
+            where="objective",
+            expected=f"a model that is {' or '.join(objective.forms)}",
+            advice="bert takes masked; bart and t5 take denoising, span-corruption, mixture or prefix.",
+        )
+
+
 def run(context: StageContext, options: PretrainOptions) -> None:
-    from fourfold.pretraining.corpus import TokenShards
     from fourfold.tokenizers import Tokenizer
 
     tokenizer = Tokenizer.load(context.path(options.tokenizer))
-    shards = TokenShards.open(train_shards(context, options, tokenizer))
+    shards = split_shards(context, options, tokenizer, "train")
     samples = held_out_samples(context.path(options.corpus), options.curve.bytes)
     if options.model["family"] == "ngram":
         count(context, options, tokenizer, shards, samples)
     else:
         fit_gradient(context, options, tokenizer, shards, samples)
-
-
-def train_shards(context: StageContext, options: PretrainOptions, tokenizer: Tokenizer) -> Path:
-    """The tokenizer's shards when it has read the same corpus, else shards of our own."""
-    from fourfold.pretraining.corpus import encode_corpus
-
-    card = read_json(context.output_of(options.tokenizer, "card.json"))
-    if card["corpus"] == options.corpus:
-        return context.output_of(options.tokenizer, "shards/train")
-    folder = context.folder / "shards"
-    if not (folder / "manifest.json").is_file():
-        encode_corpus(context.path(options.corpus), tokenizer, folder, split="train")
-    return folder
-
-
-def held_out_samples(corpus: Path, limit: int | None) -> dict[str, str]:
-    """The corpus's test samples by group, each cut to `limit` bytes."""
-    samples = {}
-    for path in sorted((corpus / "samples").glob("*.txt")):
-        if not path.stem.startswith("train_"):
-            data = read_text(path).encode()
-            samples[path.stem] = data[:limit].decode(errors="ignore")
-    return samples
 
 
 def count(
@@ -164,7 +176,7 @@ def count(
     totals = Totals(steps=1, seconds=time.perf_counter() - began, tokens=shards.token_count)
     label = options.label or f"{order}-gram"
     scores = bits_per_byte(module, tokenizer, label, samples)
-    write_jsonl(context.folder / "curve.jsonl", [curve_row(totals, scores)])
+    write_jsonl(context.folder / "curve.jsonl", [curve_row(totals, {"bits_per_byte": scores})])
     save_result(context, options, module, tokenizer, totals, {"label": label, "warnings": []})
     say(f"{label}: " + ", ".join(f"{group} {value:.3f} bits per byte" for group, value in scores.items()))
     say(f"{label} writes: {first_words(module, tokenizer, context.seed)!r}")
@@ -174,28 +186,32 @@ def fit_gradient(
     context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, shards: TokenShards, samples: dict[str, str]
 ) -> None:
     """Train a recurrent model or a transformer by gradient, resuming from the last checkpoint."""
-    from fourfold.models import build_model, parameter_count
-    from fourfold.pretraining.corpus import WindowBatches
-    from fourfold.training import causal_language_modelling, choose_precision, steps_for_seconds
+    import torch
+
+    from fourfold.models import count_parameters, make_module
+    from fourfold.training import choose_precision, steps_for_seconds
 
     assert options.budget is not None  # checked with the recipe
-    module = build_model(options.model, tokenizer.vocabulary_size, seed=context.seed)
-    parameters = parameter_count(options.model, tokenizer.vocabulary_size)
+    target = chosen_objective(options)
+    config = full_config(options, tokenizer, target)
+    module = make_module(config)
+    module.initialise(torch.Generator().manual_seed(context.seed))
+    parameters = count_parameters(module)
     label = options.label or f"{options.model['family']} {parameters / 1e6:.1f}M"
     precision = choose_precision("cpu", module)
     if options.compile:
         compile_layers(module)
     say(f"{label}: {parameters:,} parameters, {precision}")
-    start_id = tokenizer.document_start_id
-    batches = WindowBatches(shards, options.batch_size, options.row_tokens, context.seed, start_id)
+    batches = make_batches(options, target, model_form(config), tokenizer, shards, context.seed)
     optimizer = options.optimizer.make(module)
-    objective = causal_language_modelling()
+    objective = loss_of(config, target)
 
     def probe(seconds: float) -> int:
         return steps_for_seconds(module, objective, batches, optimizer, seconds, precision=precision)
 
-    steps = decide_steps(context.folder, options.budget, options.batch_size * options.row_tokens, probe)
-    warnings = budget_warnings(steps * options.batch_size * options.row_tokens, shards.token_count)
+    steps = decide_steps(context.folder, options.budget, sum(batch.tokens for batch in batches.at(0)), probe)
+    readable = model_form(config) in ("causal", "prefix")
+    warnings = budget_warnings(round(steps * text_a_step(batches, shards)), shards.token_count, readable)
     for warning in warnings:
         say(f"{label} {warning}")
     fit = Fit(
@@ -209,53 +225,28 @@ def fit_gradient(
         clip=options.optimizer.clip,
         label=label,
     )
+    held_out = held_out_batches(context, options, target, config, tokenizer)
+
+    def measure() -> dict[str, dict[str, float]]:
+        measured = {"bits_per_byte": bits_per_byte(module, tokenizer, label, samples)} if readable else {}
+        return measured | ({} if held_out is None else {"held_out": held_out_loss(module, objective, held_out)})
+
     totals = run_fit(
-        context,
-        fit,
-        options.checkpoint,
-        measure=lambda: bits_per_byte(module, tokenizer, label, samples),
-        measured=curve_steps(steps, options.curve.points),
+        context, fit, options.checkpoint, measure=measure, measured=curve_steps(steps, options.curve.points)
     )
     save_result(context, options, module, tokenizer, totals, {"label": label, "warnings": warnings})
 
 
-def budget_warnings(tokens_seen: int, tokens_there: int) -> list[str]:
-    """What to expect of a model that reads too little of its text."""
+def budget_warnings(tokens_seen: int, tokens_there: int, readable: bool = True) -> list[str]:
+    """What to expect of a model that reads too little of its text; `readable`: it is compared in bits per byte."""
     share = tokens_seen / max(1, tokens_there)
     if share > MANY_EPOCHS:
         return [f"reads your text {share:.0f} times over, which teaches nothing more; add text or shorten the budget"]
     if share >= SMALL_SHARE:
         return []
-    return [f"sees {share:.0%} of your text; the 5-gram will win; use --minutes 60"]
-
-
-def bits_per_byte(module: Any, tokenizer: Tokenizer, label: str, samples: dict[str, str]) -> dict[str, float]:
-    """Bits per byte of each sample, by the definition every comparison uses."""
-    import torch
-
-    from fourfold.inference import LanguageModel
-
-    module.eval()
-    model = LanguageModel(module, tokenizer, name=label)
-    with torch.compiler.set_stance("force_eager"):  # texts of many lengths: nothing to compile for
-        return {group: model.score([text])[0].bits_per_byte for group, text in samples.items()}
-
-
-def first_words(module: Any, tokenizer: Tokenizer, seed: int) -> str:
-    """A few words the model makes up from the start of a document."""
-    from fourfold.inference import LanguageModel, Sampling
-
-    model = LanguageModel(module, tokenizer, stop_ids=frozenset())
-    return model.generate([""], Sampling(max_tokens=40, temperature=0.8, seed=seed))[0].text.strip()
-
-
-def compile_layers(module: Any) -> None:
-    """Compile in place: names, weights and files stay what they are."""
-    from fourfold.models import TransformerLM
-
-    if isinstance(module, TransformerLM):
-        for layer in module.stack.layers:
-            layer.compile()
+    return [
+        f"sees {share:.0%} of your text; " + ("the 5-gram will win; use --minutes 60" if readable else "train longer")
+    ]
 
 
 def save_result(
@@ -267,12 +258,10 @@ def save_result(
     card: dict[str, Any],
 ) -> None:
     """Write the model folder and the card."""
-    from fourfold.inference import LanguageModel
     from fourfold.models import count_parameters
 
-    module.eval()
     with atomic_folder(context.folder / "model") as part:
-        LanguageModel(module, tokenizer, name=card["label"]).save(part)
+        save_network(module, tokenizer, part, card["label"])
     family = options.model["family"]
     record = {
         "family": family,
@@ -284,6 +273,7 @@ def save_result(
         "steps": totals.steps,
         "budget": options.budget.model_dump(exclude_none=True) if options.budget else None,
         "config": options.model,
+        "objective": options.objective or {"kind": "causal"},
         "warnings": card["warnings"],
     }
     write_json(context.folder / "card.json", record)
@@ -295,5 +285,16 @@ KIND = StageKind(
     uses=uses,
     run=run,
     check=check,
-    code=("models", "kernels", "training", "inference", "tokenizers", "pretraining.corpus", "workflow.training"),
+    code=(
+        "models",
+        "kernels",
+        "training",
+        "inference",
+        "tokenizers",
+        "pretraining.corpus",
+        "pretraining.objectives",
+        "workflow.training",
+        "workflow.measuring",
+        "workflow.pretraining",
+    ),
 )

@@ -27,6 +27,9 @@ class TokenizerOptions(Options):
     """Byte-level byte-pair encoding: any text can be written, nothing is unknown."""
     vocabulary_size: int = Field(default=8192, ge=260, le=262144)
     """Tokens, the 256 bytes and the special tokens included."""
+    reserve: tuple[Literal["mask", "sentinels", "modes", "infilling"], ...] = ()
+    """Tokens for objectives: `mask` for masked and denoising, `sentinels` (100) for span corruption, these and
+    `modes` for the mixture, `infilling` for filling in the middle."""
 
 
 def uses(options: TokenizerOptions) -> list[Use]:
@@ -35,11 +38,17 @@ def uses(options: TokenizerOptions) -> list[Use]:
 
 def run(context: StageContext, options: TokenizerOptions) -> None:
     from fourfold.pretraining.corpus import encode_corpus, read_documents
-    from fourfold.tokenizers import train_byte_bpe
+    from fourfold.pretraining.objectives import RESERVED
+    from fourfold.tokenizers import CHAT_TOKENS, train_byte_bpe
 
     began = time.perf_counter()
     train = context.output_of(options.corpus, "train.jsonl")
-    tokenizer = train_byte_bpe((document.text for document in read_documents(train)), options.vocabulary_size)
+    reserved = [name for need in dict.fromkeys(options.reserve) for name in RESERVED[need]]
+    tokenizer = train_byte_bpe(
+        (document.text for document in read_documents(train)),
+        options.vocabulary_size,
+        special_tokens=(*CHAT_TOKENS, *reserved),
+    )
     tokenizer.save(context.folder)
     for split in ("train", "validation"):
         context.ledger.save()

@@ -1,0 +1,141 @@
+"""What `[pretrain.…]` trains: the configuration, batches and loss that an objective asks of a family."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fourfold.files import read_json
+
+if TYPE_CHECKING:
+    from fourfold.models import Config
+    from fourfold.pretraining.corpus import TokenShards, WindowBatches
+    from fourfold.pretraining.objectives import Form, ObjectiveBatches, PretrainingObjective
+    from fourfold.tokenizers import Tokenizer
+    from fourfold.training import LanguageModelling
+    from fourfold.workflow.context import StageContext
+    from fourfold.workflow.stages.pretrain import PretrainOptions
+
+
+def chosen_objective(options: PretrainOptions) -> PretrainingObjective:
+    from fourfold.pretraining.objectives import Causal, make_objective
+
+    return Causal() if options.objective is None else make_objective(options.objective)
+
+
+def model_form(config: Config) -> Form:
+    """What the model lets a token look at; a recurrent model reads from left to right."""
+    from fourfold.models import RecurrentConfig
+    from fourfold.pretraining.objectives import form_of
+
+    return "causal" if isinstance(config, RecurrentConfig) else form_of(config)
+
+
+def full_config(options: PretrainOptions, tokenizer: Tokenizer, target: PretrainingObjective) -> Config:
+    """The configuration with what the objective asks of it: a classifier, the ids a decoder begins with."""
+    from fourfold.models import EncoderDecoderConfig, TransformerConfig, model_config
+    from fourfold.models.transformer import Task
+    from fourfold.pretraining.objectives import Marks
+
+    config = model_config(options.model, tokenizer.vocabulary_size)
+    if isinstance(config, EncoderDecoderConfig):
+        marks = Marks.of(tokenizer)
+        return replace(config, decoder_start_id=marks.start, empty_source=(marks.end,))
+    if isinstance(config, TransformerConfig) and target.classes:
+        return replace(config, pooler=True, task=Task(kind="sequence", classes=target.classes))
+    return config
+
+
+def make_batches(
+    options: PretrainOptions,
+    target: PretrainingObjective,
+    form: Form,
+    tokenizer: Tokenizer,
+    shards: TokenShards,
+    seed: int,
+) -> WindowBatches | ObjectiveBatches:
+    """Windows of the whole text for the next token, pieces of documents for every other objective."""
+    from fourfold.pretraining.corpus import WindowBatches
+    from fourfold.pretraining.objectives import Causal, Marks, ObjectiveBatches
+
+    if isinstance(target, Causal):
+        return WindowBatches(shards, options.batch_size, options.row_tokens, seed, tokenizer.document_start_id)
+    marks = Marks.of(tokenizer, target.needs)
+    return ObjectiveBatches(
+        shards, target, marks, form, batch_size=options.batch_size, context=options.row_tokens, seed=seed
+    )
+
+
+def text_a_step(batches: WindowBatches | ObjectiveBatches, shards: TokenShards) -> float:
+    """Tokens of the text that a step uses."""
+    from fourfold.pretraining.objectives import ObjectiveBatches
+
+    if isinstance(batches, ObjectiveBatches):
+        return batches.batch_size * shards.token_count / batches.rows
+    return float(batches.batch_size * batches.context)
+
+
+def loss_of(config: Config, target: PretrainingObjective) -> LanguageModelling:
+    """Cross-entropy, and, where they apply, the classes of the rows and the balance of the experts."""
+    from fourfold.models import EncoderDecoderConfig, RecurrentConfig
+    from fourfold.training import LanguageModelling
+
+    weights = {"cross_entropy": 1.0} | ({"classes": 1.0} if target.classes else {})
+    stack = config.decoder if isinstance(config, EncoderDecoderConfig) else config
+    if not isinstance(stack, RecurrentConfig) and (experts := stack.feed_forward.experts) is not None:
+        routing = {"balance": experts.balance_weight, "router_z": experts.z_weight}
+        weights |= {name: weight for name, weight in routing.items() if weight}
+    return LanguageModelling(weights=weights)
+
+
+def compile_layers(module: Any) -> None:
+    """Compile in place: names, weights and files stay what they are."""
+    from fourfold.models import TransformerLM
+
+    if isinstance(module, TransformerLM):
+        for layer in module.stack.layers:
+            layer.compile()
+
+
+def split_shards(context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, split: str) -> TokenShards:
+    """The tokenizer's shards of a split when it has read the same corpus, else shards of our own."""
+    from fourfold.pretraining.corpus import TokenShards, encode_corpus
+
+    card = read_json(context.output_of(options.tokenizer, "card.json"))
+    if card["corpus"] == options.corpus:
+        return TokenShards.open(context.output_of(options.tokenizer, f"shards/{split}"))
+    folder = context.folder / "shards" / split
+    if not (folder / "manifest.json").is_file():
+        encode_corpus(context.path(options.corpus), tokenizer, folder, split=split)
+    return TokenShards.open(folder)
+
+
+def held_out_batches(
+    context: StageContext, options: PretrainOptions, target: PretrainingObjective, config: Config, tokenizer: Tokenizer
+) -> ObjectiveBatches | None:
+    """Rows of the validation split for the objective; None where bits per byte say it all."""
+    from fourfold.pretraining.objectives import Causal, ObjectiveBatches
+
+    if isinstance(target, Causal):
+        return None
+    shards = split_shards(context, options, tokenizer, "validation")
+    batches = make_batches(options, target, model_form(config), tokenizer, shards, seed=0)
+    assert isinstance(batches, ObjectiveBatches)
+    return batches
+
+
+def save_network(module: Any, tokenizer: Tokenizer, folder: Path, name: str) -> None:
+    """A model folder that `fourfold.load` reads back, its tokenizer framing texts as they were in training:
+    `[CLS] text [SEP]` for an encoder, `text <end>` for an encoder-decoder."""
+    from fourfold.inference import LanguageModel, TextEncoder
+    from fourfold.models import EncoderDecoder, TransformerLM
+    from fourfold.tokenizers import END_OF_TEXT, framed
+
+    module.eval()
+    if isinstance(module, TransformerLM) and module.config.mask == "bidirectional":
+        TextEncoder(module, framed(tokenizer, start="[CLS]", end="[SEP]"), name=name).save(folder)
+        return
+    if isinstance(module, EncoderDecoder):
+        tokenizer = framed(tokenizer, end=END_OF_TEXT)
+    LanguageModel(module, tokenizer, name=name).save(folder)
