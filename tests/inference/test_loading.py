@@ -226,4 +226,6 @@ def test_the_table_shows_what_an_endpoint_cannot_do():
     rows = {row.kind: row for row in capabilities_table()}
     assert not rows["endpoint"].score
     assert "load the model itself" in rows["endpoint"].note
-    assert all(row.generate for row in rows.values())
+    assert all(row.generate or row.embed for row in rows.values())
+    assert rows["encoder folder"].fill_mask
+    assert "pseudo_log_likelihood" in rows["encoder folder"].note

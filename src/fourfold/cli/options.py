@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from fourfold.inference import Endpoint, LanguageModel, Sampling
+    from fourfold.inference import Endpoint, LanguageModel, Sampling, TextEncoder
 
 USE, EVALUATE, PRETRAIN, ADAPT = "Utilization", "Evaluation", "Pre-training", "Adaptation"
 START, HOUSE = "Start", "Models and machine"
@@ -34,7 +34,7 @@ SamplingSeed = Annotated[int | None, typer.Option("--seed", help="Seed of the sa
 DataType = Annotated[str | None, typer.Option("--dtype", help="fp32, bf16 or fp16; chosen for the machine if absent.")]
 
 
-def load_model(reference: str, dtype: str | None = None) -> LanguageModel | Endpoint:
+def load_model(reference: str, dtype: str | None = None) -> LanguageModel | TextEncoder | Endpoint:
     """Any model reference; a remark says what was chosen."""
     from fourfold.inference import load
 

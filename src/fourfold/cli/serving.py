@@ -40,7 +40,12 @@ def serve(
         raise UserError(
             "the server's packages are not installed", advice="Install them with: pip install 'fourfold[serving]'"
         ) from None
-    application = create_app(load_model(model, dtype), api_key=api_key)
+    from fourfold.inference import TextEncoder
+
+    lm = load_model(model, dtype)
+    if isinstance(lm, TextEncoder):
+        lm.generate([])  # refuses with what it can do
+    application = create_app(lm, api_key=api_key)
     server = uvicorn.Server(uvicorn.Config(application, host=host, port=port, log_level="warning"))
     shown = f"http://{host}:{port or '(see the log)'}/v1"
     say(f"Serving {model} at {shown}; stop with Ctrl-C.")

@@ -2,6 +2,7 @@
 
 from fourfold.inference.capabilities import Capability, capabilities_table
 from fourfold.inference.decoding import Request, Token, decode
+from fourfold.inference.encoder import Filling, TextEncoder
 from fourfold.inference.endpoint import Endpoint
 from fourfold.inference.language_model import LanguageModel, TextTokenizer
 from fourfold.inference.loading import load, locate
@@ -25,6 +26,7 @@ __all__ = [
     "ChatModel",
     "Continuation",
     "Endpoint",
+    "Filling",
     "FinishReason",
     "Generation",
     "LanguageModel",
@@ -35,6 +37,7 @@ __all__ = [
     "ScoringModel",
     "ScriptedModel",
     "Span",
+    "TextEncoder",
     "TextScore",
     "TextTokenizer",
     "Token",

@@ -17,7 +17,8 @@ from torch import Tensor
 from fourfold.errors import UserError
 from fourfold.inference.results import FinishReason
 from fourfold.inference.sampling import Sampler
-from fourfold.models import CausalLM, State, Step
+from fourfold.inference.scoring import ragged
+from fourfold.models import CausalLM, EncoderDecoder, State, Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,10 @@ class Request:
     max_tokens: int
     sampler: Sampler
     stop_ids: frozenset[int] = frozenset()
+    source: Sequence[int] | None = None
+    """What an encoder-decoder reads before it writes: of every request of a call, or of none."""
+    whole: bool = False
+    """The tokens of the prompt see each other (prefix decoders)."""
 
 
 class Token(NamedTuple):
@@ -52,7 +57,7 @@ def decode(
     active = list(range(len(requests)))
     longest = max(len(request.ids) for request in requests)
     with torch.inference_mode():
-        state = model.new_state(len(requests), longest + max(rooms))
+        state = _start(model, requests, longest + max(rooms), device)
         logits = _read_prompts(model, requests, state, device)
     made = [0] * len(requests)
     while active:
@@ -107,13 +112,22 @@ def _room(model: CausalLM, request: Request) -> int:
     return min(request.max_tokens, room)
 
 
+def _start(model: CausalLM, requests: Sequence[Request], capacity: int, device: torch.device) -> State:
+    """A state that holds no token of an answer yet, but the source where there is one."""
+    sources = [request.source for request in requests if request.source is not None]
+    if not sources:
+        return model.new_state(len(requests), capacity)
+    assert isinstance(model, EncoderDecoder)
+    source, lengths = ragged(sources, device)
+    return model.start(source, lengths if len(sources) > 1 else None, capacity)
+
+
 def _read_prompts(model: CausalLM, requests: Sequence[Request], state: State, device: torch.device) -> Tensor:
     """(B, V) fp32 logits after each prompt."""
-    lengths = torch.tensor([len(request.ids) for request in requests])
-    rows = torch.zeros(len(requests), int(lengths.max()), dtype=torch.int64)
-    for row, request in enumerate(requests):
-        rows[row, : lengths[row]] = torch.as_tensor(request.ids)
-    lengths = lengths.to(device)
-    hidden = model.hidden(Step(ids=rows.to(device), lengths=lengths), state)
+    rows, lengths = ragged([request.ids for request in requests], device)
+    prefix = None
+    if any(request.whole for request in requests):
+        prefix = torch.arange(rows.shape[1], device=device) < lengths[:, None]
+    hidden = model.hidden(Step(ids=rows, lengths=lengths, prefix=prefix), state)
     last = hidden[torch.arange(len(requests), device=device), lengths - 1]
     return model.logits(last).float()

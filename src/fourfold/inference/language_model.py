@@ -9,12 +9,12 @@ from typing import Any, Protocol, final
 
 import torch
 
-from fourfold.errors import UserError
 from fourfold.files import atomic_folder, write_json
 from fourfold.inference.decoding import Request, Token, decode
+from fourfold.inference.feeding import Prompt, feed_for
 from fourfold.inference.results import Continuation, Generation, Message, Sampling, TextScore
 from fourfold.inference.sampling import Sampler
-from fourfold.inference.scoring import Span, score_spans, windows
+from fourfold.inference.scoring import score_spans, windows
 from fourfold.inference.stopping import StopText
 from fourfold.models import CausalLM
 from fourfold.progress import say, task
@@ -42,10 +42,12 @@ class TextTokenizer(Protocol):
 
 @final
 class LanguageModel:
-    """A causal language model of any generation, ready for text.
+    """A language model of any generation that writes, ready for text.
 
     Texts are scored from the tokenizer's document-start token, and up to `text_end_id` where one is
     given (word n-grams score the end of the sentence). Generation stops at `stop_ids`.
+    An encoder-decoder reads a prompt or context as its source and writes or scores the rest after its own
+    start token; a text alone is scored under an empty source, which only means something where it was trained so.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class LanguageModel:
         defaults: Sampling | None = None,
         stop_ids: frozenset[int] | None = None,
         text_end_id: int | None = None,
+        answer_start: Sequence[int] = (),
     ) -> None:
         self.module = module
         self.tokenizer = tokenizer
@@ -66,7 +69,9 @@ class LanguageModel:
         self.defaults = defaults or Sampling(temperature=1.0)
         end = tokenizer.eos_id
         self.stop_ids = (frozenset() if end is None else frozenset({end})) if stop_ids is None else stop_ids
-        self.text_end_id = text_end_id
+        self.answer_start = tuple(answer_start)
+        """Ids that every answer of an encoder-decoder begins with."""
+        self._feed = feed_for(module, tokenizer, name, text_end_id, answer_start)
         self._said_first_ids = False
 
     @property
@@ -86,7 +91,7 @@ class LanguageModel:
         context = self.module.context
         limit = window if context is None else min(window or context, context)
         stride = stride or (1 if limit is None else max(1, limit // 2))
-        rows = [[self._start_id(), *self.tokenizer.encode(text), *self._end()] for text in texts]
+        rows = [self._feed.text(text) for text in texts]
         spans = [windows(row, limit, stride) for row in rows]
         flat = score_spans(self.module, [span for parts in spans for span in parts], self.device)
         done = iter(flat)
@@ -95,7 +100,7 @@ class LanguageModel:
             log_probs = [log_prob for _ in parts for log_prob in next(done).log_probs]
             scores.append(
                 TextScore(
-                    ids=row[1:],
+                    ids=list(row.ids[1:]),
                     log_probs=log_probs,
                     bytes=len(text.encode()),
                     characters=len(text),
@@ -109,9 +114,10 @@ class LanguageModel:
 
         Both are encoded together and split at the length of the encoded context; trailing spaces of the
         context move to the continuation; an empty context is the document start (the rule of
-        EleutherAI's lm-evaluation-harness, so that scores agree).
+        EleutherAI's lm-evaluation-harness, so that scores agree). An encoder-decoder reads the context as
+        its source, and the continuation with what the tokenizer adds to a text is its whole target.
         """
-        spans = [self._continuation_span(context, continuation) for context, continuation in pairs]
+        spans = [self._feed.pair(context, continuation) for context, continuation in pairs]
         results = []
         with task("log-likelihood", len(spans), "items") as work:
             for start in range(0, len(spans), 256):
@@ -120,28 +126,13 @@ class LanguageModel:
                 work.advance(len(part))
         return results
 
-    def _continuation_span(self, context: str, continuation: str) -> Span:
-        stem = context.rstrip()
-        continuation = context[len(stem) :] + continuation
-        whole = self.tokenizer.encode(stem + continuation)
-        start = len(self.tokenizer.encode(stem)) if stem else 0
-        if not stem:
-            whole, start = [self._start_id(), *whole], 1
-        if start >= len(whole):
-            raise UserError("the continuation has no tokens of its own", got=repr(continuation[:40]))
-        limit = self.module.context
-        if limit is not None and len(whole) - 1 > limit:
-            cut = len(whole) - 1 - limit
-            whole, start = whole[cut:], max(1, start - cut)
-        return Span(ids=whole, start=start)
-
     # ---- generation
 
     def generate(
         self, prompts: Sequence[str], sampling: Sampling | Sequence[Sampling] | None = None
     ) -> list[Generation]:
         """Continue each prompt; one `Sampling` for all, or one a prompt."""
-        return self._complete([self._prompt_ids(prompt) for prompt in prompts], sampling)
+        return self._complete([self.tokenizer.encode(prompt) for prompt in prompts], sampling)
 
     def chat(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Generation:
         """The assistant's next turn."""
@@ -155,7 +146,7 @@ class LanguageModel:
 
     def stream(self, prompt: str, sampling: Sampling | None = None) -> Generator[str, None, Generation]:
         """Pieces of the continuation as they become certain; the generator returns the whole."""
-        return self._stream(self._prompt_ids(prompt), sampling)
+        return self._stream(self.tokenizer.encode(prompt), sampling)
 
     def stream_chat(
         self, messages: Sequence[Message], sampling: Sampling | None = None
@@ -177,25 +168,11 @@ class LanguageModel:
                 "top_p": self.defaults.top_p,
             }
             settings: dict[str, object] = {name: value for name, value in chosen.items() if value is not None}
+            if self.answer_start:
+                settings["forced_bos_token_id"] = self.answer_start[0]
             write_json(part / "generation_config.json", {**settings, "eos_token_id": sorted(self.stop_ids)})
 
     # ---- inside
-
-    def _start_id(self) -> int:
-        start = self.tokenizer.document_start_id
-        if start is None:
-            raise UserError(
-                "the tokenizer has neither a BOS nor an EOS token, so no text has a start to be scored from",
-                where=self.name,
-                advice="Name one in tokenizer_config.json.",
-            )
-        return start
-
-    def _end(self) -> list[int]:
-        return [] if self.text_end_id is None else [self.text_end_id]
-
-    def _prompt_ids(self, prompt: str) -> list[int]:
-        return self.tokenizer.encode(prompt) or [self._start_id()]
 
     def _filled(self, sampling: Sampling) -> Sampling:
         """The request with the model's own defaults where it leaves the choice open."""
@@ -206,15 +183,22 @@ class LanguageModel:
         top_k, top_p = sampling.top_k or own.top_k, sampling.top_p or own.top_p
         return replace(sampling, temperature=temperature, top_k=top_k, top_p=top_p)
 
-    def _request(self, ids: list[int], sampling: Sampling) -> Request:
-        sampler = Sampler(self._filled(sampling))
-        return Request(ids=ids, max_tokens=sampling.max_tokens, sampler=sampler, stop_ids=self.stop_ids)
+    def _request(self, prompt: Prompt, sampling: Sampling) -> Request:
+        return Request(
+            ids=prompt.ids,
+            max_tokens=sampling.max_tokens,
+            sampler=Sampler(self._filled(sampling)),
+            stop_ids=self.stop_ids,
+            source=prompt.source,
+            whole=prompt.whole,
+        )
 
-    def _complete(self, prompts: list[list[int]], sampling: Sampling | Sequence[Sampling] | None) -> list[Generation]:
+    def _complete(self, texts: list[list[int]], sampling: Sampling | Sequence[Sampling] | None) -> list[Generation]:
         if sampling is None or isinstance(sampling, Sampling):
-            sampling = [sampling or self.defaults] * len(prompts)
-        self._say_first_ids(prompts)
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+            sampling = [sampling or self.defaults] * len(texts)
+        self._say_first_ids(texts)
+        prompts = [self._feed.prompt(ids) for ids in texts]
+        order = sorted(range(len(prompts)), key=lambda i: prompts[i].tokens)
         results: dict[int, Generation] = {}
         with task("generate", len(prompts), "answers") as work:
             for start in range(0, len(order), ROWS_AT_ONCE):
@@ -233,8 +217,9 @@ class LanguageModel:
     def _stream(self, ids: list[int], sampling: Sampling | None) -> Generator[str, None, Generation]:
         sampling = sampling or self.defaults
         self._say_first_ids([ids])
-        answer = _Answer(ids, sampling, self.tokenizer)
-        for token in decode(self.module, [self._request(ids, sampling)], self.device):
+        prompt = self._feed.prompt(ids)
+        answer = _Answer(prompt, sampling, self.tokenizer)
+        for token in decode(self.module, [self._request(prompt, sampling)], self.device):
             if piece := answer.take(token):
                 yield piece
             if answer.text.stopped:
@@ -252,8 +237,8 @@ class LanguageModel:
 class _Answer:
     """One answer while it is made."""
 
-    def __init__(self, prompt: list[int], sampling: Sampling, tokenizer: TextTokenizer) -> None:
-        self.prompt_tokens = len(prompt)
+    def __init__(self, prompt: Prompt, sampling: Sampling, tokenizer: TextTokenizer) -> None:
+        self.prompt_tokens = prompt.tokens
         self.text = StopText(tokenizer.decode_stream(), sampling.stop)
         self.tokens: list[Token] = []
         self.end: Token | None = None

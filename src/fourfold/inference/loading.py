@@ -21,21 +21,24 @@ from torch import nn
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json
+from fourfold.inference.encoder import TextEncoder
 from fourfold.inference.endpoint import Endpoint
 from fourfold.inference.language_model import LanguageModel, TextTokenizer
 from fourfold.inference.results import Sampling
-from fourfold.models import CausalLM, TransformerLM
+from fourfold.models import CausalLM, EncoderDecoder, TransformerLM
+from fourfold.models.families import Pooling, encoder_folder, read_pooling
 from fourfold.models.files import attach_adapter, load_gguf, load_model
 from fourfold.models.ngram import NGramLM, WordTokenizer, read_arpa
 from fourfold.progress import say
 from fourfold.resources import find_smollm2, hub_snapshot, model_card
-from fourfold.tokenizers import Tokenizer, from_gguf
+from fourfold.tokenizers import Tokenizer, from_gguf, has_tokenizer
 
 SMALL = 1 << 25
 """Models of fewer parameters stay in fp32: they are fast enough, and keep every bit they were trained with."""
 MOST_ADAPTERS = 8
 ADAPTER = "adapter_config.json"
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
+OLD_PLACES = ("id2label", "forced_bos_token_id")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -45,12 +48,14 @@ class Parts(NamedTuple):
     module: nn.Module
     tokenizer: TextTokenizer
     settings: Mapping[str, Any]
-    """As in `generation_config.json`."""
+    """As in `generation_config.json`, and the names of classes."""
+    pooling: Pooling | None = None
+    """Of a sentence encoder."""
 
 
 def load(
     reference: str | Path, *, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None
-) -> LanguageModel | Endpoint:
+) -> LanguageModel | TextEncoder | Endpoint:
     """The model a reference names. Without `dtype`: bf16 where the processor has it, else fp32."""
     text = str(reference)
     if text.startswith("openai:"):
@@ -96,8 +101,9 @@ def _load_parts(reference: str, device: torch.device, dtype: torch.dtype | None,
     if path.is_dir() and (path / ADAPTER).is_file():
         return _load_adapted(path, device, dtype, depth)
     if path.is_dir():
-        module = load_model(path)
-        return Parts(_placed(module, device, dtype), _folder_tokenizer(path), _settings(path))
+        inner = encoder_folder(path)
+        module = _placed(load_model(inner), device, dtype)
+        return Parts(module, _folder_tokenizer(inner), _settings(inner), read_pooling(path))
     if path.suffix == ".gguf":
         # Unpacking straight into the wanted precision keeps one copy in memory.
         model, metadata = load_gguf(path, dtype or preferred_dtype(device))
@@ -127,8 +133,8 @@ def _load_adapted(folder: Path, device: torch.device, dtype: torch.dtype | None,
             raise
         raise UserError("the adapter's base model cannot be loaded", where=folder, advice=str(error)) from error
     attach_adapter(parts.module, folder)
-    tokenizer = _folder_tokenizer(folder) if (folder / "tokenizer.json").is_file() else parts.tokenizer
-    return Parts(parts.module, tokenizer, {**parts.settings, **_settings(folder)})
+    tokenizer = _folder_tokenizer(folder) if has_tokenizer(folder) else parts.tokenizer
+    return parts._replace(tokenizer=tokenizer, settings={**parts.settings, **_settings(folder)})
 
 
 def _base_reference(base: str, folder: Path) -> str:
@@ -144,7 +150,7 @@ def _placed(module: nn.Module, device: torch.device, dtype: torch.dtype | None) 
     """On its device and in its precision; only large transformers leave the precision of their file."""
     if isinstance(module, NGramLM):
         return module
-    large = isinstance(module, TransformerLM) and sum(p.numel() for p in module.parameters()) >= SMALL
+    large = isinstance(module, TransformerLM | EncoderDecoder) and sum(p.numel() for p in module.parameters()) >= SMALL
     if dtype is None:
         dtype = preferred_dtype(device) if large else torch.float32
     return module.to(device=device, dtype=dtype)
@@ -173,20 +179,23 @@ def preferred_dtype(device: torch.device) -> torch.dtype:
 def _folder_tokenizer(folder: Path) -> TextTokenizer:
     if (folder / WordTokenizer.file_name).is_file():
         return WordTokenizer.load(folder)
-    if (folder / "tokenizer.json").is_file():
+    if has_tokenizer(folder):
         return Tokenizer.load(folder)
     raise UserError("the model folder has no tokenizer", where=folder, expected="tokenizer.json")
 
 
 def _settings(folder: Path) -> Mapping[str, Any]:
-    path = folder / "generation_config.json"
-    settings = read_json(path) if path.is_file() else {}
-    if not isinstance(settings, dict):
-        raise UserError("not a generation configuration", where=path)
+    """Old folders hold some of the settings in `config.json`."""
+    settings: dict[str, Any] = {}
+    for name, wanted in (("config.json", OLD_PLACES), ("generation_config.json", None)):
+        found = read_json(folder / name) if (folder / name).is_file() else {}
+        if not isinstance(found, dict):
+            raise UserError("not a generation configuration", where=folder / name)
+        settings |= {key: found[key] for key in (wanted or found) if key in found}
     return settings
 
 
-def _put_together(parts: Parts, reference: str, device: torch.device) -> LanguageModel:
+def _put_together(parts: Parts, reference: str, device: torch.device) -> LanguageModel | TextEncoder:
     module, tokenizer = parts.module, parts.tokenizer
     assert isinstance(module, CausalLM)
     size = tokenizer.vocabulary_size if isinstance(tokenizer, Tokenizer | WordTokenizer) else 0
@@ -195,14 +204,21 @@ def _put_together(parts: Parts, reference: str, device: torch.device) -> Languag
             "the tokenizer has more tokens than the model", where=reference, expected=module.vocabulary_size, got=size
         )
     module.eval()
+    name = reference if reference == "smollm2" else Path(reference).name
+    if isinstance(module, TransformerLM) and module.config.mask == "bidirectional":
+        assert isinstance(tokenizer, Tokenizer)
+        labels = _labels(parts.settings.get("id2label"))
+        return TextEncoder(module, tokenizer, name=name, device=device, pooling=parts.pooling, labels=labels)
+    forced = parts.settings.get("forced_bos_token_id")
     return LanguageModel(
         module,
         tokenizer,
-        name=reference if reference == "smollm2" else Path(reference).name,
+        name=name,
         device=device,
         defaults=_defaults(parts.settings),
         stop_ids=_stop_ids(parts.settings, tokenizer),
         text_end_id=tokenizer.eos_id if isinstance(tokenizer, WordTokenizer) else None,
+        answer_start=() if forced is None else (forced,),
     )
 
 
@@ -214,6 +230,14 @@ def _defaults(settings: Mapping[str, Any]) -> Sampling:
         top_k=settings.get("top_k") or None,
         top_p=settings.get("top_p"),
     )
+
+
+def _labels(numbered: object) -> list[str]:
+    """Names of the classes in their order; made-up ones are none."""
+    if not isinstance(numbered, dict) or not all(str(number).isdecimal() for number in numbered):
+        return []
+    names = [str(numbered[number]) for number in sorted(numbered, key=int)]
+    return [] if all(name == f"LABEL_{number}" for number, name in enumerate(names)) else names
 
 
 def _stop_ids(settings: Mapping[str, Any], tokenizer: TextTokenizer) -> frozenset[int]:

@@ -6,7 +6,7 @@ Letters: B rows, T tokens, V vocabulary size.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -26,6 +26,10 @@ class Span:
 
     ids: Sequence[int]
     start: int
+    source: Sequence[int] | None = None
+    """What an encoder-decoder reads: of every span of a call, or of none."""
+    prefix: int = 0
+    """So many ids at the start see each other (prefix decoders)."""
 
 
 class Scored(NamedTuple):
@@ -58,7 +62,7 @@ def score_spans(
 ) -> list[Scored]:
     """Score each span; rows are sorted by length and padded into batches, results keep the given order."""
     results: list[Scored | None] = [None] * len(spans)
-    for batch in _batches(spans):
+    for batch in batches([max(len(span.ids), len(span.source or ())) for span in spans]):
         for index, scored in zip(
             batch, _score_batch(model, [spans[i] for i in batch], device, want_greedy), strict=True
         ):
@@ -66,11 +70,11 @@ def score_spans(
     return [result for result in results if result is not None]
 
 
-def _batches(spans: Sequence[Span]) -> Iterator[list[int]]:
-    order = sorted(range(len(spans)), key=lambda i: len(spans[i].ids))
+def batches(sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of rows of so many tokens, the shortest first, few enough a batch for one forward pass."""
     batch: list[int] = []
-    for index in order:
-        if batch and (len(batch) + 1) * len(spans[index].ids) > TOKENS_AT_ONCE:
+    for index in sorted(range(len(sizes)), key=sizes.__getitem__):
+        if batch and (len(batch) + 1) * sizes[index] > TOKENS_AT_ONCE:
             yield batch
             batch = []
         batch.append(index)
@@ -79,17 +83,12 @@ def _batches(spans: Sequence[Span]) -> Iterator[list[int]]:
 
 
 def _score_batch(model: CausalLM, spans: list[Span], device: torch.device, want_greedy: bool) -> list[Scored]:
-    longest = max(len(span.ids) for span in spans)
-    rows = torch.zeros(len(spans), longest, dtype=torch.int64)
-    for row, span in enumerate(spans):
-        rows[row, : len(span.ids)] = torch.as_tensor(span.ids)
-    rows = rows.to(device)
-    ids, targets = rows[:, :-1], rows[:, 1:]
-    lengths = torch.tensor([len(span.ids) - 1 for span in spans], device=device)
+    rows, lengths = ragged([span.ids for span in spans], device)
+    ids, targets, lengths = rows[:, :-1], rows[:, 1:], lengths - 1
     starts = torch.tensor([span.start - 1 for span in spans], device=device)
-    counted = torch.arange(longest - 1, device=device)
+    counted = torch.arange(ids.shape[1], device=device)
     wanted = (counted >= starts[:, None]) & (counted < lengths[:, None])
-    step = Step(ids=ids, lengths=None if len(spans) == 1 else lengths)
+    step = replace(_context(spans, counted, device), ids=ids, lengths=None if len(spans) == 1 else lengths)
     if isinstance(model, DirectScorer) and not want_greedy:
         log_probs, greedy = model.target_log_probs(step, targets)[wanted], torch.zeros(0, dtype=torch.bool)
     else:
@@ -99,18 +98,37 @@ def _score_batch(model: CausalLM, spans: list[Span], device: torch.device, want_
     return [Scored(p.tolist(), g.tolist()) for p, g in zip(torch.split(log_probs, counts), hits, strict=True)]
 
 
-def windows(ids: Sequence[int], context: int | None, stride: int) -> list[Span]:
-    """Spans that score `ids[1:]` once each; after the first window each scores `stride` new tokens.
+def _context(spans: Sequence[Span], counted: Tensor, device: torch.device) -> Step:
+    """A step without ids: what they are read under."""
+    sources = [span.source for span in spans if span.source is not None]
+    source, lengths = ragged(sources, device) if sources else (None, None)
+    prefixes = torch.tensor([span.prefix for span in spans], device=device)
+    prefix = counted < prefixes[:, None] if int(prefixes.max()) else None
+    return Step(ids=counted[None], source=source, source_lengths=lengths, prefix=prefix)
+
+
+def ragged(rows: Sequence[Sequence[int]], device: torch.device, filler: int = 0) -> tuple[Tensor, Tensor]:
+    """(B, T) ids filled up on the right, and (B,) how many are real."""
+    lengths = torch.tensor([len(row) for row in rows])
+    padded = torch.full((len(rows), int(lengths.max())), filler, dtype=torch.int64)
+    for row, ids in enumerate(rows):
+        padded[row, : len(ids)] = torch.as_tensor(ids)
+    return padded.to(device), lengths.to(device)
+
+
+def windows(span: Span, context: int | None, stride: int) -> list[Span]:
+    """Spans that score `span.ids[1:]` once each; after the first window each scores `stride` new tokens.
 
     With no context limit, or a text that fits, it is one span.
     """
+    ids = span.ids
     if context is None or len(ids) - 1 <= context:
-        return [Span(ids=ids, start=1)]
-    spans = [Span(ids=ids[: context + 1], start=1)]
+        return [span]
+    spans = [replace(span, ids=ids[: context + 1])]
     done = context + 1
     while done < len(ids):
         end = min(done + stride, len(ids))
         begin = max(0, end - context - 1)
-        spans.append(Span(ids=ids[begin:end], start=done - begin))
+        spans.append(replace(span, ids=ids[begin:end], start=done - begin))
         done = end
     return spans

@@ -1,0 +1,145 @@
+"""How texts become the ids a model reads: decoders continue them, prefix decoders see them whole,
+encoder-decoders read them on one side and write on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, final
+
+from fourfold.errors import UserError
+from fourfold.inference.scoring import Span
+from fourfold.models import CausalLM, EncoderDecoder, TransformerLM
+
+
+class Prompt(NamedTuple):
+    """What a model has read before it writes."""
+
+    ids: list[int]
+    source: list[int] | None = None
+    """Of an encoder-decoder, whose `ids` only start the answer."""
+    whole: bool = False
+    """Every token of the prompt sees every other (prefix decoders)."""
+
+    @property
+    def tokens(self) -> int:
+        """How many the user gave."""
+        return len(self.ids if self.source is None else self.source)
+
+
+class Encodes(Protocol):
+    """What feeding needs of a tokenizer."""
+
+    @property
+    def document_start_id(self) -> int | None: ...
+    def encode(self, text: str) -> list[int]: ...
+
+
+class Feed(Protocol):
+    """Texts as a model reads them."""
+
+    def prompt(self, ids: list[int]) -> Prompt:
+        """To be continued or answered."""
+
+    def text(self, text: str) -> Span:
+        """To be scored whole."""
+
+    def pair(self, context: str, continuation: str) -> Span:
+        """To be scored from where the continuation begins."""
+
+
+def feed_for(
+    module: CausalLM, tokenizer: Encodes, name: str, text_end_id: int | None, answer_start: Sequence[int]
+) -> Feed:
+    """The way this kind of model is fed; UserError for a model that cannot write."""
+    if isinstance(module, EncoderDecoder):
+        return SequenceFeed(module, tokenizer, answer_start)
+    mask = module.config.mask if isinstance(module, TransformerLM) else "causal"
+    if mask == "bidirectional":
+        raise UserError(
+            "a bidirectional model sees every token at once, so it neither writes nor scores a text from left to right",
+            where=name,
+            advice="Use TextEncoder: embed, fill_mask, pseudo_log_likelihood or classify.",
+        )
+    return DecoderFeed(module, tokenizer, name, text_end_id, whole=mask == "prefix")
+
+
+@final
+class DecoderFeed:
+    """Texts of a model of one side. They begin at the document start and end at `text_end_id`, if there is one."""
+
+    def __init__(
+        self, module: CausalLM, tokenizer: Encodes, name: str, text_end_id: int | None, *, whole: bool
+    ) -> None:
+        self.module, self.tokenizer, self.name, self.whole = module, tokenizer, name, whole
+        self.end = [] if text_end_id is None else [text_end_id]
+
+    def prompt(self, ids: list[int]) -> Prompt:
+        return Prompt(ids or [self.start_id], whole=self.whole)
+
+    def text(self, text: str) -> Span:
+        return Span(ids=[self.start_id, *self.tokenizer.encode(text), *self.end], start=1)
+
+    def pair(self, context: str, continuation: str) -> Span:
+        """Both are encoded together and split at the length of the encoded context; trailing spaces of the
+        context move to the continuation; an empty context is the document start."""
+        stem = context.rstrip()
+        continuation = context[len(stem) :] + continuation
+        whole = self.tokenizer.encode(stem + continuation)
+        start = len(self.tokenizer.encode(stem)) if stem else 0
+        if not stem:
+            whole, start = [self.start_id, *whole], 1
+        if start >= len(whole):
+            raise UserError("the continuation has no tokens of its own", got=repr(continuation[:40]))
+        limit = self.module.context
+        if limit is not None and len(whole) - 1 > limit:
+            cut = len(whole) - 1 - limit
+            whole, start = whole[cut:], max(1, start - cut)
+        return Span(ids=whole, start=start, prefix=start if self.whole else 0)
+
+    @property
+    def start_id(self) -> int:
+        start = self.tokenizer.document_start_id
+        if start is None:
+            raise UserError(
+                "the tokenizer has neither a BOS nor an EOS token, so no text has a start to be scored from",
+                where=self.name,
+                advice="Name one in tokenizer_config.json.",
+            )
+        return start
+
+
+@final
+class SequenceFeed:
+    """Texts of an encoder-decoder: prompts and contexts are the source, the decoder writes or scores the rest.
+
+    The tokenizer's own rule ends both sides. `answer_start` are ids every answer begins with (BART's summaries).
+    """
+
+    def __init__(self, module: EncoderDecoder, tokenizer: Encodes, answer_start: Sequence[int]) -> None:
+        self.config, self.tokenizer = module.config, tokenizer
+        self.start = [module.config.decoder_start_id]
+        self.answer_start = list(answer_start)
+
+    def prompt(self, ids: list[int]) -> Prompt:
+        return Prompt([*self.start, *self.answer_start], source=self._source(ids))
+
+    def text(self, text: str) -> Span:
+        return Span(ids=[*self.start, *self.tokenizer.encode(text)], start=1, source=self._source([]))
+
+    def pair(self, context: str, continuation: str) -> Span:
+        target, source = self.tokenizer.encode(continuation), self._source(self.tokenizer.encode(context))
+        if len(target) > self.config.context:
+            raise UserError(
+                "the continuation is longer than the decoder's context",
+                expected=f"at most {self.config.context} tokens", got=len(target),
+            )  # fmt: skip
+        return Span(ids=[*self.start, *target], start=1, source=source)
+
+    def _source(self, ids: list[int]) -> list[int]:
+        limit = self.config.encoder.context
+        if len(ids) > limit:
+            raise UserError(
+                "the prompt does not fit the encoder's context",
+                expected=f"at most {limit} tokens", got=len(ids), advice="Shorten the prompt.",
+            )  # fmt: skip
+        return ids or list(self.config.empty_source)
