@@ -69,10 +69,12 @@ def _read(keys: Mapping[str, Any]) -> EncoderDecoderConfig:
 
 def write_t5(config: Config) -> dict[str, Any] | None:
     """The keys of T5 and mT5, without what they say of the head's scale."""
-    if not isinstance(config, EncoderDecoderConfig) or not isinstance(config.decoder.positions, Relative):
+    if not isinstance(config, EncoderDecoderConfig):
         return None
     decoder = config.decoder
     forward, relative = decoder.feed_forward, decoder.positions
+    if not isinstance(relative, Relative):
+        return None
     name = {"gelu-tanh": "gelu" if forward.gated else "gelu_new"}.get(forward.activation, forward.activation)
     return {
         "is_encoder_decoder": True,
