@@ -4,10 +4,11 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from fourfold.errors import UserError
-from fourfold.models import Linear, LowRankDelta, TransformerLM, build_model
+from fourfold.models import Linear, LowRankDelta, Step, TransformerLM, build_model
 from fourfold.models.files import attach_adapter, load_model, save_adapter, save_model
 
 # A property of transformers that peft still asks for.
@@ -135,3 +136,76 @@ def test_an_adapter_of_another_model_is_refused(tmp_path):
     assert isinstance(wide, TransformerLM)
     with pytest.raises(UserError, match="misshaped"):
         attach_adapter(wide, tmp_path)
+
+
+GPT2 = {"family": "gpt2", "layers": 2, "hidden_size": 32, "heads": 4}
+
+
+def gpt2():
+    model = build_model(GPT2, 50, seed=1)
+    for parameter in model.parameters():
+        parameter.data.mul_(8 if parameter.dim() > 1 else 1)
+    return model.eval()
+
+
+@OLD_PROPERTY
+@pytest.mark.parametrize("targets", [("query", "value"), ("query", "key", "value", "up")])
+def test_adapters_of_parts_become_one_of_the_fused_layer(tmp_path, targets):
+    transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
+    save_model(gpt2(), tmp_path / "base")
+    model = adapt(gpt2(), targets=targets)
+    save_adapter(model, tmp_path / "adapter", str(tmp_path / "base"))
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert "c_attn" in config["target_modules"]
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    theirs = peft.PeftModel.from_pretrained(theirs, tmp_path / "adapter").eval()
+    again = gpt2()
+    attach_adapter(again, tmp_path / "adapter")
+    with torch.no_grad():
+        assert close(theirs(IDS).logits, logits(model))
+    assert close(logits(again), logits(model))
+
+
+@OLD_PROPERTY
+@pytest.mark.parametrize(("family", "targets"), [
+    ("gpt2", ["c_attn", "c_fc"]),
+    ("gpt_neox", ["query_key_value", "dense"]),
+    ("falcon", ["query_key_value", "dense_4h_to_h"]),
+    ("bert", ["query", "value"]),
+])  # fmt: skip
+def test_adapters_of_other_families_are_read_and_written_back(tmp_path, family, targets):
+    transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
+    config = transformers.AutoConfig.for_model(
+        family, vocab_size=50, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48
+    )
+    kind = transformers.AutoModelForMaskedLM if family == "bert" else transformers.AutoModelForCausalLM
+    torch.manual_seed(0)
+    kind.from_config(config).save_pretrained(tmp_path / "base")
+    theirs = kind.from_pretrained(tmp_path / "base")
+    settings = peft.LoraConfig(
+        r=4, lora_alpha=8, target_modules=targets, init_lora_weights=False, fan_in_fan_out=family == "gpt2"
+    )
+    theirs = peft.get_peft_model(theirs, settings).eval()
+    theirs.save_pretrained(tmp_path / "adapter")
+    ours = load_model(tmp_path / "base")
+    attach_adapter(ours, tmp_path / "adapter")
+    save_adapter(ours, tmp_path / "again", str(tmp_path / "base"))
+    back = load_model(tmp_path / "base")
+    attach_adapter(back, tmp_path / "again")
+    step = Step(ids=IDS)
+    with torch.no_grad():
+        expected = theirs(IDS).logits
+        for model in (ours, back):
+            assert close(model.logits(model.hidden(step)), expected)
+    kept = json.loads((tmp_path / "again" / "adapter_config.json").read_text())
+    assert (kept["r"], sorted(kept["target_modules"])) == (4, sorted(targets))
+
+
+def test_senseless_factors_are_refused(tmp_path):
+    save_adapter(adapt(base()), tmp_path, "smollm2")
+    tensors = load_file(tmp_path / "adapter_model.safetensors")
+    name = next(iter(tensors))
+    for bad in (torch.zeros(()), torch.full_like(tensors[name], float("nan"))):
+        save_file({**tensors, name: bad}, tmp_path / "adapter_model.safetensors")
+        with pytest.raises(UserError, match="not a matrix of numbers"):
+            attach_adapter(base(), tmp_path)

@@ -9,7 +9,16 @@ from fourfold.models.families.gguf_section import Section
 from fourfold.models.families.gguf_tables import ARCHITECTURES as GGUF_ARCHITECTURES
 from fourfold.models.families.gguf_tables import Architecture
 from fourfold.models.families.known import FAMILIES, family_for, family_named
-from fourfold.models.families.layout import from_file, fused_name, fused_parts, join, split, to_file
+from fourfold.models.families.layout import (
+    from_file,
+    fused_name,
+    fused_parts,
+    groups_of,
+    headless,
+    join,
+    split,
+    to_file,
+)
 from fourfold.models.families.names import Names
 from fourfold.models.families.sentence import Pooling, encoder_folder, pool, read_pooling, write_pooling
 from fourfold.models.families.table import Family, Fused
@@ -30,6 +39,8 @@ __all__ = [
     "from_file",
     "fused_name",
     "fused_parts",
+    "groups_of",
+    "headless",
     "join",
     "pool",
     "read_gguf_config",

@@ -41,7 +41,7 @@ def from_file(
         spellings = (name, f"{family.base}.{name}") if family.base else (name,)
         whole = _fused(family, spellings, wanted)
         if whole is not None:
-            gathered = _groups(whole[0], config) > 1 or _is_turned(family, whole[1][0])
+            gathered = groups_of(whole[0], config) > 1 or _is_turned(family, whole[1][0])
             tensor = alone(written) if gathered else tensors[written]
             found |= _parts(family, config, whole, tensor, wanted) or {written: tensor}
             continue
@@ -64,7 +64,7 @@ def to_file(family: Family, config: Config, state: Mapping[str, Tensor]) -> dict
     state = dict(state)
     for fused in family.fused:
         for name, parts in _whole_groups(fused, state).items():
-            joined = join([state.pop(part) for part in parts], _groups(fused, config))
+            joined = join([state.pop(part) for part in parts], groups_of(fused, config))
             written[name] = _turned(family, parts[0], joined)
     for ours, tensor in state.items():
         theirs = names.theirs(ours)
@@ -118,8 +118,8 @@ def fused_name(fused: Fused, part: str) -> str | None:
     return None
 
 
-def _groups(fused: Fused, config: Config) -> int:
-    """How often the parts alternate."""
+def groups_of(fused: Fused, config: Config) -> int:
+    """How often the parts of a fused tensor alternate."""
     if fused.layout == "concat":
         return 1
     assert isinstance(config, TransformerConfig), "no encoder-decoder family interleaves heads"
@@ -146,7 +146,7 @@ def _parts(
     rows = tensor.t() if _is_turned(family, names[0]) and tensor.dim() == 2 else tensor
     if tensor.dim() == 0 or rows.shape[0] != sum(sizes):
         return None
-    parts = split(rows, sizes, _groups(fused, config))
+    parts = split(rows, sizes, groups_of(fused, config))
     return {name: part.contiguous() for name, part in zip(names, parts, strict=True)}
 
 

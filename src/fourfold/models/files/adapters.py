@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from fourfold.errors import UserError
 from fourfold.files import read_json, write_json
-from fourfold.models.families import Names, family_for
-from fourfold.models.files.tensors import read_tensors, write_tensors
-from fourfold.models.linear import Linear, LowRankDelta
-from fourfold.models.transformer import TransformerLM
+from fourfold.models.files.adapter_layers import Factors, attach, gathered, layout
+from fourfold.models.files.tensors import is_finite, read_tensors, write_tensors
+from fourfold.models.linear import LowRankDelta
+from fourfold.models.transformer import EncoderDecoder, TransformerLM
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 UNSUPPORTED = {"use_dora": "DoRA", "modules_to_save": "fully trained modules", "layer_replication": "layer replication"}
-
-
-class Factors(NamedTuple):
-    """One adapter of one layer: `scale * B A`."""
-
-    down: Tensor
-    up: Tensor
-    scale: float
 
 
 def save_adapter(module: nn.Module, folder: Path | str, base: str) -> None:
@@ -37,9 +28,8 @@ def save_adapter(module: nn.Module, folder: Path | str, base: str) -> None:
     Several deltas of a layer become one of their ranks together, their scales multiplied in.
     """
     folder = Path(folder)
-    names = _names(module)
-    layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, Linear)}
-    adapted = {names(name): _joined(layer) for name, layer in layers.items() if len(layer.deltas)}
+    found = layout(module)
+    adapted = {name: factors for name, place in found.places.items() if (factors := gathered(place)) is not None}
     if not adapted:
         raise UserError("the model carries no adapter to save")
     ranks = {name: factors.down.shape[0] for name, factors in adapted.items()}
@@ -52,18 +42,16 @@ def save_adapter(module: nn.Module, folder: Path | str, base: str) -> None:
     write_tensors(folder / WEIGHTS, tensors)
     config = {
         "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
+        "task_type": _task_type(module),
         "base_model_name_or_path": base,
         "r": rank,
         "lora_alpha": int(alpha) if alpha == int(alpha) else alpha,
-        "lora_dropout": max(
-            d.dropout.p for layer in layers.values() for d in layer.deltas if isinstance(d, LowRankDelta)
-        ),
-        "target_modules": _targets(adapted, map(names, layers)),
+        "lora_dropout": max(delta.dropout.p for delta in module.modules() if isinstance(delta, LowRankDelta)),
+        "target_modules": _targets(adapted, found.places),
         "rank_pattern": {name: value for name, value in ranks.items() if value != rank},
         "alpha_pattern": {name: value for name, value in alphas.items() if value != alpha},
         "bias": "none",
-        "fan_in_fan_out": False,
+        "fan_in_fan_out": found.transposed,
         "use_rslora": False,
         "use_dora": False,
         "init_lora_weights": True,
@@ -78,42 +66,32 @@ def attach_adapter(module: nn.Module, folder: Path | str) -> None:
     folder = Path(folder)
     config = read_json(folder / CONFIG)
     _refuse_unsupported(config, folder / CONFIG)
-    names = _names(module)
-    layers = {names(name): layer for name, layer in module.named_modules() if isinstance(layer, Linear)}
+    found = layout(module)
     downs, ups = _factors(read_tensors(folder / WEIGHTS), folder / WEIGHTS)
-    unknown = sorted(downs.keys() - layers.keys())
+    places = {name: found.find(name) for name in downs}
+    unknown = sorted(name for name, place in places.items() if place is None)
     if unknown:
         raise UserError("the adapter is for another model: no layer " + ", ".join(unknown[:10]), where=folder)
-    for name, down in downs.items():
-        layer, up = layers[name], ups[name]
-        rank = down.shape[0]
-        wanted = ((rank, layer.in_size), (layer.out_size, rank))
-        if (tuple(down.shape), tuple(up.shape)) != wanted:
-            shapes = f"{tuple(down.shape)} and {tuple(up.shape)}"
+    for name, place in places.items():
+        assert place is not None
+        factors = Factors(downs[name], ups[name], _scale(config, name, downs[name].shape[0]))
+        rank, (out_size, in_size) = len(factors.down), place.shape
+        wanted = ((rank, in_size), (out_size, rank))
+        if (tuple(factors.down.shape), tuple(factors.up.shape)) != wanted:
+            shapes = f"{tuple(factors.down.shape)} and {tuple(factors.up.shape)}"
             raise UserError(f"the adapter of {name} is misshaped", where=folder, expected=wanted, got=shapes)
-        delta = LowRankDelta(
-            layer.in_size, layer.out_size, rank, _scale(config, name, rank), config.get("lora_dropout", 0.0)
-        )
-        delta.down, delta.up = nn.Parameter(down.float()), nn.Parameter(up.float())
-        layer.deltas.append(delta.to(layer.weight.device).train(module.training))
+        attach(place, factors, config.get("lora_dropout", 0.0), module.training)
 
 
-def _names(module: nn.Module) -> Any:
-    """Our module names to the family's; a model no family expresses keeps its own."""
-    family = family_for(module.config) if isinstance(module, TransformerLM) else None
-    table = Names({}) if family is None else family.hugging_face
-    return lambda name: table.theirs(name) or name
+def _task_type(module: nn.Module) -> str | None:
+    """PEFT's name of what the model is for; None where it would add layers of its own."""
+    if isinstance(module, EncoderDecoder):
+        return "SEQ_2_SEQ_LM"
+    encoder = isinstance(module, TransformerLM) and (module.head is None or module.config.mask == "bidirectional")
+    return None if encoder else "CAUSAL_LM"
 
 
-def _joined(layer: Linear) -> Factors:
-    deltas = [delta for delta in layer.deltas if isinstance(delta, LowRankDelta)]
-    if len(deltas) == 1:
-        return Factors(deltas[0].down.detach(), deltas[0].up.detach(), deltas[0].scale)
-    down = torch.cat([delta.down.detach() for delta in deltas])
-    return Factors(down, torch.cat([delta.up.detach() * delta.scale for delta in deltas], dim=1), 1.0)
-
-
-def _targets(adapted: Mapping[str, Factors], layers: Any) -> list[str]:
+def _targets(adapted: Mapping[str, Factors], layers: Iterable[str]) -> list[str]:
     """Short names such as q_proj where all layers of that name are adapted, else full names."""
     short = {name.rpartition(".")[2] for name in adapted}
     if all(name in adapted for name in layers if name.rpartition(".")[2] in short):
@@ -139,6 +117,8 @@ def _factors(tensors: Mapping[str, Tensor], where: Path) -> tuple[dict[str, Tens
         match = re.fullmatch(re.escape(PREFIX) + r"(.+)\.lora_([AB])(?:\.default)?\.weight", name)
         if match is None:
             raise UserError(f"not a tensor of a LoRA adapter: {name}", where=where)
+        if tensor.dim() != 2 or not is_finite(tensor):
+            raise UserError(f"not a matrix of numbers: {name}", where=where, got=tuple(tensor.shape))
         (downs if match[2] == "A" else ups)[match[1]] = tensor
     if downs.keys() != ups.keys():
         lonely = sorted(downs.keys() ^ ups.keys())
@@ -151,5 +131,5 @@ def _scale(config: Mapping[str, Any], name: str, rank: int) -> float:
     patterns: Mapping[str, float] = config.get("alpha_pattern") or {}
     # As PEFT: a pattern is a regular expression for the end of the layer's name.
     fitting = (alpha for pattern, alpha in patterns.items() if re.match(rf"(.*\.)?({pattern})$", name))
-    alpha = float(next(fitting, config["lora_alpha"]))
+    alpha = float(next(fitting, config.get("lora_alpha", rank)))
     return alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank

@@ -163,13 +163,14 @@ def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], whe
     }
     strange = {name for name in shared if found[name].is_floating_point() and found[name].dtype not in NUMBERS}
     problems["of a type that is not computed with"] = {f"{name} ({found[name].dtype})" for name in strange}
-    problems["with values that are not numbers"] = {name for name in shared - strange if not _is_finite(found[name])}
+    problems["with values that are not numbers"] = {name for name in shared - strange if not is_finite(found[name])}
     told = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in problems.items() if names]
     if told:
         raise UserError("the weights do not fit the configuration: " + "; ".join(told), where=where)
 
 
-def _is_finite(tensor: Tensor) -> bool:
+def is_finite(tensor: Tensor) -> bool:
+    """Whether every value is a number; needs no memory to speak of."""
     if not tensor.is_floating_point():
         return True
     # A sum is a cheap first look: only overflow or a real NaN makes it infinite. Small parts stay on
