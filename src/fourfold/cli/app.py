@@ -23,6 +23,7 @@ from fourfold.cli import (
     corpus,
     evaluation,
     generation,
+    inspect,
     machine,
     models,
     ngram,
@@ -53,7 +54,7 @@ app = typer.Typer(
     epilog="Start here: fourfold quickstart",
 )
 GROUPS = (start, runs, claims, plan, corpus, tokenizer, ngram, pretraining, adaptation, generation, chat, evaluation,
-          scoring, models, convert, serving, machine)  # fmt: skip
+          scoring, models, inspect, convert, serving, machine)  # fmt: skip
 for group in GROUPS:
     app.add_typer(group.commands)
 

@@ -1,4 +1,4 @@
-"""`fourfold convert` and `fourfold inspect`: models as files."""
+"""`fourfold convert`: models as files."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fourfold.cli.console import cell, finish, show, show_json
-from fourfold.cli.options import HOUSE, Json, Model, load_model
+from fourfold.cli.console import finish
+from fourfold.cli.options import HOUSE, load_model
 from fourfold.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,42 +63,3 @@ def own_model(reference: str, dtype: str | None = None) -> LanguageModel:
     if not isinstance(model, LanguageModel):
         raise UserError("an endpoint has no weights here", where=reference, advice="Name a folder, a file or smollm2.")
     return model
-
-
-@commands.command(rich_help_panel=HOUSE, epilog="Example: fourfold inspect smollm2 --json")
-def inspect(model: Model, as_json: Json = False) -> None:
-    """What a model is: family, sizes, parameters, tokenizer, what it can do."""
-    facts = facts_of(own_model(model), model)
-    if as_json:
-        show_json(facts)
-    else:
-        for key, value in facts.items():
-            if not isinstance(value, dict):
-                show(f"{key:18} {cell(value)}")
-        for key, value in facts["config"].items():
-            show(f"  {key:16} {value}")
-    finish(next_command=["generate", model, "The"], result_on_stdout=False)
-
-
-def facts_of(lm: LanguageModel, reference: str) -> dict[str, Any]:
-    from dataclasses import asdict, is_dataclass
-
-    module: Any = lm.module
-    weights = list(module.parameters())
-    config = getattr(module, "config", None)
-    tokenizer: Any = lm.tokenizer
-    return {
-        "model": reference,
-        "kind": type(module).__name__,
-        "numbers": sum(weight.numel() for weight in weights),
-        "memory_bytes": sum(weight.numel() * weight.element_size() for weight in weights),
-        "dtype": ", ".join(sorted({str(weight.dtype).removeprefix("torch.") for weight in weights})),
-        "context": module.context if module.context is not None else "any length",
-        "vocabulary_size": module.vocabulary_size,
-        "tokenizer": type(tokenizer).__name__,
-        "document_start": tokenizer.document_start_id,
-        "stop_ids": ", ".join(map(str, sorted(lm.stop_ids))),
-        "chat_template": tokenizer.chat_template is not None,
-        "can": ", ".join(sorted(lm.capabilities)),
-        "config": asdict(config) if is_dataclass(config) and not isinstance(config, type) else {},
-    }
