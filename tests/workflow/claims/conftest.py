@@ -1,10 +1,10 @@
 """A claim of seconds, on the text of the licence."""
 
-import textwrap
 from pathlib import Path
 
 import pytest
 
+from fourfold.workflow.claims import run_claim
 from fourfold.workflow.claims.data import make_data
 from fourfold.workflow.claims.spec import DataOptions
 
@@ -91,15 +91,24 @@ def text_folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def claim_text(text_folder):
     return TINY.replace("SOURCE", f'"{text_folder.as_posix()}"')
+
+
+@pytest.fixture(scope="session")
+def finished(claim_text, tmp_path_factory):
+    """The folder of the tiny claim, run once; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.toml").write_text(claim_text, "utf-8")
+    run_claim(folder / "tiny.toml", "quick", folder / "out", "again")
+    return folder / "out"
 
 
 @pytest.fixture
 def claim_file(claim_text, tmp_path):
     path = tmp_path / "tiny.toml"
-    path.write_text(textwrap.dedent(claim_text), "utf-8")
+    path.write_text(claim_text, "utf-8")
     return path
 
 
