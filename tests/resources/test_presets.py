@@ -7,7 +7,7 @@ import torch
 
 from fourfold.errors import UserError
 from fourfold.models import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM
-from fourfold.models.inspection import count, stacks
+from fourfold.models.inspection import count, stacks, tree_of_config
 from fourfold.resources import agreement, architectures, find_preset, published_config, published_number
 from fourfold.resources.presets import KINDS, _build, merge
 
@@ -73,6 +73,12 @@ def test_small_presets_are_counted_as_their_module_is_made(reference: str) -> No
     with torch.device("meta"):
         made = TransformerLM(config) if isinstance(config, TransformerConfig) else EncoderDecoder(config)
     assert sum(parameter.numel() for parameter in made.parameters()) == count(config).total
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_every_preset_can_be_made(reference: str) -> None:
+    config = published_config(reference)
+    assert tree_of_config(config).parameters == count(config).total
 
 
 def test_architectures_are_what_they_should_be() -> None:

@@ -1,0 +1,78 @@
+"""`fourfold plan` on published shapes, without a probe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fourfold.cli.app import run
+
+Plan = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def plan(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    from fourfold.pretraining import Speed
+
+    probe = Speed(seconds=660.0, spread=120.0, how="a fixed probe")
+    monkeypatch.setattr("fourfold.pretraining.measure_speed", lambda job, precision: probe)
+    monkeypatch.setattr("fourfold.pretraining.machine_memory", lambda: 15_600_000_000)
+    monkeypatch.chdir(tmp_path)
+
+    def do(*words: object) -> dict[str, Any]:
+        assert run(["plan", *map(str, words), "--json"]) == 0
+        result: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return result
+
+    return do
+
+
+def test_experts_are_planned_by_what_is_active(plan: Plan) -> None:
+    found = plan("mixtral:8x7b", "--for", "score", "--context", 1024, "--tokens", "1M")
+    assert (found["parameters"], found["parameters_active"]) == (46_702_792_704, 12_879_925_248)
+    assert found["flops_per_token"] == pytest.approx(2 * 12.9e9, rel=0.05)
+    assert found["published"] == "47B"
+    assert abs(found["published_difference"]) < 0.01
+    assert "Jiang et al. 2024" in found["source"]
+
+
+def test_an_encoder_decoder_is_planned(plan: Plan) -> None:
+    found = plan("t5:11b", "--tokens", "1B")
+    assert found["parameters"] == 11_307_321_344
+    assert found["memory"]["activations"] > 0
+    assert found["verdict"].startswith("does not fit: ")
+
+
+def test_recomputing_takes_less_memory_and_more_operations(plan: Plan) -> None:
+    words = ("gpt2:355m", "--batch-size", 8, "--tokens", "1M")
+    plain, again = plan(*words), plan(*words, "--recompute")
+    assert again["memory"]["activations"] < plain["memory"]["activations"] / 4
+    assert again["train_flops"] == pytest.approx(plain["train_flops"] * 4 / 3)
+
+
+@pytest.mark.parametrize(
+    "reference", ["bert:base", "glm:130b", "gemma3:27b", "all-minilm:l6", "phi:2", "qwen3:30b-a3b"]
+)
+def test_every_kind_of_architecture_has_a_plan(plan: Plan, reference: str) -> None:
+    for purpose in ("train", "tune", "score"):
+        found = plan(reference, "--for", purpose, "--tokens", "1M", "--context", 128)
+        assert found["memory_bytes"] == sum(found["memory"].values())
+        assert found["train_flops"] == pytest.approx(found["flops_per_token"] * 1e6)
+
+
+@pytest.mark.parametrize(
+    ("reference", "sentence"),
+    [
+        ("gpt2", "the size of gpt2 is missing, expected gpt2:124m"),
+        ("gpt2:125m", "Did you mean '124m'?"),
+        ("t6:11b", "Did you mean 't5'?"),
+        ("nothing", "neither a recipe nor FAMILY:SIZE"),
+    ],
+)
+def test_unknown_shapes_are_one_sentence(capsys: pytest.CaptureFixture[str], reference: str, sentence: str) -> None:
+    assert run(["plan", reference]) == 2
+    assert sentence in capsys.readouterr().err
