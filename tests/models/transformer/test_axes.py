@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fourfold.errors import UserError
-from fourfold.models import EncoderDecoder, EncoderDecoderConfig, Step, TransformerConfig, TransformerLM
+from fourfold.models import EncoderDecoder, EncoderDecoderConfig, Step, Trace, TransformerConfig, TransformerLM
 from fourfold.models.transformer import (
     ALiBi,
     Attention,
@@ -153,6 +153,9 @@ def test_encoder_decoder(axis: Axis) -> None:
         alone = model.hidden(Step(ids=IDS[1:, :6], source=IDS[1:, :7]))
         close(model.logits(alone), want[1:])
         assert model.logits(model.hidden(Step(ids=IDS))).shape == (2, 12, 50)  # under an empty source
+        trace = Trace()
+        model.hidden(Step(ids=IDS, source=IDS, trace=trace))
+        assert len(trace.routing) == (6 if axis.change(BASE).feed_forward.experts else 0)  # of both stacks
 
 
 NONSENSE = {
@@ -181,6 +184,7 @@ NONSENSE = {
     "cross and prefix": (lambda c: replace(c, cross_attention=True, mask="prefix"), "is causal"),
     "span of three ends": (lambda c: replace(c, task=Task(kind="span", classes=3)), "two ends"),
     "no size": (lambda c: replace(c, layers=0), "layers is out of range"),
+    "absurd size": (lambda c: replace(c, layers=10**30), "layers is out of range"),
 }
 
 

@@ -26,6 +26,9 @@ from fourfold.models.transformer.options import (
     Task,
 )
 
+MOST, MOST_LAYERS = 2**31, 10_000
+"""Sizes beyond these are mistakes in a file; believed, they would take all memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
@@ -142,8 +145,9 @@ def _size_problems(config: TransformerConfig) -> Iterator[UserError]:
         "embedding size": config.embedding_size,
     }
     for name, value in sizes.items():
-        if value < 1:
-            yield UserError(f"model option {name} is out of range", expected="at least 1", got=value)
+        most = MOST_LAYERS if name == "layers" else MOST
+        if not 1 <= value <= most:
+            yield UserError(f"model option {name} is out of range", expected=f"1 to {most:,}", got=value)
 
 
 def _attention_problems(config: TransformerConfig) -> Iterator[UserError]:

@@ -144,16 +144,22 @@ class EncoderDecoder(nn.Module):
         ids, lengths = step.source, step.source_lengths
         if ids is None:
             ids, lengths = self._empty(step.ids.shape[0]), None
-        trained: Tensor = self.decoder(step, None, self.read(ids, lengths))
+        trained: Tensor = self.decoder(step, None, self.read(ids, lengths, trace=step.trace))
         return trained
 
     def logits(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.head(hidden, self.encoder.embedding.weight)
         return logits
 
-    def read(self, ids: Tensor, lengths: Tensor | None = None, *, keep: bool = False) -> Source:
-        """The encoder's output for (B, S) ids; `keep`: room for each layer's keys and values of it."""
-        hidden = self.encoder(Step(ids=ids, lengths=lengths))
+    def read(
+        self, ids: Tensor, lengths: Tensor | None = None, *, keep: bool = False, trace: Trace | None = None
+    ) -> Source:
+        """The encoder's output for (B, S) ids; `keep`: room for each layer's keys and values of it.
+
+        Of `trace` only the routing is filled: the other lists belong to the decoder.
+        """
+        routing = None if trace is None else Trace(routing=trace.routing)
+        hidden = self.encoder(Step(ids=ids, lengths=lengths, trace=routing))
         mask = None
         if lengths is not None:
             mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None])[:, None, None]
