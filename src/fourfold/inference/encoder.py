@@ -153,9 +153,8 @@ class TextEncoder:
             "id2label": {str(number): label for number, label in enumerate(self.labels)},
             "label2id": {label: number for number, label in enumerate(self.labels)},
         }
-        ids = {"pad_token_id": self.tokenizer.pad_id} if self.tokenizer.pad_id is not None else {}
         with atomic_folder(Path(folder)) as part:
-            save_model(self.module, part, {**(labels if self.labels else {}), **ids})
+            save_model(self.module, part, labels if self.labels else {})
             self.tokenizer.save(part)
             if self.pooling is not None:
                 write_pooling(part, self.pooling, self.module.config.hidden_size)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from fourfold.models.families.encoder_keys import (
     OLD_NORMS,
     SPARE,
+    TOKENS,
     Encoder,
     Top,
     encoder_modules,
@@ -16,11 +17,9 @@ from fourfold.models.families.encoder_keys import (
     without_pooler,
     write_encoder,
 )
-from fourfold.models.families.normal import Config
 from fourfold.models.families.table import Family
-from fourfold.models.transformer import Learned, Task, TransformerConfig
+from fourfold.models.transformer import Task
 
-CLASSIFIER = {"task.projection": "classifier"}
 NEXT_SENTENCE = Task(kind="sequence", classes=2)
 CLASSES = Encoder(
     prefix="Bert",
@@ -34,23 +33,17 @@ CLASSES = Encoder(
             labelled=False,
             names={"task.projection": "cls.seq_relationship"},
         ),
-        "ForSequenceClassification": Top(pooler=True, task=Task(kind="sequence", classes=2), names=CLASSIFIER),
-        "ForTokenClassification": Top(task=Task(kind="token", classes=2), names=CLASSIFIER),
-        "ForQuestionAnswering": Top(task=Task(kind="span", classes=2), names={"task.projection": "qa_outputs"}),
+        "ForSequenceClassification": Top(
+            pooler=True, task=Task(kind="sequence", classes=2), names={"task.projection": "classifier"}
+        ),
+        **TOKENS,
     },
 )
-
-
-def _write(config: Config) -> dict[str, object] | None:
-    plain = isinstance(config, TransformerConfig) and config.positions == Learned()
-    return write_encoder(config, CLASSES) if plain else None
-
-
 BERT = Family(
     name="bert",
     architectures=CLASSES.architecture,
     read_config=lambda keys: read_encoder(keys, CLASSES),
-    write_config=_write,
+    write_config=lambda config: write_encoder(config, CLASSES),
     observed=without_pooler,
     modules={
         **encoder_modules("bert"),

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fourfold.models.families.encoder_keys import LAYER, SPARE, Encoder, Top
-from fourfold.models.families.keys import expect, read_activation, write_activation, write_task
+from fourfold.models.families.encoder_keys import LAYER, SPARE, TOKENS, Encoder, Top, read_encoder, write_encoder
 from fourfold.models.families.normal import Config
 from fourfold.models.families.table import Family
-from fourfold.models.transformer import Attention, Embedding, FeedForward, Head, Learned, Norm, Task, TransformerConfig
+from fourfold.models.transformer import Task, TransformerConfig
 
-EPSILON = 1e-12
 CLASSES = Encoder(
     prefix="DistilBert",
+    segments=False,
     tops={
         "Model": Top(),
         "ForMaskedLM": Top(head=True),
@@ -21,49 +20,28 @@ CLASSES = Encoder(
             task=Task(kind="sequence", classes=2, transform="relu"),
             names={"task.dense": "pre_classifier", "task.projection": "classifier"},
         ),
-        "ForTokenClassification": Top(task=Task(kind="token", classes=2), names={"task.projection": "classifier"}),
-        "ForQuestionAnswering": Top(task=Task(kind="span", classes=2), names={"task.projection": "qa_outputs"}),
+        **TOKENS,
     },
 )
+OWN_KEYS = {
+    "hidden_size": "dim", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads",
+    "intermediate_size": "hidden_dim", "hidden_act": "activation", "hidden_dropout_prob": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
+}  # fmt: skip
+"""What BERT calls it, and what DistilBERT does."""
+FIXED = {"layer_norm_eps": 1e-12, "type_vocab_size": 0}
 
 
 def _read(keys: Mapping[str, Any]) -> TransformerConfig:
-    expect(keys, tie_word_embeddings=True)
-    top = CLASSES.read(keys)
-    activation = read_activation(keys.get("activation", "gelu"))
-    return TransformerConfig(
-        vocabulary_size=keys["vocab_size"],
-        hidden_size=keys["dim"],
-        layers=keys["n_layers"],
-        context=keys["max_position_embeddings"],
-        attention=Attention(heads=keys["n_heads"], bias=True),
-        feed_forward=FeedForward(size=keys["hidden_dim"], activation=activation, gated=False, bias=True),
-        norm=Norm(kind="layer", place="post", epsilon=EPSILON),
-        positions=Learned(),
-        embedding=Embedding(norm=True),
-        head=Head(bias=True, transform=activation) if top.head else None,
-        task=top.task,
-        mask="bidirectional",
-        dropout=keys.get("dropout", 0.1),
-    )
+    renamed = {bert: keys[own] for bert, own in OWN_KEYS.items() if own in keys}
+    return read_encoder({**keys, **renamed, **FIXED}, CLASSES)
 
 
 def _write(config: Config) -> dict[str, Any] | None:
-    if not isinstance(config, TransformerConfig) or config.mask != "bidirectional":
+    keys = write_encoder(config, CLASSES)
+    if keys is None:
         return None
-    return {
-        "vocab_size": config.vocabulary_size,
-        "dim": config.hidden_size,
-        "n_layers": config.layers,
-        "n_heads": config.attention.heads,
-        "hidden_dim": config.feed_forward.size,
-        "activation": write_activation(config.feed_forward.activation, tanh="gelu_new"),
-        "dropout": config.dropout,
-        "attention_dropout": config.dropout,
-        "max_position_embeddings": config.context,
-        "tie_word_embeddings": True,
-        **write_task(config),
-    }
+    return {OWN_KEYS.get(name, name): value for name, value in keys.items() if name not in FIXED}
 
 
 INSIDE = {

@@ -9,10 +9,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fourfold.models.families.encoder_keys import SPARE, Encoder, Top, encoder_modules, read_encoder, write_encoder
+from fourfold.models.families.encoder_keys import (
+    CLASSIFIER,
+    SPARE,
+    TOKENS,
+    Encoder,
+    Top,
+    encoder_modules,
+    read_encoder,
+    write_encoder,
+)
 from fourfold.models.families.normal import Config
 from fourfold.models.families.table import Family
-from fourfold.models.transformer import Learned, Task, TransformerConfig
+from fourfold.models.transformer import Task, TransformerConfig
 
 DETECTOR = {
     "task.dense": "discriminator_predictions.dense",
@@ -26,10 +35,9 @@ CLASSES = Encoder(
         "ForPreTraining": Top(task=Task(kind="token", classes=1, transform="gelu"), labelled=False, names=DETECTOR),
         "ForSequenceClassification": Top(
             task=Task(kind="sequence", classes=2, transform="gelu"),
-            names={"task.dense": "classifier.dense", "task.projection": "classifier.out_proj"},
+            names=CLASSIFIER,
         ),
-        "ForTokenClassification": Top(task=Task(kind="token", classes=2), names={"task.projection": "classifier"}),
-        "ForQuestionAnswering": Top(task=Task(kind="span", classes=2), names={"task.projection": "qa_outputs"}),
+        **TOKENS,
     },
 )
 
@@ -44,7 +52,7 @@ def _read(keys: Mapping[str, Any]) -> TransformerConfig:
 
 def _write(config: Config) -> dict[str, Any] | None:
     keys = write_encoder(config, CLASSES)
-    if keys is None or not isinstance(config, TransformerConfig) or config.positions != Learned():
+    if keys is None or not isinstance(config, TransformerConfig):
         return None
     return {**keys, "embedding_size": config.embedding_size}
 

@@ -21,6 +21,7 @@ OLD_NORMS = {r"LayerNorm\.gamma$": "LayerNorm.weight", r"LayerNorm\.beta$": "Lay
 """As the first files in PyTorch named them, after TensorFlow."""
 SPARE = (r"(^|\.)pooler\.", r"^(cls|lm_head|classifier|qa_outputs|vocab_\w+|generator_\w+|discriminator_\w+)\.")
 """What files of a larger class hold beyond the class in `architectures`."""
+USUAL_PADDING = 1
 LABELS = 2
 """Classes of a task that takes their number from the labels in `config.json`."""
 
@@ -47,6 +48,14 @@ class Top:
         return config.pooler == self.pooler and counted == self.task
 
 
+TOKENS = {
+    "ForTokenClassification": Top(task=Task(kind="token", classes=2), names={"task.projection": "classifier"}),
+    "ForQuestionAnswering": Top(task=Task(kind="span", classes=2), names={"task.projection": "qa_outputs"}),
+}
+"""Classes that are one projection of each token in every family."""
+CLASSIFIER = {"task.dense": "classifier.dense", "task.projection": "classifier.out_proj"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
     """The classes of one family."""
@@ -55,6 +64,10 @@ class Encoder:
     """Of the class names."""
     tops: Mapping[str, Top]
     """By the end of the class name; `Model` is the plain encoder."""
+    segments: bool = True
+    """Whether there are kinds of segment."""
+    after_padding: bool = False
+    """Positions count from the row behind the padding id, not from the first."""
 
     def read(self, keys: Mapping[str, Any]) -> Top:
         """The top of the class in `architectures`, its task with as many classes as there are labels."""
@@ -80,11 +93,13 @@ class Encoder:
         return next((name for name, top in self.tops.items() if top.fits(config)), "Model")
 
 
-def read_encoder(keys: Mapping[str, Any], encoder: Encoder, offset: int = 0) -> TransformerConfig:
-    """The keys of BERT, RoBERTa and ELECTRA; `offset`: unused rows at the start of the table of positions."""
+def read_encoder(keys: Mapping[str, Any], encoder: Encoder) -> TransformerConfig:
+    """The configuration in BERT's keys."""
     expect(keys, is_decoder=False, add_cross_attention=False, position_embedding_type="absolute")
     expect(keys, tie_word_embeddings=True)
     top = encoder.read(keys)
+    padding = keys.get("pad_token_id")
+    offset = 1 + (USUAL_PADDING if padding is None else padding) if encoder.after_padding else 0
     activation = read_activation(keys.get("hidden_act", "gelu"))
     return TransformerConfig(
         vocabulary_size=keys["vocab_size"],
@@ -95,7 +110,7 @@ def read_encoder(keys: Mapping[str, Any], encoder: Encoder, offset: int = 0) -> 
         feed_forward=FeedForward(size=keys["intermediate_size"], activation=activation, gated=False, bias=True),
         norm=Norm(kind="layer", place="post", epsilon=keys.get("layer_norm_eps", 1e-12)),
         positions=Learned(offset=offset),
-        embedding=Embedding(norm=True, segments=keys.get("type_vocab_size", 2)),
+        embedding=Embedding(norm=True, segments=keys.get("type_vocab_size", 2) if encoder.segments else 0),
         head=Head(bias=True, transform=activation) if top.head else None,
         pooler=top.pooler and keys.get("add_pooling_layer", True),
         task=top.task,
@@ -108,7 +123,9 @@ def write_encoder(config: Config, encoder: Encoder) -> dict[str, Any] | None:
     """The inverse of `read_encoder`."""
     if not isinstance(config, TransformerConfig) or not isinstance(config.positions, Learned):
         return None
-    if config.mask != "bidirectional" or not config.embedding.segments:
+    offset, segments = config.positions.offset, config.embedding.segments
+    usual = bool(offset) == encoder.after_padding and bool(segments) == encoder.segments
+    if config.mask != "bidirectional" or not usual:
         return None
     pooled = encoder.tops["Model"].pooler and config.head is None and config.task is None
     return {
@@ -120,10 +137,11 @@ def write_encoder(config: Config, encoder: Encoder) -> dict[str, Any] | None:
         "hidden_act": write_activation(config.feed_forward.activation, tanh="gelu_new"),
         "hidden_dropout_prob": config.dropout,
         "attention_probs_dropout_prob": config.dropout,
-        "max_position_embeddings": config.context + config.positions.offset,
-        "type_vocab_size": config.embedding.segments,
+        "max_position_embeddings": config.context + offset,
+        "type_vocab_size": segments,
         "layer_norm_eps": config.norm.epsilon,
         "tie_word_embeddings": True,
+        **({"pad_token_id": offset - 1} if offset else {}),
         **({} if config.pooler or not pooled else {"add_pooling_layer": False}),
         **write_task(config),
     }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from fourfold.models.families.encoder_keys import (
+    CLASSIFIER,
     SPARE,
+    TOKENS,
     Encoder,
     Top,
     encoder_modules,
@@ -14,43 +13,27 @@ from fourfold.models.families.encoder_keys import (
     without_pooler,
     write_encoder,
 )
-from fourfold.models.families.normal import Config
 from fourfold.models.families.table import Family
-from fourfold.models.transformer import Learned, Task, TransformerConfig
+from fourfold.models.transformer import Task
 
 CLASSES = Encoder(
     prefix="Roberta",
+    after_padding=True,
     tops={
         "Model": Top(pooler=True),
         "ForMaskedLM": Top(head=True),
         "ForSequenceClassification": Top(
             task=Task(kind="sequence", classes=2, transform="tanh"),
-            names={"task.dense": "classifier.dense", "task.projection": "classifier.out_proj"},
+            names=CLASSIFIER,
         ),
-        "ForTokenClassification": Top(task=Task(kind="token", classes=2), names={"task.projection": "classifier"}),
-        "ForQuestionAnswering": Top(task=Task(kind="span", classes=2), names={"task.projection": "qa_outputs"}),
+        **TOKENS,
     },
 )
-USUAL_PADDING = 1
-
-
-def _read(keys: Mapping[str, Any]) -> TransformerConfig:
-    padding = keys.get("pad_token_id")
-    return read_encoder(keys, CLASSES, offset=(USUAL_PADDING if padding is None else padding) + 1)
-
-
-def _write(config: Config) -> dict[str, Any] | None:
-    keys = write_encoder(config, CLASSES)
-    if keys is None or not isinstance(config, TransformerConfig) or not isinstance(config.positions, Learned):
-        return None
-    return {**keys, "pad_token_id": config.positions.offset - 1} if config.positions.offset else None
-
-
 ROBERTA = Family(
     name="roberta",
     architectures=CLASSES.architecture,
-    read_config=_read,
-    write_config=_write,
+    read_config=lambda keys: read_encoder(keys, CLASSES),
+    write_config=lambda config: write_encoder(config, CLASSES),
     observed=without_pooler,
     modules={
         **encoder_modules("roberta"),
