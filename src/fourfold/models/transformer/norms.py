@@ -23,8 +23,20 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gain = self.weight.float()
-        output: Tensor = _RootMeanSquare.apply(x, gain + self.offset if self.offset else gain, self.epsilon)  # type: ignore[no-untyped-call]  # torch's apply has no types
+        if self.offset:
+            gain = gain + self.offset
+        if not torch.is_grad_enabled():
+            return _normed(x, gain, self.epsilon)[0]
+        output: Tensor = _RootMeanSquare.apply(x, gain, self.epsilon)  # type: ignore[no-untyped-call]  # torch's apply has no types
         return output
+
+
+def _normed(x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """The formula, and the factor it scales each row by."""
+    wide = x.float()
+    length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+    scale = length.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+    return (wide * scale).mul_(gain).to(x.dtype), scale
 
 
 class _RootMeanSquare(torch.autograd.Function):
@@ -32,11 +44,9 @@ class _RootMeanSquare(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain: Tensor, epsilon: float) -> Tensor:
-        wide = x.float()
-        length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-        scale: Tensor = length.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+        output, scale = _normed(x, gain, epsilon)
         ctx.save_for_backward(x, gain, scale)
-        return (wide * scale).mul_(gain).to(x.dtype)
+        return output
 
     @staticmethod
     @once_differentiable
