@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from typing import Any
 
 from fourfold.errors import UserError
-from fourfold.models.codec import plain, read_option, read_value
+from fourfold.models.codec import hints_of, plain, read_option, read_value
 from fourfold.models.transformer import (
     Attention,
     Embedding,
@@ -64,7 +64,7 @@ def with_axes(
     for axis, value in axes.items():
         value = _written_out(axis, value)
         for option, path in AXES[axis]:
-            checked = plain(read_value(get_type_hints(option)[path[-1]], value, None, axis))
+            checked = plain(read_value(hints_of(option)[path[-1]], value, None, axis))
             for stack in (values["encoder"], values["decoder"]) if both else (values,):
                 _set(stack, path, checked)
     changed: TransformerConfig | EncoderDecoderConfig = read_option(type(config), values, None)

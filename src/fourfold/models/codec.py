@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from fourfold.errors import UserError, unknown_name
@@ -52,11 +53,17 @@ def plain(value: Any) -> Any:
     return fields if kind is None else {"kind": kind, **fields}
 
 
+@cache
+def hints_of(option: type[Any]) -> dict[str, Any]:
+    """The types of its fields; resolving them is slow."""
+    return get_type_hints(option)
+
+
 def read_option(option: type[Any], values: Any, where: object, name: str = "configuration") -> Any:
     """One frozen dataclass of options from plain values, its nested options included."""
     if not isinstance(values, Mapping):
         raise UserError(f"the value of '{name}' has the wrong type", where=where, expected="an object", got=values)
-    hints = get_type_hints(option)
+    hints = hints_of(option)
     unknown = next((key for key in values if key not in hints), None)
     if unknown is not None:
         raise unknown_name(f"key of '{name}'", unknown, hints, where)

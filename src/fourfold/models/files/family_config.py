@@ -27,6 +27,8 @@ CHANGING: Mapping[str, Any] = {
     "embedding_multiplier": 1,
     "attention_multiplier": None,
     "clip_qkv": None,
+    "rope_interleaved": False,
+    "use_mrope": False,
     "use_qk_norm": False,
     "qk_layernorm": False,
     "no_rope_layers": None,
