@@ -230,6 +230,9 @@ def sentence_folder(masked: TextEncoder, folder: Path) -> Path:
          "steps that are not supported.*got Transformer, Dense"),
         ("1_Pooling/config.json", {"pooling_mode_lasttoken": True}, "pooling is not supported.*pooling_mode_lasttoken"),
         ("1_Pooling/config.json", {}, "pooling is not supported.*got none"),
+        ("1_Pooling/config.json", [], "not a configuration"),
+        ("sentence_bert_config.json", {"max_seq_length": -1}, "a setting of the sentence encoder is senseless"),
+        ("sentence_bert_config.json", "x", "not a configuration"),
     ],
 )  # fmt: skip
 def test_sentence_encoders_we_cannot_follow_are_refused(

@@ -49,7 +49,10 @@ def read_folder(folder: Path) -> Parts:
     settings: dict[str, Any] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         if (folder / name).is_file():
-            settings |= read_json(folder / name)
+            found = read_json(folder / name)
+            if not isinstance(found, dict):
+                raise UserError("not the settings of a tokenizer: names and values", where=folder / name)
+            settings |= found
     core = _core(folder, settings)
     template = _default_template(settings.pop("chat_template", None))
     if (folder / "chat_template.jinja").is_file():
@@ -61,7 +64,7 @@ def read_folder(folder: Path) -> Parts:
 
 def content_of(token: Any) -> str | None:
     """A token in a configuration file is a string or an object with `content`."""
-    content = token["content"] if isinstance(token, dict) else token
+    content = token.get("content") if isinstance(token, dict) else token
     return None if content is None else str(content)
 
 
@@ -74,7 +77,11 @@ def _core(folder: Path, settings: dict[str, Any]) -> tokenizers.Tokenizer:
             return tokenizers.Tokenizer.from_str(text)
         except Exception as error:  # the library raises plain Exception
             raise UserError("not a tokenizer file", where=folder / FILE, got=str(error)) from error
-    return _word_pieces(folder, settings) if (folder / WORD_PIECES).is_file() else _byte_level(folder, settings)
+    build = _word_pieces if (folder / WORD_PIECES).is_file() else _byte_level
+    try:
+        return build(folder, settings)
+    except TypeError as error:
+        raise UserError("a setting of the tokenizer has the wrong type", where=folder, got=str(error)) from None
 
 
 def _refuse_sentence_piece(folder: Path) -> None:

@@ -58,10 +58,7 @@ def encoder_folder(folder: Path) -> Path:
     """Where the transformer of a sentence encoder is; `folder` itself for other models."""
     if not (folder / MODULES).is_file():
         return folder
-    path = Path(_steps(folder)[0][1])
-    if path.is_absolute() or ".." in path.parts:
-        raise UserError("a step of the sentence encoder lies outside its folder", where=folder / MODULES, got=path)
-    return folder / path
+    return _inside(folder, 0)
 
 
 def read_pooling(folder: Path) -> Pooling | None:
@@ -74,15 +71,13 @@ def read_pooling(folder: Path) -> Pooling | None:
             "this sentence encoder has steps that are not supported",
             where=folder / MODULES, expected="Transformer, Pooling and perhaps Normalize", got=", ".join(kinds),
         )  # fmt: skip
-    place = folder / _steps(folder)[1][1] / "config.json"
+    place = _inside(folder, 1) / "config.json"
     path = encoder_folder(folder) / SETTINGS
-    settings = read_json(path) if path.is_file() else {}
-    return Pooling(
-        kind=_kind(read_json(place), place),
-        normalise=len(kinds) == 3,
-        limit=settings.get("max_seq_length"),
-        lowercase=settings.get("do_lower_case") or False,
-    )
+    settings = _mapping(path) if path.is_file() else {}
+    limit, lowercase = settings.get("max_seq_length"), settings.get("do_lower_case") or False
+    if not (limit is None or (type(limit) is int and limit > 0)) or not isinstance(lowercase, bool):
+        raise UserError("a setting of the sentence encoder is senseless", where=path, got=f"{limit!r}, {lowercase!r}")
+    return Pooling(kind=_kind(_mapping(place), place), normalise=len(kinds) == 3, limit=limit, lowercase=lowercase)
 
 
 def write_pooling(folder: Path, pooling: Pooling, hidden_size: int) -> None:
@@ -99,12 +94,27 @@ def write_pooling(folder: Path, pooling: Pooling, hidden_size: int) -> None:
 
 
 def _steps(folder: Path) -> list[tuple[str, str]]:
-    """Kind and folder of each step, in order."""
+    """Kind and folder of each step, in order; at least one."""
     steps = read_json(folder / MODULES)
     try:
         return [(str(step["type"]).rpartition(".")[2], str(step["path"])) for step in steps] or [("", "")]
     except (TypeError, KeyError) as error:
         raise UserError("not a list of steps with type and path", where=folder / MODULES, got=repr(error)) from None
+
+
+def _inside(folder: Path, step: int) -> Path:
+    """The folder of a step."""
+    path = Path(_steps(folder)[step][1])
+    if path.is_absolute() or ".." in path.parts:
+        raise UserError("a step of the sentence encoder lies outside its folder", where=folder / MODULES, got=path)
+    return folder / path
+
+
+def _mapping(path: Path) -> Mapping[str, Any]:
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise UserError("not a configuration: names and values", where=path)
+    return values
 
 
 def _kind(flags: Mapping[str, Any], where: Path) -> Literal["mean", "first", "max"]:
