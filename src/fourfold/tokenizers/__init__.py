@@ -3,7 +3,8 @@
 from fourfold.tokenizers.byte_level import BYTE_OF_CHARACTER, CHARACTER_OF_BYTE
 from fourfold.tokenizers.folders import has_tokenizer
 from fourfold.tokenizers.framing import framed
-from fourfold.tokenizers.gguf import from_gguf, to_gguf
+from fourfold.tokenizers.gguf import from_gguf
+from fourfold.tokenizers.gguf_write import to_gguf
 from fourfold.tokenizers.reading import ScriptCost, hard_to_read, script_costs
 from fourfold.tokenizers.templates import CHATML
 from fourfold.tokenizers.tokenizer import Pair, TextStream, Tokenizer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from fourfold.models.families import GGUF_ARCHITECTURES as ARCHITECTURES
 from fourfold.models.families import ROPE_FACTORS as FACTORS
 from fourfold.models.families import Architecture, Section, fused_parts, read_gguf_config
 from fourfold.models.files.folder import SENSELESS, fill, make_empty, own_tensors
+from fourfold.models.files.gguf_blocks import BF16, F16
 from fourfold.models.files.gguf_plan import interleaved_heads, plan_gguf, split_halves
 from fourfold.models.files.gguf_quantize import SAVED
 from fourfold.models.files.gguf_reader import GGUF, read_gguf
@@ -21,13 +23,14 @@ from fourfold.models.files.gguf_writer import write_gguf
 from fourfold.models.transformer import TransformerConfig, TransformerLM
 from fourfold.tokenizers import Tokenizer, to_gguf
 
+PLAIN = {F16: torch.float16, BF16: torch.bfloat16}
+
 
 class GGUFModel(NamedTuple):
     """A GGUF file understood, its weights not yet read."""
 
     config: TransformerConfig
-    weights: Mapping[str, Tensor]
-    """By our names; each is unpacked when it is asked for."""
+    weights: Weights
     metadata: dict[str, Any]
 
 
@@ -87,6 +90,9 @@ class Weights(Mapping[str, Tensor]):
             elif name != FACTORS:
                 yield self.architecture.names.ours(name) or name, Place(name, slice(None))
 
+    def place(self, ours: str) -> Place:
+        return self._places[ours]
+
     def __getitem__(self, ours: str) -> Tensor:
         name, rows = self._places[ours]
         offset = self.architecture.offset(ours)
@@ -95,6 +101,21 @@ class Weights(Mapping[str, Tensor]):
         tensor = self.file.tensor(name, self.dtype, rows)
         heads = interleaved_heads(ours, self.architecture, self.config)
         return tensor if heads is None or tensor.shape[0] % (2 * heads) else split_halves(tensor, heads)
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of all tensors; no number is read."""
+        shapes = {}
+        for ours, (name, rows) in self._places.items():
+            first, *rest = self.file.tensors[name].shape
+            shapes[ours] = (len(range(first)[rows]), *rest)
+        return shapes
+
+    @property
+    def stored_dtype(self) -> torch.dtype:
+        """The plain type all matrices have, or fp32, which holds the values of every packed type exactly."""
+        kinds = {info.type for info in self.file.tensors.values() if len(info.shape) > 1}
+        return PLAIN.get(next(iter(kinds)), torch.float32) if len(kinds) == 1 else torch.float32
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

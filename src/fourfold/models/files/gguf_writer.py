@@ -6,16 +6,22 @@ import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
+import torch
 from torch import Tensor
 
+from fourfold.errors import UserError
 from fourfold.files import atomic_file
 from fourfold.models.files.gguf_blocks import FORMATS
 from fourfold.models.files.gguf_quantize import quantized_parts
 from fourfold.models.files.gguf_reader import ARRAY, MAGIC, STRING
+from fourfold.progress import task
 
 ALIGNMENT = 32
+PART = 1 << 20
+"""Values looked at together for what is not a number."""
+
 UINT32, INT32, FLOAT32, BOOL, UINT64 = 4, 5, 6, 7, 10
 _CODES = {UINT32: "I", INT32: "i", FLOAT32: "f", BOOL: "?", UINT64: "Q"}
 
@@ -47,10 +53,22 @@ def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Sequence[Tensor
             stream.write(struct.pack("<IQ", tensor.type, offset))
             offset += _padded(tensor.size)
         stream.write(b"\0" * (_padded(stream.tell()) - stream.tell()))
-        for tensor in tensors:
-            for part in quantized_parts(tensor.values(), tensor.type):
-                stream.write(part.numpy().data)
-            stream.write(b"\0" * (_padded(tensor.size) - tensor.size))
+        with task("writing", offset / 1e6, "MB") as work:
+            for tensor in tensors:
+                _write_values(stream, tensor, path)
+                work.advance(_padded(tensor.size) / 1e6)
+
+
+def _write_values(stream: IO[bytes], tensor: TensorPlan, path: Path) -> None:
+    """Values are packed and written in small parts: never a whole tensor more than the one asked for."""
+    written = 0
+    for values in torch.split(tensor.values().detach().reshape(-1), PART):
+        if not bool(values.isfinite().all()):
+            raise UserError(f"tensor {tensor.name} has values that are not numbers", where=path)
+        for part in quantized_parts(values, tensor.type):
+            written += stream.write(part.numpy().data)
+    assert written == tensor.size, tensor.name
+    stream.write(b"\0" * (_padded(tensor.size) - tensor.size))
 
 
 def _padded(size: int) -> int:

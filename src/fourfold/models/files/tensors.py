@@ -44,14 +44,19 @@ def write_weights(folder: Path, tensors: Mapping[str, Tensor], shard_bytes: int 
         size += tensor.nbytes
     if len(shards) == 1:
         write_tensors(folder / WEIGHTS, shards[0])
+        (folder / INDEX).unlink(missing_ok=True)  # of an older model: it would name weights of its own
         return
     where: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):
         file = f"model-{number:05}-of-{len(shards):05}.safetensors"
         write_tensors(folder / file, shard)
         where |= dict.fromkeys(shard, file)
-    total = sum(tensor.nbytes for tensor in tensors.values())
-    write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": where})
+    sizes = {
+        "total_parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "total_size": sum(tensor.nbytes for tensor in tensors.values()),
+    }
+    write_json(folder / INDEX, {"metadata": sizes, "weight_map": where})
+    (folder / WEIGHTS).unlink(missing_ok=True)
 
 
 class Weights(Mapping[str, Tensor]):
@@ -171,6 +176,8 @@ def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], whe
 
 def is_finite(tensor: Tensor) -> bool:
     """Whether every value is a number; needs no memory to speak of."""
+    if tensor.is_meta:  # a stand-in whose numbers are looked at later
+        return True
     if not tensor.is_floating_point():
         return True
     # A sum is a cheap first look: only overflow or a real NaN makes it infinite. Small parts stay on
