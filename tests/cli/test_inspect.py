@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fourfold.cli.app import run
+from fourfold.cli.inspect import texts
 from fourfold.inference import LanguageModel
 from fourfold.models import build_model
 from fourfold.tokenizers import byte_tokenizer
@@ -106,3 +107,9 @@ def test_a_recurrent_model_has_costs_but_no_attention(call: Call, tmp_path: Path
     code, out, err = call("inspect", tmp_path / "lstm", "--masks")
     assert code == 2
     assert "only a transformer has attention to draw" in err
+
+
+def test_pieces_of_a_character_are_shown_as_bytes() -> None:
+    tokenizer = byte_tokenizer()
+    ids = [*tokenizer.encode_ordinary("aé"), tokenizer.vocabulary_size]
+    assert texts(tokenizer, ids) == ["a", "C3", "A9", f"id {tokenizer.vocabulary_size}"]

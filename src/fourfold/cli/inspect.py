@@ -53,8 +53,16 @@ def inspect(
         show_facts(facts)
         for path in pictures:
             show(f"picture            {path}")
-    following = ["plan", model] if preset else ["generate", model, prompt or "The"]
+    following = ["plan", model] if preset else next_of(facts, prompt)
     finish(where=output if pictures else None, next_command=following, result_on_stdout=bool(pictures) and not as_json)
+
+
+def next_of(facts: dict[str, Any], prompt: str | None) -> list[str]:
+    """What to do next with a model: have it write, or look at an encoder's attention, or take it elsewhere."""
+    reference = str(facts["model"])
+    if "generate" in facts["can"]:
+        return ["generate", reference, prompt or "The"]
+    return ["convert", reference, "DST"] if prompt else ["inspect", reference, "--prompt", "TEXT"]
 
 
 def opened(reference: str) -> LanguageModel | TextEncoder:
@@ -168,8 +176,10 @@ def show_facts(facts: dict[str, Any]) -> None:
             show(f"{'active':18} {facts['parameters_active']:,} parameters a token")
         start, full = facts["flops_per_token"], facts["flops_per_token_full"]
         show(f"{'FLOPs a token':18} {start:.3g} at the start, {full:.3g} at the full context")
-        show(f"{'keys and values':18} {facts['kv_bytes_per_token']:,} bytes a token, "
-             f"{gigabytes(facts['kv_bytes_per_token'] * facts['context'])} at the full context")  # fmt: skip
+        kept = facts["kv_bytes_per_token"]
+        if kept:
+            whole = gigabytes(kept * facts["context"])
+            show(f"{'keys and values':18} {kept:,} bytes a token, {whole} at the full context")
     if "architecture" not in facts:
         for key, value in facts["config"].items():
             show(f"  {key:16} {value}")
@@ -198,8 +208,18 @@ def draw(lm: LanguageModel | TextEncoder | None, prompt: str | None, masks: bool
 
 
 def texts(tokenizer: Any, ids: Iterable[int]) -> list[str]:
-    """Each token as text, special ones too."""
-    return [tokenizer.decode([number], skip_special=False) for number in ids]
+    """Each token as text, special ones too; pieces of a character as their bytes."""
+    return [_text(tokenizer, number) for number in ids]
+
+
+def _text(tokenizer: Any, number: int) -> str:
+    if number >= tokenizer.vocabulary_size:  # a row of the embedding that no token uses
+        return f"id {number}"
+    raw: bytes = tokenizer.token_bytes(number)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.hex(" ").upper()
 
 
 def _drawn(ids: list[int]) -> list[int]:

@@ -96,9 +96,7 @@ def _rows(node: Node, depth: int, above: str) -> Iterator[Row]:
         times=node.times,
         kind=node.kind,
         shapes={weight.name: weight.shape for weight in node.weights},
-        dtype=", ".join(
-            dict.fromkeys(weight.dtype + (" (shared)" if weight.shared else "") for weight in node.weights)
-        ),
+        dtype=", ".join(dict.fromkeys(_dtype(weight) for weight in node.weights)),
         parameters=node.parameters,
     )
     for child in node.children:
