@@ -240,8 +240,10 @@ def edited(folder, **changes):
 @pytest.mark.parametrize(("changes", "message"), [
     ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config changes what is computed"),
     ({"logits_scaling": 8.0}, "logits_scaling changes what is computed.*expected 1, got 8.0"),
-    ({"num_hidden_layers": 10**9}, "more layers than there are tensors"),
-    ({"vocab_size": 10**18}, "sizes in the configuration are senseless"),
+    ({"num_hidden_layers": 10**9}, "layers is out of range"),
+    ({"num_hidden_layers": 9999}, "more layers than there are tensors"),
+    ({"vocab_size": 10**18}, "vocabulary_size is out of range"),
+    ({"vocab_size": 1 << 31, "hidden_size": 1 << 31}, "sizes in the configuration are senseless"),
     ({"hidden_size": "32"}, "wrong type"),
     ({"num_hidden_layers": 2.0}, "'layers' has the wrong type"),
     ({"rms_norm_eps": "small"}, "'epsilon' has the wrong type"),
@@ -322,3 +324,15 @@ def test_encoder_and_decoder_share_their_embedding(tmp_path):
     assert normal(again.config) == normal(model.config)
     assert again.decoder.embedding.weight is again.encoder.embedding.weight
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_a_folder_holds_one_model_however_it_is_split(tmp_path):
+    first, second = llama(), llama(layers=1)
+    save_model(first, tmp_path)
+    whole = load_file(tmp_path / "model.safetensors")
+    save_model(second, tmp_path)
+    write_weights(tmp_path, whole, shard_bytes=10_000)
+    assert not (tmp_path / "model.safetensors").exists()
+    save_model(second, tmp_path)
+    assert load_model(tmp_path).config == second.config
+    assert not (tmp_path / "model.safetensors.index.json").exists()
