@@ -11,7 +11,7 @@ from fourfold.workflow.claims.results import Results, measures_of, summary
 from fourfold.workflow.claims.spec import Claim, FigureOptions, Size
 from fourfold.workflow.claims.verdicts import Comparison
 from fourfold.workflow.machine import processor_name
-from fourfold.workflow.report.formatting import short_count
+from fourfold.workflow.report.formatting import duration, short_count
 
 VERDICTS_ZH = {"agrees": "一致", "disagrees": "不一致", "cannot tell at this size": "此规模下无法判断"}
 OUTCOMES = {"holds": "holds", "fails": "contradicted", "open": "open"}
@@ -31,9 +31,9 @@ def write_page(claim: Claim, size: Size, results: Results, seconds: float, figur
         f"*{claim.title.zh}*",
         f"The survey (Zhao et al. 2023), section {claim.section}: {claim.statement.en}",
         f"综述第 {claim.section} 节：{claim.statement.zh}",
-        f"**Our run {results.verdict}** (与本次实验：{VERDICTS_ZH[results.verdict]}). {results.sentence} "
+        f"**Our run {results.verdict}** (本次实验：{VERDICTS_ZH[results.verdict]}). {results.sentence} "
         f"{size.capitalize()} size: {models} results from {_trained(claim, results)} models, "
-        f"{seconds / 60:.0f} minutes on {processor_name()}.",
+        f"{duration(seconds).en} on {processor_name()}.",
         *(f"![{figure.title}](figures/{figure.name}.svg)\n\n{figure.caption}" for figure in figures),
         "## The rule, fixed beforehand",
         f"{_rule(results.comparisons)}\n\n{_comparisons(results.comparisons)}",
