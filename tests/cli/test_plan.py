@@ -64,6 +64,40 @@ def test_every_kind_of_architecture_has_a_plan(plan: Plan, reference: str) -> No
         assert found["train_flops"] == pytest.approx(found["flops_per_token"] * 1e6)
 
 
+RECIPE = """
+name = "small"
+[corpus.text]
+sources = ["notes"]
+[tokenizer.bpe]
+corpus = "corpus.text"
+vocabulary_size = 300
+[pretrain.encoder]
+model = { family = "bert", layers = 1, hidden_size = 16, heads = 2, context = 32 }
+objective = { kind = "masked" }
+tokenizer = "tokenizer.bpe"
+corpus = "corpus.text"
+budget = { steps = 10 }
+[finetune.era]
+model = "pretrain.encoder"
+task = "classification"
+data = "period"
+corpus = "corpus.text"
+batch_size = 4
+budget = { steps = 5 }
+"""
+
+
+def test_a_recipe_with_an_encoder_and_its_task_is_planned(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("A line of text, long enough to stay.\n" * 50, "utf-8")
+    (tmp_path / "small.toml").write_text(RECIPE, "utf-8")
+    stages = {stage["stage"]: stage for stage in plan("small.toml")["stages"]}
+    era = stages["finetune.era"]
+    assert era["parameters"] == stages["pretrain.encoder"]["parameters"] > 0
+    # One probed step of 4 x 32 tokens takes 660 s; five of them, from two starts.
+    assert era["seconds"] == pytest.approx(2 * 5 * 660)
+
+
 @pytest.mark.parametrize(
     ("reference", "sentence"),
     [

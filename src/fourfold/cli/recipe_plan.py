@@ -75,6 +75,15 @@ class _Planner:
         job = Job(config=config, tokens=float(step), batch_size=options.batch_size, context=options.row_tokens)
         return self._scaled(job, _tokens_in(options.budget, step), options.budget.seconds)
 
+    def _finetune(self, options: Any) -> dict[str, Any]:
+        """Every weight on a downstream task, and once more from random weights where both are compared."""
+        config = self._config(options.model)
+        context = options.context or (512 if config is None else config.context)
+        tokens = float(_tokens_in(options.budget, options.batch_size * context) or 0)
+        plan = self._job(options.model, "train", tokens, options.batch_size, context, options.budget.seconds)
+        times = 2 if options.compare else 1
+        return {**plan, **{key: plan[key] * times for key in ("train_flops", "seconds", "seconds_spread")}}
+
     def _tune(self, options: Any) -> dict[str, Any]:
         step = options.batch_size * options.context
         return self._job(options.model, "tune", float(_tokens_in(options.budget, step) or 0), options.batch_size,
@@ -129,7 +138,8 @@ class _Planner:
         stage = self.stages.get(model)
         if stage is None:
             return None
-        return self._config(stage.options.model) if stage.kind == "tune" else self._config_of(stage.options)
+        tuned = stage.kind in ("tune", "finetune")
+        return self._config(stage.options.model) if tuned else self._config_of(stage.options)
 
     def _config_of(self, options: Any) -> Any:
         from fourfold.models import model_config
