@@ -80,7 +80,8 @@ def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> nn.Modul
         return load_ngram(folder)
     if kind in OWN_KINDS:
         tensors = read_weights(folder)
-        return fill(make_empty(read_own(keys, folder), len(tensors)), dict(tensors), folder, dtype)
+        module = make_empty(read_own(keys, folder), len(tensors))
+        return fill(module, own_names(module, tensors), folder, dtype)
     if kind not in FAMILIES:
         raise unknown_name("model architecture", kind, [*FAMILIES, *OWN_KINDS, NGRAM], folder / "config.json")
     family = family_named(kind)
@@ -88,6 +89,12 @@ def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> nn.Modul
     config = read_family_config(family, keys, folder / "config.json", tensors.keys())
     module = make_empty(config, len(tensors))
     return fill(module, from_file(family, config, tensors, own_tensors(module), tensors.alone), folder, dtype)
+
+
+def own_names(module: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of one of our own files; before a head had parts, its projection was called `head`."""
+    old = {} if isinstance(module, RecurrentLM) else {"head.weight": "head.projection.weight"}
+    return {old.get(name, name): tensor for name, tensor in tensors.items()}
 
 
 def make_empty(config: Config | RecurrentConfig, tensors: int | None = None) -> Network:
