@@ -85,6 +85,15 @@ def test_greedy_text_is_theirs(pair: tuple[LanguageModel, Any, Path]) -> None:
     assert len({answer.text for answer in answers}) > 1, "the source makes no difference"
 
 
+def test_rows_that_end_early_leave_the_others_their_source(pair: tuple[LanguageModel, Any, Path]) -> None:
+    ours, _, _ = pair
+    assert ours.defaults.temperature == 0, "answers are greedy unless the folder says otherwise"
+    samplings = [Sampling(max_tokens=count, temperature=0) for count in (9, 2, 14, 5)]
+    together = ours.generate(PROMPTS, samplings)
+    for prompt, sampling, answer in zip(PROMPTS, samplings, together, strict=True):
+        assert ours.generate([prompt], sampling)[0].ids == answer.ids
+
+
 def test_log_probs_are_those_of_whole_passes(pair: tuple[LanguageModel, Any, Path]) -> None:
     ours, _, _ = pair
     start = ours.module.config.decoder_start_id

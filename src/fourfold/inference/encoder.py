@@ -77,7 +77,7 @@ class TextEncoder:
         A text beyond the limit is cut there, as sentence encoders are used.
         """
         pooling = self.pooling or Pooling()
-        rows = [self._row(text, cut=True) for text in texts]
+        rows = self._rows(texts, cut=True)
         vectors = torch.zeros(len(rows), self.module.config.hidden_size)
         with task("embed", len(rows), "texts") as work:
             for batch in batches([len(row.ids) for row in rows]):
@@ -136,7 +136,7 @@ class TextEncoder:
         options = self.module.config.task
         if options is None:
             raise self._cannot("classify", "a model with a classifier: tune this one on labelled texts first")
-        rows = [self._row(text, cut=False) for text in texts]
+        rows = self._rows(texts, cut=False)
         results: dict[int, Tensor] = {}
         for batch in batches([len(row.ids) for row in rows]):
             hidden, lengths = self._reader.hidden([rows[index] for index in batch])
@@ -198,14 +198,19 @@ class TextEncoder:
     def _filling(self, probability: float, id: int) -> Filling:
         return Filling(self.tokenizer.decode([id], skip_special=False).strip(), id, probability)
 
-    def _row(self, text: Text, *, cut: bool) -> Row:
+    def _rows(self, texts: Sequence[Text], *, cut: bool) -> list[Row]:
         pooling = self.pooling or Pooling()
         limit = min(pooling.limit or self.module.context, self.module.context) if cut else None
-        parts = [text] if isinstance(text, str) else list(text)
-        parts = [part.lower() for part in parts] if pooling.lowercase else parts
-        if len(parts) == 1:
-            return self._checked(Row(self.tokenizer.encode_batch(parts, limit=limit)[0]))
-        return self._checked(Row(*self.tokenizer.encode_pair(*parts, limit=limit)))
+        parts = [[text] if isinstance(text, str) else list(text) for text in texts]
+        if pooling.lowercase:
+            parts = [[part.lower() for part in text] for text in parts]
+        alone = iter(self.tokenizer.encode_batch([text[0] for text in parts if len(text) == 1], limit=limit))
+        rows = (Row(next(alone)) if len(text) == 1 else self._pair(text, limit) for text in parts)
+        return [self._checked(row) for row in rows]
+
+    def _pair(self, texts: list[str], limit: int | None) -> Row:
+        first, second = texts
+        return Row(*self.tokenizer.encode_pair(first, second, limit=limit))
 
     def _checked(self, row: Row) -> Row:
         if len(row.ids) > self.module.context:

@@ -215,15 +215,17 @@ def _put_together(parts: Parts, reference: str, device: torch.device) -> Languag
         tokenizer,
         name=name,
         device=device,
-        defaults=_defaults(parts.settings),
+        defaults=_defaults(parts.settings, sampled=not isinstance(module, EncoderDecoder)),
         stop_ids=_stop_ids(parts.settings, tokenizer),
         text_end_id=tokenizer.eos_id if isinstance(tokenizer, WordTokenizer) else None,
         answer_start=() if forced is None else (forced,),
     )
 
 
-def _defaults(settings: Mapping[str, Any]) -> Sampling:
-    if settings.get("do_sample") is False:
+def _defaults(settings: Mapping[str, Any], *, sampled: bool) -> Sampling:
+    """`sampled`: when nothing says how to choose; an encoder-decoder's answers mostly have one right form."""
+    unsaid = "do_sample" not in settings and "temperature" not in settings
+    if settings.get("do_sample") is False or (unsaid and not sampled):
         return Sampling(temperature=0.0)
     return Sampling(
         temperature=settings.get("temperature", 1.0),
