@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from fourfold.errors import UserError, unknown_name
@@ -53,10 +52,14 @@ def plain(value: Any) -> Any:
     return fields if kind is None else {"kind": kind, **fields}
 
 
-@cache
+_HINTS: dict[type[Any], dict[str, Any]] = {}
+
+
 def hints_of(option: type[Any]) -> dict[str, Any]:
-    """The types of its fields; resolving them is slow."""
-    return get_type_hints(option)
+    """The types of its fields; resolving them is slow, so it is done once."""
+    if option not in _HINTS:
+        _HINTS[option] = get_type_hints(option)
+    return _HINTS[option]
 
 
 def read_option(option: type[Any], values: Any, where: object, name: str = "configuration") -> Any:
