@@ -46,6 +46,7 @@ def read_t5(keys: Mapping[str, Any], *, scaled: bool) -> EncoderDecoderConfig:
         ),
         "dropout": keys.get("dropout_rate", 0.1),
     }
+    start = keys.get("decoder_start_token_id")
     head = Head(tied=keys.get("tie_word_embeddings", True), scale=keys["d_model"] ** -0.5 if scaled else 1.0)
     layers = keys["num_layers"]
     return EncoderDecoderConfig(
@@ -53,7 +54,7 @@ def read_t5(keys: Mapping[str, Any], *, scaled: bool) -> EncoderDecoderConfig:
         decoder=TransformerConfig(
             layers=keys.get("num_decoder_layers") or layers, cross_attention=True, head=head, **stack
         ),
-        decoder_start_id=keys.get("decoder_start_token_id") or keys.get("pad_token_id", 0),
+        decoder_start_id=keys.get("pad_token_id", 0) if start is None else start,
         empty_source=(keys.get("eos_token_id", 1),),
     )
 
