@@ -19,7 +19,7 @@ from fourfold.models.families import (
     split,
     to_file,
 )
-from fourfold.models.transformer import Attention, FeedForward, Head, Norm, Task, TransformerConfig
+from fourfold.models.transformer import Attention, FeedForward, Head, Norm, Rotary, Task, TransformerConfig
 
 CONFIG = TransformerConfig(
     vocabulary_size=10,
@@ -72,6 +72,7 @@ def test_a_configuration_finds_its_family():
     assert found.read_config(found.express(CONFIG)) == CONFIG
     assert family_for(replace(CONFIG, norm=Norm(kind="layer"))) is None
     assert family_for(replace(CONFIG, norm=Norm(place="output"))) is None
+    assert family_for(replace(CONFIG, positions=Rotary(share=0.5))) is None
 
 
 @pytest.mark.parametrize("change", [

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fourfold.errors import UserError
+from fourfold.models.families import decoder_keys as decoder
 from fourfold.models.families import parts
-from fourfold.models.families.keys import class_name, expect, read_ends, write_task
-from fourfold.models.families.normal import Config, unless
-from fourfold.models.families.rope import read_context, read_rotary, write_rotary
+from fourfold.models.families.keys import class_name, expect, read_ends
+from fourfold.models.families.normal import unless
+from fourfold.models.families.rope import read_rotary
 from fourfold.models.families.table import Family
 from fourfold.models.transformer import Attention, FeedForward, Head, Norm, Task, TransformerConfig
 
 
 def _read(keys: Mapping[str, Any]) -> TransformerConfig:
     expect(keys, hidden_act="silu")
+    rotary = read_rotary(keys)
+    if rotary.share != 1.0:
+        raise UserError("Llama turns its heads whole", expected="partial_rotary_factor 1", got=rotary.share)
     heads, tied = keys["num_attention_heads"], keys.get("tie_word_embeddings", False)
     return TransformerConfig(
-        vocabulary_size=keys["vocab_size"],
-        hidden_size=keys["hidden_size"],
-        layers=keys["num_hidden_layers"],
-        context=read_context(keys, 2048),
+        **decoder.read_sizes(keys),
         attention=Attention(
             heads=heads,
             kv_heads=unless(keys.get("num_key_value_heads"), heads),
@@ -29,30 +31,20 @@ def _read(keys: Mapping[str, Any]) -> TransformerConfig:
         ),
         feed_forward=FeedForward(size=keys["intermediate_size"], bias=keys.get("mlp_bias", False)),
         norm=Norm(epsilon=keys.get("rms_norm_eps", 1e-6)),
-        positions=read_rotary(keys),
+        positions=rotary,
         **read_ends(keys, Head(tied=tied), Task(kind="sequence", classes=2, bias=False), Task(kind="token", classes=2)),
     )
 
 
-def _write(config: Config) -> dict[str, Any] | None:
-    rotary = write_rotary(config) if isinstance(config, TransformerConfig) else None
-    if rotary is None or not isinstance(config, TransformerConfig):
-        return None
+def _write(config: TransformerConfig) -> dict[str, Any]:
     return {
-        "vocab_size": config.vocabulary_size,
-        "hidden_size": config.hidden_size,
-        "intermediate_size": config.feed_forward.size,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.attention.heads,
         "num_key_value_heads": config.kv_heads,
         "head_dim": config.head_size,
+        "intermediate_size": config.feed_forward.size,
         "hidden_act": "silu",
         "rms_norm_eps": config.norm.epsilon,
         "attention_bias": config.attention.bias,
         "mlp_bias": config.feed_forward.bias,
-        "tie_word_embeddings": config.tied_embeddings,
-        **rotary,
-        **write_task(config),
     }
 
 
@@ -60,7 +52,7 @@ LLAMA = Family(
     name="llama",
     architectures=class_name("Llama"),
     read_config=_read,
-    write_config=_write,
+    write_config=decoder.writer(_write),
     modules=parts.LLAMA,
     base="model",
     ignored=(r"\.rotary_emb\.inv_freq$",),
