@@ -254,9 +254,11 @@ def _valid(text: str) -> str:
 
 def _without_limits(core: tokenizers.Tokenizer) -> str:
     """The tokenizer as JSON, without the padding and truncation some files carry."""
-    values = json.loads(core.to_str())
-    values |= {"padding": None, "truncation": None}
-    return json.dumps(values, ensure_ascii=False, indent=2)
+    if core.padding is not None or core.truncation is not None:
+        core = tokenizers.Tokenizer.from_str(core.to_str())
+        core.no_padding()
+        core.no_truncation()
+    return core.to_str(pretty=True)  # the library's own printer: Python's takes seconds for a large vocabulary
 
 
 def _core(text: str, *, parse_control: bool) -> tokenizers.Tokenizer:
