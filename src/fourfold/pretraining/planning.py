@@ -122,18 +122,18 @@ def _layer_bytes(config: TransformerConfig, cast: bool, seen: int) -> float:
 
     The numbers were counted with `torch.autograd.graph.saved_tensors_hooks`; a test counts again.
     """
-    hidden, heads = config.hidden_size, config.attention.heads
+    heads = config.attention.heads
     width, inner = (2 if cast else 4), heads * config.head_size
     attentions = 2 if config.cross_attention else 1
-    norms = attentions + (0 if config.residual == "parallel-one-norm" else 1)
-    branches = attentions + (0 if config.residual == "parallel-one-norm" else 1)  # inputs of products
-    norms *= 2 if config.norm.place == "sandwich" else 1
-    rms = config.norm.kind == "rms"
-    per_norm = (6 if rms else 2) if cast else (8 if rms else 4)
-    kept = hidden * (norms * per_norm + branches * width + (10 if cast else 0))
+    branches = attentions + 1
+    serial = config.residual == "serial"
+    inputs = 1 if config.residual == "parallel-one-norm" else branches  # of products
+    streams = (0 if config.norm.place == "output" else branches) if serial else 1  # normed, which stay in fp32
+    outputs = branches if config.norm.place in ("output", "sandwich") else 0  # of branches, normed
+    kept = config.hidden_size * (streams * 4 + (inputs + outputs) * width + (6 if cast else 0))
     turned = 1 if isinstance(config.positions, Rotary) else 0
     kept += attentions * inner * width * (4 + turned)
-    kept += attentions * inner * 2 * per_norm if config.attention.norm else 0
+    kept += attentions * inner * 2 * width if config.attention.norm else 0
     if config.attention.softcap is not None:  # scores stand in memory: their tanh and their softmax
         kept += 8 * heads * seen - width * inner
     return kept + _feed_forward_bytes(config, width)
