@@ -1,7 +1,7 @@
 """Falcon (Almazrouei et al. 2023; Penedo et al. 2023): three shapes under one name.
 
 7B: one key-value head, parallel branches after one norm. 40B and 180B: grouped heads, two norms. RW: ALiBi,
-as many key-value heads, serial. transformers rounds ALiBi's slopes to bfloat16, we do not.
+as many key-value heads, serial; transformers rounds its slopes times positions to bfloat16, we do not.
 """
 
 from __future__ import annotations

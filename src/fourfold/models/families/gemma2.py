@@ -19,7 +19,7 @@ def read(keys: Mapping[str, Any]) -> TransformerConfig:
     config = GEMMA.read_config(keys)
     assert isinstance(config, TransformerConfig)
     layer_types = [FULL if layer % 2 else SLIDING for layer in range(config.layers)]
-    scalar = unless(keys.get("query_pre_attn_scalar", 256), config.head_size)
+    scalar = unless(int(keys.get("query_pre_attn_scalar", 256)), config.head_size)
     attention = replace(
         config.attention,
         windows=read_windows(keys, layer_types),

@@ -8,7 +8,7 @@ from typing import Any
 
 from fourfold.models.families import parts
 from fourfold.models.families.gemma2 import GEMMA2
-from fourfold.models.families.keys import FULL, SLIDING, class_name
+from fourfold.models.families.keys import FULL, SLIDING, class_name, read_windows
 from fourfold.models.families.normal import Config
 from fourfold.models.families.rope import read_rotary
 from fourfold.models.families.table import Family
@@ -17,20 +17,17 @@ from fourfold.models.transformer import Rotary, TransformerConfig
 
 def _read(keys: Mapping[str, Any]) -> TransformerConfig:
     rope, every = keys.get("rope_parameters") or {}, keys.get("sliding_window_pattern", 6)
-    kinds = [SLIDING if (layer + 1) % every else FULL for layer in range(keys["num_hidden_layers"])]
-    config = GEMMA2.read_config(
-        {
-            **keys,
-            "rope_theta": keys.get("rope_theta", 1_000_000.0),
-            "rope_parameters": rope.get(FULL),
-            "layer_types": keys.get("layer_types") or kinds,
-            "attn_logit_softcapping": None,  # files may hold one, transformers does not read it
-        }
-    )
+    # Files may hold a cap of the scores: transformers does not read it.
+    base = {"rope_theta": keys.get("rope_theta", 1_000_000.0), "attn_logit_softcapping": None}
+    config = GEMMA2.read_config({**keys, **base, "rope_parameters": rope.get(FULL)})
     assert isinstance(config, TransformerConfig)
-    local_base = {"rope_theta": keys.get("rope_local_base_freq", 10_000.0)}
-    local = read_rotary({**keys, **local_base, "rope_parameters": rope.get(SLIDING), "rope_scaling": None})
-    return replace(config, attention=replace(config.attention, norm="head"), local_positions=local)
+    kinds = [SLIDING if (layer + 1) % every else FULL for layer in range(config.layers)]
+    local = {"rope_theta": keys.get("rope_local_base_freq", 10_000.0), "rope_scaling": None}
+    return replace(
+        config,
+        attention=replace(config.attention, norm="head", windows=read_windows(keys, kinds)),
+        local_positions=read_rotary({**keys, **local, "rope_parameters": rope.get(SLIDING)}),
+    )
 
 
 def _write(config: Config) -> dict[str, Any] | None:
