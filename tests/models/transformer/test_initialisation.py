@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fourfold.models import Step, TransformerConfig, TransformerLM
-from fourfold.models.transformer import Attention, FeedForward, Initialisation, Norm, mup
+from fourfold.models.transformer import Attention, FeedForward, Head, Initialisation, Norm, mup
 from fourfold.training import adamw
 from tests.models.transformer.axes import BASE
 
@@ -38,6 +38,12 @@ def test_deviations(scheme: str, name: str, want: float) -> None:
     start = Initialisation(kind=scheme, base_hidden_size=64)  # type: ignore[arg-type]  # one of the four
     config = replace(WIDE, initialisation=start, norm=Norm(place="deep" if scheme == "deep" else "pre"))
     assert deviation_of(config, name) == pytest.approx(want, rel=0.05)
+
+
+def test_a_tied_head_that_scales_down_finds_large_embeddings() -> None:
+    scaled = replace(WIDE, head=Head(scale=256**-0.5))
+    assert deviation_of(scaled, "stack.embedding.weight") == pytest.approx(0.02 * 16, rel=0.05)
+    assert deviation_of(WIDE, "stack.embedding.weight") == pytest.approx(0.02, rel=0.05)
 
 
 def test_mup_groups_learn_slower() -> None:

@@ -29,10 +29,12 @@ def deviation(name: str, shape: torch.Size, config: TransformerConfig) -> float:
     """Standard deviation of the matrix called `name`."""
     chosen = config.initialisation
     plain = chosen.deviation
+    if name.endswith("embedding.weight") and chosen.kind != "mup" and config.head is not None and config.head.tied:
+        plain /= config.head.scale  # a tied head that scales down would otherwise start with logits of nothing (T5)
     is_table = name.endswith(TABLES)
     match chosen.kind:
         case "scaled":
-            plain = math.sqrt(2 / (5 * config.hidden_size))
+            plain *= math.sqrt(2 / (5 * config.hidden_size)) / chosen.deviation
         case "mup" if not is_table:
             plain = chosen.deviation * math.sqrt(chosen.base_hidden_size / config.hidden_size)
         case "deep" if not is_table:
