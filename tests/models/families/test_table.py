@@ -41,20 +41,19 @@ def state_of(config):
 @pytest.mark.parametrize("name", ["llama"])
 def test_every_parameter_has_a_name_and_comes_back(name):
     family = family_named(name)
-    for names in (family.names(CONFIG), family.gguf):
-        for ours in state_of(CONFIG):
-            theirs = names.theirs(ours)
-            assert theirs is not None, ours
-            assert names.ours(theirs) == ours
+    names = family.names(CONFIG)
+    for ours in state_of(CONFIG):
+        theirs = names.theirs(ours)
+        assert theirs is not None, ours
+        assert names.ours(theirs) == ours
 
 
 def test_the_names_are_those_of_the_ecosystem():
-    llama = family_named("llama")
-    names = llama.names(CONFIG)
+    names = family_named("llama").names(CONFIG)
     assert names.theirs("stack.layers.11.attention.query.weight") == "model.layers.11.self_attn.q_proj.weight"
     assert names.theirs("stack.layers.11.attention.query") == "model.layers.11.self_attn.q_proj"
-    assert llama.gguf.ours("blk.3.ffn_down.bias") == "stack.layers.3.feed_forward.down.bias"
-    assert llama.gguf.ours("rope_freqs.weight") is None
+    assert names.ours("model.layers.3.mlp.down_proj.bias") == "stack.layers.3.feed_forward.down.bias"
+    assert names.ours("rope_freqs.weight") is None
 
 
 def test_names_may_hold_experts_numbers_of_their_own_and_whole_parameters():

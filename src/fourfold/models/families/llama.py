@@ -56,6 +56,4 @@ LLAMA = Family(
     modules=parts.LLAMA,
     base="model",
     ignored=(r"\.rotary_emb\.inv_freq$",),
-    gguf_modules=parts.GGUF_LLAMA,
-    gguf_interleaved=("attention.query", "attention.key"),
 )

@@ -36,6 +36,4 @@ MISTRAL = Family(
     modules=parts.LLAMA,
     base="model",
     ignored=LLAMA.ignored,
-    gguf_modules=LLAMA.gguf_modules,
-    gguf_interleaved=LLAMA.gguf_interleaved,
 )

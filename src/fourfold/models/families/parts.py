@@ -31,18 +31,3 @@ LLAMA_ENDS = {
 }
 LLAMA = {**LLAMA_ENDS, **LLAMA_NORMS, **LLAMA_ATTENTION, **LLAMA_FEED_FORWARD}
 """The names of Llama, which most later decoders took over."""
-
-GGUF_ATTENTION = {
-    LAYER + "attention.query": "blk.{i}.attn_q",
-    LAYER + "attention.key": "blk.{i}.attn_k",
-    LAYER + "attention.value": "blk.{i}.attn_v",
-    LAYER + "attention.output": "blk.{i}.attn_output",
-}
-GGUF_FEED_FORWARD = {
-    LAYER + "feed_forward.gate": "blk.{i}.ffn_gate",
-    LAYER + "feed_forward.up": "blk.{i}.ffn_up",
-    LAYER + "feed_forward.down": "blk.{i}.ffn_down",
-}
-GGUF_NORMS = {LAYER + "norm_attention": "blk.{i}.attn_norm", LAYER + "norm_feed_forward": "blk.{i}.ffn_norm"}
-GGUF_ENDS = {"stack.embedding": "token_embd", "stack.norm": "output_norm", "head.projection": "output"}
-GGUF_LLAMA = {**GGUF_ENDS, **GGUF_NORMS, **GGUF_ATTENTION, **GGUF_FEED_FORWARD}

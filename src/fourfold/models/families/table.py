@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal
 
 from fourfold.errors import UserError
@@ -35,7 +34,7 @@ class Family:
     """One architecture of the ecosystem as values of ours. Tables name modules; `.weight` and `.bias` follow."""
 
     name: str
-    """`model_type` in `config.json`, `general.architecture` in GGUF."""
+    """`model_type` in `config.json`."""
     architectures: Callable[[Config], str]
     """The class name in `config.json`: the head or the task decides."""
     read_config: Callable[[Mapping[str, Any]], Config]
@@ -62,18 +61,10 @@ class Family:
     """Patterns in names of old files to what stands there today (BERT's `gamma`)."""
     ignored: tuple[str, ...] = ()
     """Patterns of tensor names that files hold and nobody needs."""
-    gguf_modules: Mapping[str, str] = field(default_factory=dict)
-    """Our module name to GGUF's; empty: llama.cpp is not told about this family."""
-    gguf_interleaved: tuple[str, ...] = ()
-    """Ends of our module names whose rows GGUF stores with the two halves of each rotary pair side by side."""
 
     def names(self, config: Config) -> Names:
         """The table for one configuration."""
         return Names({**self.modules, **self.modules_by_config(config)})
-
-    @cached_property
-    def gguf(self) -> Names:
-        return Names(self.gguf_modules)
 
     def express(self, config: Config) -> dict[str, Any] | None:
         """The keys of `config.json`; None unless they read back as this very architecture."""
