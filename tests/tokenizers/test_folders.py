@@ -143,6 +143,8 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
     assert has_tokenizer(folder)
     with pytest.raises(UserError, match="cls_token '<cls>' is not in the vocabulary"):
         Tokenizer.load(folder)
+    with pytest.raises(UserError, match=r"unk_token '\[OOV\]' is not in the vocabulary"):
+        Tokenizer.load(wordpiece_folder(tmp_path / "unknown", unk_token="[OOV]"))
     with pytest.raises(UserError, match="wrong type"):
         Tokenizer.load(wordpiece_folder(tmp_path / "typed", do_lower_case="no"))
     (folder / "tokenizer_config.json").write_text("[1]")

@@ -101,7 +101,7 @@ def _word_pieces(folder: Path, settings: dict[str, Any]) -> tokenizers.Tokenizer
         settings.setdefault(name, token)
     lines = read_text(folder / WORD_PIECES).split("\n")
     vocabulary = {line.rstrip(): id for id, line in enumerate(lines) if line.strip()}
-    unknown = content_of(settings["unk_token"])
+    unknown, _ = _id_of("unk_token", settings, vocabulary, folder)
     core = tokenizers.Tokenizer(models.WordPiece(vocab=vocabulary, unk_token=unknown, max_input_chars_per_word=100))
     core.normalizer = normalizers.BertNormalizer(
         handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
