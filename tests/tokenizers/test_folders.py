@@ -154,6 +154,9 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
     (broken / "merges.txt").write_text("zz qq\n")
     with pytest.raises(UserError, match="merges do not fit"):
         Tokenizer.load(broken)
+    (broken / "vocab.json").write_text('{"a": 1, "b": 1}')
+    with pytest.raises(UserError, match="share an id"):
+        Tokenizer.load(broken)
     (broken / "vocab.json").write_text("[]")
     with pytest.raises(UserError, match="not a vocabulary"):
         Tokenizer.load(broken)

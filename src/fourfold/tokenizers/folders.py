@@ -123,8 +123,10 @@ def _word_pieces(folder: Path, settings: dict[str, Any]) -> tokenizers.Tokenizer
 def _byte_level(folder: Path, settings: dict[str, Any]) -> tokenizers.Tokenizer:
     """BPE over bytes; with a start and a separator of sequences also RoBERTa's `<s> a </s></s> b </s>`."""
     vocabulary = read_json(folder / VOCABULARY)
-    if not isinstance(vocabulary, dict):
+    if not isinstance(vocabulary, dict) or not all(type(id) is int for id in vocabulary.values()):
         raise UserError("not a vocabulary: tokens and their ids", where=folder / VOCABULARY)
+    if len(set(vocabulary.values())) < len(vocabulary):
+        raise UserError("two tokens of the vocabulary share an id", where=folder / VOCABULARY)
     lines = [line for line in read_text(folder / MERGES).split("\n") if line and not line.startswith("#version")]
     merges = [(left, right) for left, _, right in (line.partition(" ") for line in lines)]
     if not any(name in settings for name in ROBERTA_NAMES):
