@@ -94,7 +94,7 @@ def draw_masks() -> Picture:
             _mask(place, cells, title)
         _legend(figure)
         lines = [
-            (title, row, column, int(cells[row, column] > 0))
+            (title, row + 1, column + 1, int(cells[row, column] > 0))
             for title, cells in panels.items()
             for row in range(MASK_TOKENS)
             for column in range(MASK_TOKENS)
