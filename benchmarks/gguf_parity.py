@@ -1,11 +1,11 @@
 """The GGUF files we write and read, in llama.cpp: teacher-forced top-1 agreement and KL divergence.
 
-    python benchmarks/gguf_parity.py [MODEL.gguf] [--types f32 q8_0 …] [--tokens 1000] [--text FILE] [--exact]
+    python benchmarks/gguf_parity.py [MODEL.gguf] [--types f32 q8_0 …] [--tokens 1000] [--text FILE]
 
 With `--types` the model is first written by us in each type. Every file is then read by us, unpacked to
 fp32, and by llama.cpp; both see the same ids, and their whole distributions are compared at every position.
-llama.cpp rounds what enters a matrix to 8 bits wherever the matrix is packed. Unless `--exact`, our module is made
-to do the same, so that what is left to differ is the file and our reading of it.
+llama.cpp rounds what enters a matrix to 8 bits wherever the matrix is packed, which turns near ties; so a packed file
+is also given to llama.cpp unpacked to f32 ("unpacked"), where the two compute with the very same numbers.
 Its C functions are called in the library that the `xllamacpp` package carries.
 """
 
@@ -124,42 +124,6 @@ def quantize_q4_k(values: Tensor) -> Tensor:
     return packed
 
 
-def round_inputs(module: Any, path: Path) -> None:
-    """Round what enters each matrix as llama.cpp does for the matrix's type in the file, from now on."""
-    from fourfold.models.files.gguf_model import open_gguf
-    from fourfold.models.linear import Linear
-
-    config, weights, _ = open_gguf(path)
-    types = {ours: weights.file.tensors[weights.place(ours).name].type for ours in weights}
-    layers = {f"{name}.weight": layer for name, layer in module.named_modules() if isinstance(layer, Linear)}
-    layers["stack.embedding.weight" if config.tied_embeddings else "head.projection.weight"] = module.head
-    for name, layer in layers.items():
-        if name in types:
-            layer.register_forward_pre_hook(_rounding(types[name]))
-
-
-def _rounding(kind: int) -> Any:
-    from fourfold.models.files import gguf_blocks as blocks
-
-    def rounded(_layer: object, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        values, *rest = arguments
-        if kind in (blocks.F16, blocks.BF16):
-            values = values.to(torch.float16 if kind == blocks.F16 else torch.bfloat16).float()
-        elif kind != blocks.F32:
-            values = _eight_bits(values, blocks.FORMATS[kind].values)
-        return (values, *rest)
-
-    return rounded
-
-
-def _eight_bits(values: Tensor, size: int) -> Tensor:
-    """Blocks of so many values on 255 levels: the scale is fp16 for blocks of 32, fp32 for blocks of 256."""
-    parts = values.reshape(-1, size)
-    scale = parts.abs().amax(dim=1, keepdim=True).clamp(min=1e-30) / 127
-    whole = (parts / scale).round()
-    return (whole * (scale.half().float() if size == 32 else scale)).view(values.shape)
-
-
 class Agreement(NamedTuple):
     """Two engines over the same text."""
 
@@ -194,27 +158,27 @@ def text_of(path: Path | None) -> str:
     return sorted((Path(spec.origin).parent / "data" / "speeches").glob("*.txt"))[-1].read_text("utf-8")
 
 
-def report(name: str, path: Path, text: str, tokens: int, exact: bool) -> None:
+def report(name: str, path: Path, text: str, tokens: int, peer_path: Path | None = None) -> None:
+    """Our module of the file at `path` beside llama.cpp's of the same file, or of `peer_path`."""
     from fourfold.models.files import load_gguf
     from fourfold.tokenizers import from_gguf
 
     module, metadata = load_gguf(path)
     ids = from_gguf(metadata).encode(text)[:tokens]
-    if not exact:
-        round_inputs(module, path)
-    peer = LlamaCpp(path)
+    peer = LlamaCpp(peer_path or path)
     agreed = compare(module, peer, ids)
     same_ids = peer.tokenize(text, special=True)[:tokens] == ids
     peer.close()
     row = {
         "file": name,
-        "activations": "exact" if exact else "rounded as llama.cpp's",
-        "bytes": path.stat().st_size,
+        "bytes": (peer_path or path).stat().st_size,
         "same_ids": same_ids,
         "positions": agreed.positions,
+        "top1_agreement": round(agreed.top1, 4),
+        "mean_kl": round(agreed.mean_kl, 6),
+        "largest_kl": round(agreed.largest_kl, 4),
     }
-    row |= {"top1_agreement": round(agreed.top1, 4), "mean_kl": round(agreed.mean_kl, 6)}
-    print(json.dumps(row | {"largest_kl": round(agreed.largest_kl, 4)}), flush=True)
+    print(json.dumps(row), flush=True)
 
 
 def main() -> None:
@@ -226,15 +190,17 @@ def main() -> None:
     parser.add_argument("--types", nargs="*", default=None)
     parser.add_argument("--text", type=Path)
     parser.add_argument("--tokens", type=int, default=1000)
-    parser.add_argument("--exact", action="store_true")
     options = parser.parse_args()
     text, path = text_of(options.text), locate(options.model)
     if options.types is None:
-        report(path.name, path, text, options.tokens, options.exact)
+        report(path.name, path, text, options.tokens)
     for kind in options.types or ():
         with tempfile.TemporaryDirectory() as folder:
             written = convert(path, Path(folder) / f"{kind}.gguf", "gguf", kind)
-            report(f"written as {kind}", written, text, options.tokens, options.exact)
+            report(f"written as {kind}", written, text, options.tokens)
+            if kind not in ("f32", "f16", "bf16"):
+                plain = convert(written, Path(folder) / "plain.gguf", "gguf", "f32")
+                report(f"written as {kind}, unpacked", written, text, options.tokens, plain)
 
 
 if __name__ == "__main__":

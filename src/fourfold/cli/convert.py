@@ -24,7 +24,7 @@ def convert(
     target: Annotated[Path, typer.Argument(metavar="DST", help="A folder, or a .gguf or .arpa file.")],
     to: Annotated[str | None, typer.Option(help="hf, gguf or arpa; by the ending of DST if not given.")] = None,
     weights: Annotated[
-        str | None, typer.Option("--type", help="f32, bf16 or f16, in GGUF q8_0, q4_0 and q4_k too: the type of matrices.")
+        str | None, typer.Option("--type", help="f32, bf16 or f16; in GGUF also q8_0, q4_0 and q4_k: of the matrices.")
     ] = None,
 ) -> None:
     """Write a model in another format: a Hugging Face folder, GGUF, or ARPA for word n-grams.

@@ -8,6 +8,7 @@ import torch
 
 from fourfold.errors import UserError
 from fourfold.models import TransformerLM
+from fourfold.models.families import Pooling, read_pooling, write_pooling
 from fourfold.models.files import convert, load_gguf, load_model, read_gguf, save_gguf, save_model
 from fourfold.models.files.folder import own_tensors
 from fourfold.models.files.gguf_reader import GGUF
@@ -227,6 +228,16 @@ def test_values_that_are_not_numbers_are_named_and_nothing_is_left(tmp_path, des
     with pytest.raises(UserError, match=r"(ffn_up|mlp.up_proj).weight has values that are not numbers"):
         convert(source, tmp_path / destination)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gguf", "b.gguf"]
+
+
+def test_a_sentence_encoder_keeps_its_pooling(tmp_path):
+    encoder = replace(LLAMA, mask="bidirectional", head=None)
+    save_model(made(encoder), tmp_path / "a")
+    byte_tokenizer().save(tmp_path / "a")
+    pooling = Pooling(kind="mean", normalise=True)
+    write_pooling(tmp_path / "a", pooling, encoder.hidden_size)
+    assert read_pooling(convert(tmp_path / "a", tmp_path / "b")) == pooling
+    assert load_model(tmp_path / "b").config == encoder
 
 
 def test_what_is_there_is_not_overwritten_and_wrong_names_are_told(tmp_path):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from fourfold.errors import UserError
 
 T = TypeVar("T", int, float, str, bool)
+
+MOST = 1 << 28
+"""No size of a model is larger; products of two such sizes can still be counted."""
 
 
 class Section:
@@ -28,6 +32,9 @@ class Section:
         if type(value) is not kind:
             wrong = f"the key {self.name}.{key} of the header has the wrong type"
             raise UserError(wrong, where=self.where, expected=kind.__name__, got=repr(value)[:40])
+        too_large = isinstance(value, int) and not 0 <= value <= MOST
+        if too_large or (isinstance(value, float) and not math.isfinite(value)):
+            raise UserError(f"the key {self.name}.{key} of the header is out of range", where=self.where, got=value)
         return value
 
     def need(self, key: str, kind: type[T]) -> T:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import atomic_folder, write_json
+from fourfold.models.families import Pooling, encoder_folder, read_pooling, write_pooling
 from fourfold.models.files.folder import load_model, own_tensors, save_model
 from fourfold.models.files.gguf_model import open_gguf, save_weights_as_gguf
 from fourfold.models.files.gguf_quantize import SAVED
@@ -36,6 +37,8 @@ class Source:
     config: TransformerConfig | None = None
     weights: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
     """Asked for one by one."""
+    pooling: Pooling | None = None
+    """How a sentence encoder makes its vectors."""
     dtype: torch.dtype | None = None
     """What a folder of these weights holds unless told otherwise; None: each weight its own."""
 
@@ -71,13 +74,15 @@ def convert(source: Path | str, destination: Path | str, to: str | None = None, 
 def open_source(source: Path) -> Source:
     """The model and tokenizer in a folder, a .gguf or an .arpa file; weights stay on disk where they can."""
     if source.is_dir():
+        pooling, source = read_pooling(source), encoder_folder(source)
         module = load_model(source)
         if (source / WordTokenizer.file_name).is_file():
             return Source(module=module, tokenizer=WordTokenizer.load(source))
         tokenizer = Tokenizer.load(source)
         if not isinstance(module, TransformerLM):
             return Source(module=module, tokenizer=tokenizer)
-        return Source(module=module, tokenizer=tokenizer, config=module.config, weights=own_tensors(module))
+        weights = own_tensors(module)
+        return Source(module=module, tokenizer=tokenizer, config=module.config, weights=weights, pooling=pooling)
     if source.suffix == ".gguf":
         model = open_gguf(source)
         check_names(model.weights.shapes, model.config, source)
@@ -114,6 +119,8 @@ def _write_folder(model: Source, folder: Path, type: str | None) -> None:
         else:
             assert model.module is not None
             save_model(model.module if type is None else model.module.to(FOLDER_TYPES[type]), part, given)
+        if model.config is not None and model.pooling is not None:
+            write_pooling(part, model.pooling, model.config.hidden_size)
         model.tokenizer.save(part)
         write_json(part / "generation_config.json", given)
 

@@ -79,7 +79,9 @@ def stream_folder(
         where = {piece.name: name for name, shard in zip(names, shards, strict=True) for piece in shard}
         write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": where})
     kind = {"dtype": str(pieces[0].dtype).removeprefix("torch.")}
-    write_json(folder / "config.json", {**keys, **kind, **dict(extra_config or {})})
+    # A family's own token ids mean something: RoBERTa's padding id moves the positions.
+    own_ids = {key: value for key, value in keys.items() if key.endswith("_token_id")}
+    write_json(folder / "config.json", {**keys, **kind, **dict(extra_config or {}), **own_ids})
 
 
 def write_stream(path: Path, pieces: Iterable[Piece], work: Task) -> None:
