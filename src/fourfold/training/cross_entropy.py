@@ -51,7 +51,7 @@ def cross_entropy_sum(model: nn.Module, logits: Logits, hidden: Tensor, labels: 
     """
     hidden, labels = wanted_rows(hidden, labels)
     if not torch.is_grad_enabled():
-        chunks = zip(hidden.split(rows), labels.split(rows), strict=True)
+        chunks = zip(torch.split(hidden, rows), torch.split(labels, rows), strict=True)
         sums = [F.cross_entropy(logits(chunk).float(), wanted, reduction="sum") for chunk, wanted in chunks]
         return torch.stack(sums).sum()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

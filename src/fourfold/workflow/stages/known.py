@@ -1,7 +1,8 @@
 """The kinds of stage a recipe may name, in the order of a model's life."""
 
-from fourfold.workflow.stages import corpus, data, evaluate, generate, pretrain, score, tokenizer, tune
+from fourfold.workflow.stages import corpus, data, evaluate, finetune, generate, pretrain, score, tokenizer, tune
 
 KINDS = {
-    module.KIND.name: module.KIND for module in (corpus, tokenizer, pretrain, data, tune, score, generate, evaluate)
+    module.KIND.name: module.KIND
+    for module in (corpus, tokenizer, pretrain, finetune, data, tune, score, generate, evaluate)
 }
