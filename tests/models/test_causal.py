@@ -110,7 +110,7 @@ def test_context_overflow_is_one_sentence():
     [
         ({"family": "lama"}, "Did you mean 'llama'"),
         ({"family": "llama", "layer": 2}, "Did you mean 'layers'"),
-        ({"family": "llama", "layers": 0}, "at least 1"),
+        ({"family": "llama", "layers": 0}, "layers is out of range"),
         ({"family": "llama", "hidden_size": 30, "heads": 4}, "does not split"),
         ({"family": "llama", "heads": 4, "kv_heads": 3}, "multiple of kv_heads"),
         ({"family": "llama", "layers": "two"}, "wrong type"),
