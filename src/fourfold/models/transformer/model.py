@@ -36,7 +36,7 @@ class Transformer(nn.Module):
         self.projection = Linear(width, config.hidden_size, options.projection_bias) if projected else None
         self.positions = make_positions(config.positions, config)
         local = config.local_positions
-        self.local_positions = self.positions if local is None else make_positions(local, config)
+        self.local_positions = None if local is None else make_positions(local, config)
         self.layers = nn.ModuleList(Block(config, index) for index in range(config.layers))
         self.norm = make_norm(config.norm, config.hidden_size) if config.final_norm else None
         self.dropout = nn.Dropout(config.dropout)
@@ -97,7 +97,7 @@ class Transformer(nn.Module):
         config, views = self.config, {}
         bias = partial(self.positions.bias, dtype=dtype) if self.positions.biased else None
         for window in dict.fromkeys(config.window(layer) for layer in range(config.layers)):
-            scheme = self.positions if window is None else self.local_positions
+            scheme = self.positions if window is None or self.local_positions is None else self.local_positions
             padded = config.mask == "bidirectional" and step.documents is None
             views[window] = View(
                 rotation=scheme.rotation(positions, dtype),
