@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fourfold.models import TransformerConfig, TransformerLM
+from fourfold.models import EncoderDecoder, EncoderDecoderConfig, Trace, TransformerConfig, TransformerLM
 from fourfold.models.transformer import Attention, Experts, FeedForward
 from fourfold.training import (
     FixedBatches,
@@ -104,11 +104,35 @@ def test_balancing_evens_the_experts_out():
                 schedule=constant(0.01),
             )
         )
-        from fourfold.models import Trace
-
         trace = Trace()
         model.hidden(batch.step(trace))
         used = torch.stack([layer.chosen.flatten().bincount(minlength=4) for layer in trace.routing]).float()
         shares[weight] = float((used / used.sum(1, keepdim=True)).max())
     assert shares[0.1] < 0.6
     assert shares[0.1] < shares[0.0]
+
+
+def test_an_encoder_is_balanced_over_its_own_tokens():
+    """The same sources under other padding, beside decoder rows of the same shape."""
+    sizes = {
+        "vocabulary_size": 30,
+        "hidden_size": 16,
+        "layers": 1,
+        "context": 16,
+        "attention": Attention(heads=2),
+        "feed_forward": FeedForward(size=16, experts=Experts(count=4, active=1)),
+    }
+    config = EncoderDecoderConfig(
+        encoder=TransformerConfig(**sizes, mask="bidirectional", head=None),
+        decoder=TransformerConfig(**sizes, cross_attention=True),
+    )
+    model = EncoderDecoder(config)
+    model.initialise(torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(3)
+    ids, source = (torch.randint(30, (2, 9), generator=draw) for _ in range(2))
+    objective = LanguageModelling(weights={"balance": 1.0, "router_z": 1.0})
+    lengths = torch.tensor([4, 4])
+    padded = objective(model, LabelledBatch(ids, ids, source=source, source_lengths=lengths))
+    cut = objective(model, LabelledBatch(ids, ids, source=source[:, :4]))
+    for name, value in cut.items():
+        assert padded[name].item() == pytest.approx(value.item(), rel=1e-5)

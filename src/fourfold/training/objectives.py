@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fourfold.models import CausalLM, Routing, Trace
+from fourfold.models import CausalLM, EncoderDecoder, Routing, Trace
 from fourfold.training.batches import IGNORED, LabelledBatch, real_mask
 from fourfold.training.cross_entropy import cross_entropy_sum, rows_at_once
 from fourfold.training.routing import load_balancing_loss, router_z_loss
@@ -82,7 +82,7 @@ class LanguageModelling:
         if "classes" in self.weights:
             sums["classes"] = class_loss_sum(model, hidden, batch, span=self.span)
         if trace is not None:
-            sums |= router_loss_sums(trace.routing, batch)
+            sums |= router_loss_sums(trace.routing, real_rows(model, batch, len(trace.routing)), batch.tokens)
         return {name: sums[name] for name in self.weights}
 
 
@@ -114,18 +114,21 @@ def class_loss_sum(model: nn.Module, hidden: Tensor, batch: LabelledBatch, *, sp
     return F.cross_entropy(logits.flatten(0, -2), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
-def router_loss_sums(routing: list[Routing], batch: LabelledBatch) -> dict[str, Tensor]:
-    """Both losses of all layers with experts, each times the batch's real tokens."""
+def router_loss_sums(routing: Sequence[Routing], real: Sequence[Tensor], tokens: int) -> dict[str, Tensor]:
+    """Both losses of all layers with experts, each times the batch's real tokens; `real` (N,) a layer."""
     if not routing:
         raise TypeError("expected a model with experts")
-    balance = torch.stack([load_balancing_loss(*layer, _real(layer, batch)) for layer in routing]).sum()
-    z = torch.stack([router_z_loss(layer.logits, _real(layer, batch)) for layer in routing]).sum()
-    return {"balance": balance * batch.tokens, "router_z": z * batch.tokens}
+    layers = list(zip(routing, real, strict=True))
+    balance = torch.stack([load_balancing_loss(*layer, mask) for layer, mask in layers]).sum()
+    z = torch.stack([router_z_loss(layer.logits, mask) for layer, mask in layers]).sum()
+    return {"balance": balance * tokens, "router_z": z * tokens}
 
 
-def _real(layer: Routing, batch: LabelledBatch) -> Tensor:
-    """(N,) True on the real tokens that this layer routed: a decoder's, or an encoder's."""
-    real = real_mask(batch.ids, batch.lengths).flatten()
-    if batch.source is not None and len(layer.logits) != len(real):
-        real = real_mask(batch.source, batch.source_lengths).flatten()
-    return real
+def real_rows(model: nn.Module, batch: LabelledBatch, layers: int) -> list[Tensor]:
+    """(N,) True on the real tokens of each of so many layers with experts, an encoder's first."""
+    own = real_mask(batch.ids, batch.lengths).flatten()
+    if batch.source is None or not isinstance(model, EncoderDecoder):
+        return [own] * layers
+    encoder = model.config.encoder
+    first = 0 if encoder.feed_forward.experts is None else encoder.layers
+    return [real_mask(batch.source, batch.source_lengths).flatten()] * first + [own] * (layers - first)

@@ -41,7 +41,8 @@ def weigh(trial: Trial, name: str, label: str, seed: int) -> dict[str, Any]:
     for metric in scores[PRETRAINED]:
         values = {side: interval(held_out, found[metric], seed) for side, found in scores.items()}
         chance = interval(held_out, chances[metric], seed).value if metric in chances else None
-        for side, (value, low, high, method) in values.items():
+        for side in reversed(values):  # random weights first: the report compares with the first row
+            value, low, high, method = values[side]
             row = {"model": names[side], "label": names[side].replace(name, label), **same, "metric": metric}
             rows.append({**row, "value": value, "low": low, "high": high, "method": method, "chance": chance})
         part = f"{metric} {values[PRETRAINED].value:.3f}" + ("" if chance is None else f" (baseline {chance:.3f})")

@@ -68,7 +68,8 @@ def bits_against_seconds(run: Run) -> FigureData:
                 name=name, description=description, draw=_Curves(group=group, series=tuple(shown), behind=tuple(behind))
             )
         )
-    stages = [f"{stage.key}/curve.jsonl" for stage in run.of_kind("pretrain") if stage.curve]
+    measured = [stage for stage in run.of_kind("pretrain") if any(point.bits_per_byte for point in stage.curve)]
+    stages = [f"{stage.key}/curve.jsonl" for stage in measured]
     return FigureData(
         name="bits_against_seconds",
         header=CURVE_HEADER,

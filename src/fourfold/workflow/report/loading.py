@@ -13,7 +13,7 @@ from fourfold.workflow.report.reading import mapping, number, read_lines, read_o
 from fourfold.workflow.report.records import Comparison, CurvePoint, EvaluationRow, Opening, Sample, ScoreRow, Stage
 
 R = TypeVar("R")
-KINDS = ("corpus", "tokenizer", "pretrain", "data", "tune", "score", "generate", "evaluate")
+KINDS = ("corpus", "tokenizer", "pretrain", "finetune", "data", "tune", "score", "generate", "evaluate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +71,10 @@ def load_run(folder: Path) -> Run:
         recipe=recipe,
         manifest=read_object(folder / "manifest.json"),
         stages=stages,
-        scores=tuple(_rows(folder, stages, "score", "rows", ScoreRow.read)),
-        openings=tuple(_rows(folder, stages, "generate", "openings", Opening.read)),
-        evaluations=tuple(_rows(folder, stages, "evaluate", "rows", EvaluationRow.read)),
-        comparisons=tuple(_rows(folder, stages, "evaluate", "comparisons", Comparison.read)),
+        scores=tuple(_rows(folder, stages, ("score",), "rows", ScoreRow.read)),
+        openings=tuple(_rows(folder, stages, ("generate",), "openings", Opening.read)),
+        evaluations=tuple(_rows(folder, stages, ("finetune", "evaluate"), "rows", EvaluationRow.read)),
+        comparisons=tuple(_rows(folder, stages, ("finetune", "evaluate"), "comparisons", Comparison.read)),
         samples=tuple(
             Sample.read(row, f"{stage.key}/samples.jsonl")
             for stage in stages
@@ -145,13 +145,13 @@ def _losses(rows: list[Mapping[str, Any]]) -> list[tuple[float, float]]:
 def _rows(
     folder: Path,
     stages: tuple[Stage, ...],
-    kind: str,
+    kinds: tuple[str, ...],
     key: str,
     read: Callable[[Mapping[str, Any], str], R | None],
 ) -> list[R]:
     found: list[R] = []
     for stage in stages:
-        if stage.kind == kind:
+        if stage.kind in kinds:
             source = f"{stage.key}/results.json"
             rows = records(read_object(folder / source).get(key))
             found += [item for item in (read(row, source) for row in rows) if item is not None]
