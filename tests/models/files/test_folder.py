@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from fourfold.errors import UserError
 from fourfold.models import FAMILIES as RECIPE_FAMILIES
-from fourfold.models import RecurrentLM, TransformerLM, build_model
+from fourfold.models import RecurrentLM, TransformerLM, build_model, make_module, model_config
 from fourfold.models.families import FAMILIES as ECOSYSTEM
 from fourfold.models.families.normal import normal
 from fourfold.models.files import load_model, save_model
@@ -361,3 +361,12 @@ def test_a_folder_holds_one_model_however_it_is_split(tmp_path):
     save_model(second, tmp_path)
     assert load_model(tmp_path).config == second.config
     assert not (tmp_path / "model.safetensors.index.json").exists()
+
+
+def test_added_keys_do_not_change_what_a_key_of_the_family_means(tmp_path):
+    config = model_config({"family": "t5", "layers": 1, "hidden_size": 32, "heads": 2}, 50)
+    module = make_module(replace(config, decoder_start_id=3))
+    module.initialise(torch.Generator().manual_seed(0))
+    save_model(module, tmp_path, {"pad_token_id": 9, "bos_token_id": 8})
+    keys = json.loads((tmp_path / "config.json").read_text())
+    assert (keys["pad_token_id"], keys["decoder_start_token_id"], keys["bos_token_id"]) == (3, 3, 8)

@@ -103,7 +103,7 @@ def test_files_from_before_heads_were_options_are_read():
 
 
 def test_keys_of_the_ecosystem_may_stand_beside_ours():
-    keys = write_own(CONFIG) | {"dtype": "float32", "eos_token_id": 3, "suppressed_ids": [1]}
+    keys = write_own(CONFIG) | {"dtype": "float32", "eos_token_id": 3, "suppressed_ids": [1], "id2label": {"0": "no"}}
     assert read_own(keys, HERE) == CONFIG
 
 

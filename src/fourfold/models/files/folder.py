@@ -34,7 +34,8 @@ Network = TransformerLM | EncoderDecoder | RecurrentLM
 
 
 def save_model(module: nn.Module, folder: Path | str, extra_config: Mapping[str, Any] | None = None) -> None:
-    """Write a model folder; `extra_config` is added to `config.json` (token ids, say)."""
+    """Write a model folder; `extra_config` is added to `config.json` (token ids, say, unless they already mean
+    something there: RoBERTa counts its positions from `pad_token_id`)."""
     folder = Path(folder)
     if isinstance(module, NGramLM):
         save_ngram(module, folder)
@@ -53,7 +54,8 @@ def save_model(module: nn.Module, folder: Path | str, extra_config: Mapping[str,
         config, named = keys, to_file(family, module.config, tensors)
     config["dtype"] = str(next(module.parameters()).dtype).removeprefix("torch.")
     write_weights(folder, named)
-    write_json(folder / "config.json", config | dict(extra_config or {}))
+    meant = {key: value for key, value in config.items() if key.endswith("_token_id")}
+    write_json(folder / "config.json", config | dict(extra_config or {}) | meant)
 
 
 def own_tensors(module: nn.Module) -> dict[str, Tensor]:

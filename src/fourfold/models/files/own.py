@@ -20,7 +20,10 @@ OWN_KINDS: dict[str, type[OwnConfig]] = {
     "fourfold-encoder-decoder": EncoderDecoderConfig,
     "fourfold-recurrent": RecurrentConfig,
 }
-ECOSYSTEM = ("model_type", "architectures", "dtype", "torch_dtype", "transformers_version", "auto_map")
+ECOSYSTEM = (
+    *("model_type", "architectures", "dtype", "torch_dtype", "transformers_version", "auto_map"),
+    *("id2label", "label2id", "num_labels", "problem_type"),
+)
 """Keys of `config.json` that are not the architecture's; so are all that end in _id or _ids."""
 
 
