@@ -81,8 +81,9 @@ class Tokenizer:
         """Every id is below it."""
         self.hash = hashlib.sha256(self._text.encode()).hexdigest()
         """SHA-256 of the `tokenizer.json` that `save` writes."""
-        decoder = json.dumps(json.loads(self._text)["decoder"])
-        self.is_byte_level = '"ByteLevel"' in decoder
+        # The decoder alone as JSON; the whole would take half a second for a large vocabulary.
+        decoder = b"" if self._core.decoder is None else self._core.decoder.__getstate__()
+        self.is_byte_level = b'"ByteLevel"' in decoder
         self._variants: dict[tuple[bool, bool], tokenizers.Tokenizer] = {}
         self._limited: dict[int, tokenizers.Tokenizer] = {}
 

@@ -26,6 +26,7 @@ MOST_ELEMENTS = 1 << 24
 """The longest metadata array we accept; the largest vocabularies have a million entries."""
 MOST_DIMENSIONS = 4
 ALL = slice(None)
+_LENGTH = struct.Struct("<Q")
 
 
 class TensorInfo(NamedTuple):
@@ -155,7 +156,7 @@ class _Header:
     def array(self, key: str) -> list[Any]:
         kind, length = self.scalar("I"), self.scalar("Q")
         if kind == STRING:
-            return [self.string() for _ in range(self.count(length, 8, f"strings in '{key}'"))]
+            return self.strings(self.count(length, 8, f"strings in '{key}'"))
         if kind not in SCALARS:
             raise UserError(f"metadata '{key}' is an array of an unsupported type", where=self.path, got=kind)
         code = SCALARS[kind]
@@ -170,21 +171,34 @@ class _Header:
         return count
 
     def string(self) -> str:
-        raw = self.take(self.scalar("Q"))
+        return self.strings(1)[0]
+
+    def strings(self, count: int) -> list[str]:
+        """So many strings, in one tight loop: a vocabulary has hundreds of thousands."""
+        found, at, end = [], self.at, len(self.bytes)
         try:
-            return str(raw, "utf-8")
+            for _ in range(count):
+                (size,) = _LENGTH.unpack_from(self.bytes, at)
+                at += 8 + size
+                if at > end:
+                    raise self.truncated()
+                found.append(str(self.bytes[at - size : at], "utf-8"))
+        except struct.error:
+            raise self.truncated() from None
         except UnicodeDecodeError:
-            raise UserError(
-                f"a string in the header is not UTF-8, at byte {self.at - len(raw)}", where=self.path
-            ) from None
+            raise UserError(f"a string in the header is not UTF-8, at byte {at - size}", where=self.path) from None
+        self.at = at
+        return found
 
     def scalar(self, code: str) -> Any:
         return struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))[0]
 
     def take(self, size: int) -> memoryview:
         if size > len(self.bytes) - self.at:
-            raise UserError(
-                "the file is truncated: its header ends after the file", where=self.path, advice="Download it again."
-            )
+            raise self.truncated()
         self.at += size
         return self.bytes[self.at - size : self.at]
+
+    def truncated(self) -> UserError:
+        told = "the file is truncated: its header ends after the file"
+        return UserError(told, where=self.path, advice="Download it again.")
