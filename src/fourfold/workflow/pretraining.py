@@ -47,6 +47,17 @@ def full_config(options: PretrainOptions, tokenizer: Tokenizer, target: Pretrain
     return config
 
 
+def new_module(config: Config, seed: int) -> Any:
+    """A model of that configuration; equal seeds give equal weights."""
+    import torch
+
+    from fourfold.models import make_module
+
+    module = make_module(config)
+    module.initialise(torch.Generator().manual_seed(seed))
+    return module
+
+
 def make_batches(
     options: PretrainOptions,
     target: PretrainingObjective,

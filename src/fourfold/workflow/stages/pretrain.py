@@ -26,6 +26,7 @@ from fourfold.workflow.pretraining import (
     loss_of,
     make_batches,
     model_form,
+    new_module,
     save_network,
     split_shards,
     text_a_step,
@@ -186,16 +187,13 @@ def fit_gradient(
     context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, shards: TokenShards, samples: dict[str, str]
 ) -> None:
     """Train a recurrent model or a transformer by gradient, resuming from the last checkpoint."""
-    import torch
-
-    from fourfold.models import count_parameters, make_module
+    from fourfold.models import count_parameters
     from fourfold.training import choose_precision, steps_for_seconds
 
     assert options.budget is not None  # checked with the recipe
     target = chosen_objective(options)
     config = full_config(options, tokenizer, target)
-    module = make_module(config)
-    module.initialise(torch.Generator().manual_seed(context.seed))
+    module = new_module(config, context.seed)
     parameters = count_parameters(module)
     label = options.label or f"{options.model['family']} {parameters / 1e6:.1f}M"
     precision = choose_precision("cpu", module)
