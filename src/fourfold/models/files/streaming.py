@@ -22,12 +22,14 @@ from fourfold.files import atomic_file, write_json
 from fourfold.models.families import Family, family_for, fused_name, to_file
 from fourfold.models.files.folder import make_empty, own_tensors
 from fourfold.models.files.own import write_own
-from fourfold.models.files.tensors import INDEX, SHARD_BYTES, WEIGHTS, check_tensors
+from fourfold.models.files.tensors import INDEX, SHARD_BYTES, WEIGHTS, check_tensors, is_finite
 from fourfold.models.transformer import TransformerConfig
 from fourfold.progress import Task, task
 
 TYPE_NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
 MEGABYTE = 1e6
+PART = 1 << 20
+"""Values rounded and written together."""
 
 
 class Piece(NamedTuple):
@@ -99,11 +101,12 @@ def write_stream(path: Path, pieces: Iterable[Piece], work: Task) -> None:
     with atomic_file(path) as stream:
         stream.write(struct.pack("<Q", len(text)) + text)
         for piece in ordered:
-            values = piece.values().to(piece.dtype).contiguous()
+            values = piece.values()
             assert tuple(values.shape) == piece.shape, piece.name
-            if not bool(values.isfinite().all()):
-                raise UserError(f"tensor {piece.name} has values that are not numbers", where=path.parent)
-            stream.write(values.reshape(-1).view(torch.uint8).numpy().data)
+            for part in torch.split(values.reshape(-1), PART):
+                if not is_finite(part):
+                    raise UserError(f"tensor {piece.name} has values that are not numbers", where=path.parent)
+                stream.write(part.to(piece.dtype).view(torch.uint8).numpy().data)
             work.advance(piece.size / MEGABYTE)
 
 
