@@ -1,10 +1,13 @@
 """Claim files: those that ship are sound, and a wrong one is refused with a sentence."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from fourfold.errors import UserError
 from fourfold.models import parameter_count
-from fourfold.workflow.claims import claim_names, find_claim, read_claim
+from fourfold.workflow.claims import claim_names, find_claim, index_page, read_claim
 from fourfold.workflow.claims.bundle import bibtex
 from fourfold.workflow.claims.catalogue import measured_labels, references, resolve
 from fourfold.workflow.claims.cells import expand
@@ -49,6 +52,8 @@ def test_every_quantity_and_reference_is_described():
         ('values = { layers = ["1", "2"] }', 'values = { layers = ["7"] }', "quick: unknown value of layers '7'"),
         ("steps = 3", "steps = 3\nseeds = 2", "'quick.seeds': input should be greater than or equal to 3"),
         ('of = "RoPE"', 'of = "ALiBi"', "needs a name of its own and the trained value it is of"),
+        ("steps = 3", "steps = 3\ntraining = { context = 2 }", "quick: training 'context': input should be greater"),
+        ("{ layers = 2 } }", "{ layers = 2 }, training = { contxt = 32 } }", "unknown key of training 'contxt'"),
         ('series = "layers"', 'series = "depth"', "figure loss: unknown axis 'depth'"),
         ("section =", "sections =", "'section'"),
     ],
@@ -66,6 +71,16 @@ def test_a_wrong_claim_is_refused(claim_text, tmp_path, old, new, sentence):
 def test_an_unknown_claim_names_the_nearest():
     with pytest.raises(UserError, match="Did you mean 'activations'"):
         find_claim("activation")
+
+
+def test_the_index_among_the_docs_is_that_of_its_runs():
+    docs = Path(__file__).resolve().parents[3] / "docs" / "claims"
+    assert (docs / "README.md").read_text("utf-8") == index_page(docs)
+    for results in docs.glob("*/results.json"):
+        page = docs / f"{results.parent.name}.md"
+        pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text("utf-8"))
+        assert pictures
+        assert all((docs / picture).is_file() for picture in pictures)
 
 
 def test_cells_are_all_combinations_seed_by_seed(claim_file):

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json, read_text
+from fourfold.workflow.claims.cells import expand
 from fourfold.workflow.claims.quantities import CURVES, GIVES, quantity
 from fourfold.workflow.claims.spec import Axis, Claim, Selection, Size
 from fourfold.workflow.toml import read_document
@@ -86,6 +87,7 @@ def _check(claim: Claim) -> None:
     given = [name for measurement in claim.measurement for name in GIVES[measurement.kind]]
     for size in SIZES:
         _check_size(claim, size)
+        expand(claim, size)
         for number, expectation in enumerate(claim.expect, 1):
             _check_quantities([expectation.measure], given, f"expect {number}")
             if expectation.measure in CURVES:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from fourfold.errors import UserError
+from pydantic import ValidationError
+
+from fourfold.errors import UserError, unknown_name
 from fourfold.workflow.claims.spec import Claim, Derived, Size, TrainingOptions
 
 
@@ -69,7 +71,7 @@ def expand(claim: Claim, size: Size) -> list[Cell]:
                     labels={axis.name: label for axis, label in chosen},
                     seed=seed,
                     model=model,
-                    training=TrainingOptions.model_validate(training),
+                    training=_training(training, size),
                     steps=amounts.steps,
                     derived=derived,
                 )
@@ -78,3 +80,17 @@ def expand(claim: Claim, size: Size) -> list[Cell]:
     if len(set(names)) < len(names):
         raise UserError("two values have names that make the same folder", where=f"claim {claim.name}")
     return cells
+
+
+def _training(values: dict[str, Any], size: Size) -> TrainingOptions:
+    """`[training]` with the changes of a size and of the axes; UserError for what it cannot hold."""
+    for key in values:
+        if key not in TrainingOptions.model_fields:
+            raise unknown_name("key of training", key, TrainingOptions.model_fields, where=size)
+    try:
+        return TrainingOptions.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = first["msg"]
+        where = f"{size}: training '{first['loc'][0]}'"
+        raise UserError(f"{reason[:1].lower()}{reason[1:]}", where=where, got=first["input"]) from None
