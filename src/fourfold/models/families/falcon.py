@@ -7,6 +7,7 @@ as many key-value heads, serial; transformers rounds its slopes times positions 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fourfold.models.families import decoder_keys as decoder
@@ -28,7 +29,7 @@ def _read(keys: Mapping[str, Any]) -> TransformerConfig:
         attention=Attention(heads=heads, kv_heads=kv_heads, bias=bias),
         feed_forward=FeedForward(size=size, activation=activation, gated=False, bias=bias),
         norm=Norm(kind="layer", epsilon=keys.get("layer_norm_epsilon", 1e-5)),
-        positions=ALiBi(scaled=True) if keys.get("alibi") else read_rotary(keys),
+        positions=ALiBi(scaled=True) if keys.get("alibi") else replace(read_rotary(keys), share=1.0),
         residual=("parallel" if two else "parallel-one-norm") if keys.get("parallel_attn", True) else "serial",
         **decoder.read_decoder_ends(keys, tied=True),
     )

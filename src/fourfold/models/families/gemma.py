@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fourfold.models.families import decoder_keys as decoder
@@ -28,7 +29,7 @@ def _read(keys: Mapping[str, Any]) -> TransformerConfig:
         ),
         feed_forward=FeedForward(size=keys["intermediate_size"], activation=read_activation(activation)),
         norm=Norm(epsilon=keys.get("rms_norm_eps", 1e-6), offset=1.0),
-        positions=read_rotary(keys),
+        positions=replace(read_rotary(keys), share=1.0),  # whole heads turn, whatever the file says
         embedding=Embedding(scale=keys["hidden_size"] ** 0.5),
         **decoder.read_decoder_ends(keys, tied=True),
     )

@@ -32,9 +32,10 @@ def _read(keys: Mapping[str, Any]) -> TransformerConfig:
 
 def _write(config: Config) -> dict[str, Any] | None:
     keys = GEMMA2.write_config(config)
-    local = getattr(config, "local_positions", None) or getattr(config, "positions", None)
-    if keys is None or not isinstance(local, Rotary):
+    if keys is None or not isinstance(config, TransformerConfig) or not isinstance(config.positions, Rotary):
         return None
+    local = config.local_positions or config.positions
+    assert isinstance(local, Rotary)
     rope = {FULL: keys["rope_parameters"], SLIDING: {"rope_type": "default", "rope_theta": local.base}}
     return {**keys, "rope_parameters": rope}
 

@@ -15,7 +15,7 @@ from fourfold.models.transformer import TransformerConfig
 
 
 def _read(keys: Mapping[str, Any]) -> TransformerConfig:
-    config = LLAMA.read_config({"num_key_value_heads": 8, "attention_bias": False, "mlp_bias": False, **keys})
+    config = LLAMA.read_config({"num_key_value_heads": 8, **keys, "attention_bias": False, "mlp_bias": False})
     assert isinstance(config, TransformerConfig)
     window = keys.get("sliding_window", 4096)  # the files of the first release leave it out
     return replace(config, attention=replace(config.attention, windows=(window,)))

@@ -15,7 +15,7 @@ from fourfold.models.transformer import Norm, TransformerConfig
 
 
 def _read(keys: Mapping[str, Any]) -> TransformerConfig:
-    config = LLAMA.read_config({"rms_norm_eps": 1e-5, **keys})
+    config = LLAMA.read_config({"rms_norm_eps": 1e-5, **keys, "mlp_bias": False})
     assert isinstance(config, TransformerConfig)
     return replace(
         config,
