@@ -54,7 +54,7 @@ def save_model(module: nn.Module, folder: Path | str, extra_config: Mapping[str,
         config, named = keys, to_file(family, module.config, tensors)
     config["dtype"] = str(next(module.parameters()).dtype).removeprefix("torch.")
     write_weights(folder, named)
-    meant = {key: value for key, value in config.items() if key.endswith("_token_id")}
+    meant = {key: value for key, value in config.items() if key.endswith("_token_id") and value is not None}
     write_json(folder / "config.json", config | dict(extra_config or {}) | meant)
 
 
