@@ -56,7 +56,9 @@ def write_methods(claim: Claim, size: Size, results: Results) -> str:
     training = claim.training.model_copy(update=dict(amounts.training))
     steps = _span([int(model["steps"]) for model in results.models])
     parameters = _span([int(model["parameters"]) for model in results.models])
-    compute = [float(model["flops"]) for model in results.models]
+    flops = " to ".join(
+        dict.fromkeys(short_count(end(float(model["flops"]) for model in results.models)) for end in (min, max))
+    )
     axes = "; ".join(f"{axis.label} ({', '.join(claim.labels(axis, size))})" for axis in claim.axis)
     tokens = training.batch_size * training.context
     values = [value for axis in claim.axis for value in axis.values.values()]
@@ -65,7 +67,7 @@ def write_methods(claim: Claim, size: Size, results: Results) -> str:
     return (
         f"We vary {axes}, and train each combination with {amounts.seeds} seeds, which set the initial weights and the "
         f"order of the data. A model has {parameters} parameters and is trained for {steps} steps of {tokens:,} tokens "
-        f"(rows of {training.context}), {short_count(min(compute))} to {short_count(max(compute))} FLOPs a model, "
+        f"(rows of {training.context}), {flops} FLOPs a model, "
         f"with AdamW (Loshchilov and Hutter 2019; peak learning rate {training.lr:g}, {training.warmup:.0%} warm-up, "
         f"{training.schedule} schedule, weight decay {training.weight_decay:g}, gradients clipped at "
         f"{training.clip:g}) in fp32.{task} The text is {', '.join(claim.data.sources)}: "
