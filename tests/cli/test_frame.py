@@ -52,7 +52,7 @@ def test_the_commands_of_the_main_job_are_there() -> None:
     wanted = (
         "quickstart|init|run|runs list|runs show|runs rm|report|models list|models get|info|plan|evaluate|compare|"
         "corpus build|corpus stats|tokenizer train|tokenizer encode|ngram train|ngram info|pretrain|tune sft|tune dpo|"
-        "score|generate|chat|solve|convert|inspect|serve"
+        "score|generate|chat|solve|convert|inspect|serve|claim list|claim run|claim register"
     )
     assert {" ".join(words) for words in COMMANDS} == set(wanted.split("|"))
 

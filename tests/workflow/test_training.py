@@ -77,7 +77,7 @@ def measure_until(crash_at, fit):
     def measure():
         if next(calls) == crash_at:
             raise Crash
-        return {"prose": float(next(fit.model.parameters()).detach().sum())}
+        return {"bits_per_byte": {"prose": float(next(fit.model.parameters()).detach().sum())}}
 
     return measure
 
