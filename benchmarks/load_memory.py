@@ -20,10 +20,11 @@ import torch
 
 from fourfold.files import write_json
 from fourfold.models import TransformerConfig
-from fourfold.models.families import family_for, to_file
+from fourfold.models.families import family_for
 from fourfold.models.files import load_model
 from fourfold.models.files.folder import make_empty, own_tensors
 from fourfold.models.files.tensors import write_weights
+from fourfold.models.interop import to_file
 from fourfold.models.transformer import Attention, FeedForward, Head, Learned, Norm
 
 LAYER_BYTES = 2 * (4 * 1024 * 1024 + 3 * 1024 * 2816)

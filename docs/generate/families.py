@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fourfold.models import families
-from fourfold.models.families.gguf_tables import ARCHITECTURES
+from fourfold.models.interop import GGUF_ARCHITECTURES, Family
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "models" / "families"))
@@ -74,7 +74,7 @@ def page() -> str:
         parts += [f"## {title}\n", "| `model_type` | Family | Shapes | Heads |", "|---|---|---|---|"]
         names = list(dict.fromkeys(case.family for case in cases))
         parts += [row(name, about[name], of(name, cases), of(name, ends)) for name in names] + [""]
-    gguf = ", ".join(f"`{name}`" for name in sorted(ARCHITECTURES))
+    gguf = ", ".join(f"`{name}`" for name in sorted(GGUF_ARCHITECTURES))
     return "\n".join(parts) + NOTES + f"\nGGUF files are read and written for the architectures {gguf}.\n"
 
 
@@ -95,7 +95,7 @@ def descriptions() -> dict[str, str]:
     for found in pkgutil.iter_modules(families.__path__):
         module = importlib.import_module(f"{families.__name__}.{found.name}")
         for value in vars(module).values():
-            if isinstance(value, families.Family) and value.name.startswith(found.name):
+            if isinstance(value, Family) and value.name.startswith(found.name):
                 about[value.name] = (module.__doc__ or "").splitlines()[0].rstrip(".")
     return about
 

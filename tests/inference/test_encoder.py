@@ -15,7 +15,7 @@ from fourfold.errors import UserError
 from fourfold.files import read_json, write_json
 from fourfold.inference import Filling, LanguageModel, TextEncoder, rows, scoring
 from fourfold.models import Step, TransformerConfig, TransformerLM
-from fourfold.models.families import Pooling, pool
+from fourfold.models.interop import Pooling, pool
 from fourfold.models.transformer import Attention, Embedding, FeedForward, Head, Learned, Norm, Task
 from fourfold.tokenizers import Tokenizer
 

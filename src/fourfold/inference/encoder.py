@@ -18,7 +18,7 @@ from fourfold.inference.results import TextScore
 from fourfold.inference.rows import Row, RowReader
 from fourfold.inference.scoring import batches
 from fourfold.models import TransformerLM
-from fourfold.models.families import Pooling, pool, write_pooling
+from fourfold.models.interop import Pooling, pool, write_pooling
 from fourfold.models.transformer import Task
 from fourfold.progress import task
 from fourfold.tokenizers import Tokenizer

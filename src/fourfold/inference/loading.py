@@ -26,8 +26,8 @@ from fourfold.inference.endpoint import Endpoint
 from fourfold.inference.language_model import LanguageModel, TextTokenizer
 from fourfold.inference.results import Sampling
 from fourfold.models import CausalLM, EncoderDecoder, TransformerLM
-from fourfold.models.families import Pooling, encoder_folder, read_pooling
 from fourfold.models.files import attach_adapter, load_gguf, load_model
+from fourfold.models.interop import Pooling, encoder_folder, read_pooling
 from fourfold.models.ngram import NGramLM, WordTokenizer, read_arpa
 from fourfold.progress import say
 from fourfold.resources import find_smollm2, hub_snapshot, model_card

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from fourfold.models import Step
 from fourfold.models.families import family_named
-from fourfold.models.families.normal import normal
 from fourfold.models.files import load_model, save_model
+from fourfold.models.interop import normal
 
 pytest.importorskip("transformers")
 

@@ -8,12 +8,12 @@ import torch
 
 from fourfold.errors import UserError
 from fourfold.models import TransformerLM
-from fourfold.models.families import Pooling, read_pooling, write_pooling
 from fourfold.models.files import convert, load_gguf, load_model, read_gguf, save_gguf, save_model
 from fourfold.models.files.folder import own_tensors
 from fourfold.models.files.gguf_reader import GGUF
 from fourfold.models.files.gguf_writer import TensorPlan, write_gguf
 from fourfold.models.files.streaming import stream_folder
+from fourfold.models.interop import Pooling, read_pooling, write_pooling
 from fourfold.models.transformer import (
     Attention,
     Embedding,

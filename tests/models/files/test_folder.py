@@ -13,9 +13,9 @@ from fourfold.errors import UserError
 from fourfold.models import FAMILIES as RECIPE_FAMILIES
 from fourfold.models import RecurrentLM, TransformerLM, build_model, make_module, model_config
 from fourfold.models.families import FAMILIES as ECOSYSTEM
-from fourfold.models.families.normal import normal
 from fourfold.models.files import load_model, save_model
 from fourfold.models.files.tensors import write_weights
+from fourfold.models.interop import normal
 from fourfold.models.recurrent import RecurrentConfig
 from fourfold.models.transformer import ALiBi, Attention, FeedForward, Head, Learned, Norm, Rotary, TransformerConfig
 

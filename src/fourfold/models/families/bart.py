@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fourfold.models.families.bart_keys import read_bart, without_bias, write_bart
-from fourfold.models.families.sequence_keys import check_class, stack_modules
-from fourfold.models.families.table import Family
+from fourfold.models.interop.bart_keys import read_bart, without_bias, write_bart
+from fourfold.models.interop.sequence_keys import check_class, stack_modules
+from fourfold.models.interop.table import Family
 from fourfold.models.transformer import EncoderDecoderConfig
 
 GENERATES = "BartForConditionalGeneration"

@@ -6,7 +6,7 @@ prediction, classification and question answering are tasks on the encoder.
 
 from __future__ import annotations
 
-from fourfold.models.families.encoder_keys import (
+from fourfold.models.interop.encoder_keys import (
     OLD_NORMS,
     SPARE,
     TOKENS,
@@ -17,7 +17,7 @@ from fourfold.models.families.encoder_keys import (
     without_pooler,
     write_encoder,
 )
-from fourfold.models.families.table import Family
+from fourfold.models.interop.table import Family
 from fourfold.models.transformer import Task
 
 NEXT_SENTENCE = Task(kind="sequence", classes=2)

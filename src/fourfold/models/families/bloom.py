@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fourfold.models.families import decoder_keys as decoder
 from fourfold.models.families.falcon import FALCON
-from fourfold.models.families.keys import class_name, expect
-from fourfold.models.families.table import Family, Fused
+from fourfold.models.interop import decoder_keys as decoder
+from fourfold.models.interop.keys import class_name, expect
+from fourfold.models.interop.table import Family, Fused
 from fourfold.models.transformer import ALiBi, Attention, Embedding, FeedForward, Norm, TransformerConfig
 
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from fourfold.errors import UserError
-from fourfold.models.families import decoder_keys as decoder
-from fourfold.models.families.keys import expect
-from fourfold.models.families.normal import Config
-from fourfold.models.families.table import Family, Fused
+from fourfold.models.interop import decoder_keys as decoder
+from fourfold.models.interop.keys import expect
+from fourfold.models.interop.normal import Config
+from fourfold.models.interop.table import Family, Fused
 from fourfold.models.transformer import Attention, FeedForward, Head, Norm, Rotary, TransformerConfig
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fourfold.models.families.encoder_keys import LAYER, SPARE, TOKENS, Encoder, Top, read_encoder, write_encoder
-from fourfold.models.families.normal import Config
-from fourfold.models.families.table import Family
+from fourfold.models.interop.encoder_keys import LAYER, SPARE, TOKENS, Encoder, Top, read_encoder, write_encoder
+from fourfold.models.interop.normal import Config
+from fourfold.models.interop.table import Family
 from fourfold.models.transformer import Task, TransformerConfig
 
 CLASSES = Encoder(

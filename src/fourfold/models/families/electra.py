@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fourfold.models.families.encoder_keys import (
+from fourfold.models.interop.encoder_keys import (
     CLASSIFIER,
     SPARE,
     TOKENS,
@@ -19,8 +19,8 @@ from fourfold.models.families.encoder_keys import (
     read_encoder,
     write_encoder,
 )
-from fourfold.models.families.normal import Config
-from fourfold.models.families.table import Family
+from fourfold.models.interop.normal import Config
+from fourfold.models.interop.table import Family
 from fourfold.models.transformer import Task, TransformerConfig
 
 DETECTOR = {

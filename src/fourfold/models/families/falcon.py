@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fourfold.models.families import decoder_keys as decoder
-from fourfold.models.families.keys import class_name, read_activation, write_activation
-from fourfold.models.families.normal import Config
-from fourfold.models.families.rope import read_rotary
-from fourfold.models.families.table import Family, Fused
+from fourfold.models.interop import decoder_keys as decoder
+from fourfold.models.interop.keys import class_name, read_activation, write_activation
+from fourfold.models.interop.normal import Config
+from fourfold.models.interop.rope import read_rotary
+from fourfold.models.interop.table import Family, Fused
 from fourfold.models.transformer import ALiBi, Attention, FeedForward, Norm, TransformerConfig
 
 

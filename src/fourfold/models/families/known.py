@@ -20,7 +20,6 @@ from fourfold.models.families.llama import LLAMA
 from fourfold.models.families.mistral import MISTRAL
 from fourfold.models.families.mixtral import MIXTRAL
 from fourfold.models.families.mt5 import MT5
-from fourfold.models.families.normal import Config
 from fourfold.models.families.olmo2 import OLMO2
 from fourfold.models.families.opt import OPT
 from fourfold.models.families.phi import PHI
@@ -28,7 +27,8 @@ from fourfold.models.families.qwen2 import QWEN2
 from fourfold.models.families.qwen3 import QWEN3
 from fourfold.models.families.roberta import ROBERTA
 from fourfold.models.families.t5 import T5
-from fourfold.models.families.table import Family
+from fourfold.models.interop.normal import Config
+from fourfold.models.interop.table import Family
 
 LLAMAS = (LLAMA, MISTRAL, MIXTRAL, QWEN2, QWEN3)
 DECODERS = (GPT2, GPT_NEOX, GEMMA, GEMMA2, GEMMA3, PHI, FALCON, BLOOM, OPT, OLMO2, GLM, CHATGLM)

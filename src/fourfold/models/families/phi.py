@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fourfold.models.families import decoder_keys as decoder
-from fourfold.models.families import parts
-from fourfold.models.families.keys import class_name, read_activation, write_activation
-from fourfold.models.families.normal import unless
-from fourfold.models.families.rope import read_rotary
-from fourfold.models.families.table import Family
+from fourfold.models.interop import decoder_keys as decoder
+from fourfold.models.interop import parts
+from fourfold.models.interop.keys import class_name, read_activation, write_activation
+from fourfold.models.interop.normal import unless
+from fourfold.models.interop.rope import read_rotary
+from fourfold.models.interop.table import Family
 from fourfold.models.transformer import Attention, FeedForward, Norm, TransformerConfig
 
 

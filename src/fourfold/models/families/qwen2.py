@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fourfold.models.families import parts
-from fourfold.models.families.keys import FULL, SLIDING, class_name, read_windows, write_windows
 from fourfold.models.families.llama import LLAMA
-from fourfold.models.families.normal import Config
-from fourfold.models.families.table import Family
+from fourfold.models.interop import parts
+from fourfold.models.interop.keys import FULL, SLIDING, class_name, read_windows, write_windows
+from fourfold.models.interop.normal import Config
+from fourfold.models.interop.table import Family
 from fourfold.models.transformer import TransformerConfig
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fourfold.models.families.encoder_keys import (
+from fourfold.models.interop.encoder_keys import (
     CLASSIFIER,
     SPARE,
     TOKENS,
@@ -13,7 +13,7 @@ from fourfold.models.families.encoder_keys import (
     without_pooler,
     write_encoder,
 )
-from fourfold.models.families.table import Family
+from fourfold.models.interop.table import Family
 from fourfold.models.transformer import Task
 
 CLASSES = Encoder(

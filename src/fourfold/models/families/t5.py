@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fourfold.models.families.normal import Config
-from fourfold.models.families.sequence_keys import check_class
-from fourfold.models.families.t5_keys import IGNORED, RENAMED, own_head, read_t5, t5_modules, write_t5
-from fourfold.models.families.table import Family
+from fourfold.models.interop.normal import Config
+from fourfold.models.interop.sequence_keys import check_class
+from fourfold.models.interop.t5_keys import IGNORED, RENAMED, own_head, read_t5, t5_modules, write_t5
+from fourfold.models.interop.table import Family
 from fourfold.models.transformer import EncoderDecoderConfig
 
 GENERATES = "T5ForConditionalGeneration"

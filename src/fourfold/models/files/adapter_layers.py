@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fourfold.models.families import Family, family_for, fused_name, fused_parts, groups_of, headless, join, split
-from fourfold.models.families.normal import Config
+from fourfold.models.families import family_for
+from fourfold.models.interop import Config, Family, fused_name, fused_parts, groups_of, headless, join, split
 from fourfold.models.linear import Linear, LowRankDelta
 from fourfold.models.transformer import EncoderDecoder, TransformerLM
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import atomic_folder, write_json
-from fourfold.models.families import Pooling, encoder_folder, read_pooling, write_pooling
 from fourfold.models.files.folder import load_model, own_tensors, save_model
 from fourfold.models.files.gguf_model import open_gguf, save_weights_as_gguf
 from fourfold.models.files.gguf_quantize import SAVED
 from fourfold.models.files.streaming import check_names, stream_folder
+from fourfold.models.interop import Pooling, encoder_folder, read_pooling, write_pooling
 from fourfold.models.ngram import NGramLM, WordTokenizer, read_arpa, write_arpa
 from fourfold.models.transformer import TransformerConfig, TransformerLM
 from fourfold.tokenizers import Tokenizer, from_gguf

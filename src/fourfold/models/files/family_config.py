@@ -9,7 +9,7 @@ from typing import Any
 
 from fourfold.errors import UserError
 from fourfold.models.codec import plain, read_option
-from fourfold.models.families import Family
+from fourfold.models.interop import Family
 from fourfold.models.transformer import EncoderDecoderConfig, TransformerConfig
 
 Config = TransformerConfig | EncoderDecoderConfig

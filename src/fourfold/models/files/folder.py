@@ -16,11 +16,12 @@ from torch.overrides import TorchFunctionMode
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json, write_json
-from fourfold.models.families import FAMILIES, family_for, family_named, from_file, to_file
+from fourfold.models.families import FAMILIES, family_for, family_named
 from fourfold.models.files.family_config import SENSELESS as SENSELESS
 from fourfold.models.files.family_config import Config, read_family_config
 from fourfold.models.files.own import OWN_KINDS, read_own, write_own
 from fourfold.models.files.tensors import check_tensors, read_weights, write_weights
+from fourfold.models.interop import from_file, to_file
 from fourfold.models.ngram import NGramLM, load_ngram, save_ngram
 from fourfold.models.recurrent import RecurrentConfig, RecurrentLM
 from fourfold.models.transformer import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from fourfold.errors import UserError, unknown_name
-from fourfold.models.families import GGUF_ARCHITECTURES as ARCHITECTURES
-from fourfold.models.families import ROPE_FACTORS as FACTORS
-from fourfold.models.families import Architecture, Section, fused_parts, read_gguf_config
 from fourfold.models.files.folder import SENSELESS, fill, make_empty, own_tensors
 from fourfold.models.files.gguf_blocks import BF16, F16
 from fourfold.models.files.gguf_plan import interleaved_heads, plan_gguf, split_halves
 from fourfold.models.files.gguf_quantize import SAVED
 from fourfold.models.files.gguf_reader import GGUF, read_gguf
 from fourfold.models.files.gguf_writer import write_gguf
+from fourfold.models.interop import GGUF_ARCHITECTURES as ARCHITECTURES
+from fourfold.models.interop import ROPE_FACTORS as FACTORS
+from fourfold.models.interop import Architecture, Section, fused_parts, read_gguf_config
 from fourfold.models.transformer import TransformerConfig, TransformerLM
 from fourfold.tokenizers import Tokenizer, to_gguf
 

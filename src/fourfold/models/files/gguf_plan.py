@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from fourfold.errors import UserError
-from fourfold.models.families import GGUF_ARCHITECTURES as ARCHITECTURES
-from fourfold.models.families import ROPE_FACTORS as FACTORS
-from fourfold.models.families import Architecture, fused_name, fused_parts, rope_factors, write_gguf_config
 from fourfold.models.files.folder import make_empty, own_tensors
 from fourfold.models.files.gguf_blocks import F16, F32, FORMATS, Q4_0, Q4_K, Q5_0, Q8_0
 from fourfold.models.files.gguf_quantize import SAVED
 from fourfold.models.files.gguf_writer import TensorPlan
+from fourfold.models.interop import GGUF_ARCHITECTURES as ARCHITECTURES
+from fourfold.models.interop import ROPE_FACTORS as FACTORS
+from fourfold.models.interop import Architecture, fused_name, fused_parts, rope_factors, write_gguf_config
 from fourfold.models.transformer import TransformerConfig
 from fourfold.progress import say
 

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from fourfold.errors import UserError
 from fourfold.files import atomic_file, write_json
-from fourfold.models.families import Family, family_for, fused_name, to_file
+from fourfold.models.families import family_for
 from fourfold.models.files.folder import make_empty, own_tensors
 from fourfold.models.files.own import write_own
 from fourfold.models.files.tensors import INDEX, SHARD_BYTES, WEIGHTS, check_tensors, is_finite
+from fourfold.models.interop import Family, fused_name, to_file
 from fourfold.models.transformer import TransformerConfig
 from fourfold.progress import Task, task
 

@@ -34,6 +34,7 @@ from fourfold.models.transformer.options import (
     Task,
     YaRNScaling,
 )
+from fourfold.models.transformer.rotary import frequencies
 
 __all__ = [
     "ALiBi",
@@ -70,6 +71,7 @@ __all__ = [
     "TransformerConfig",
     "TransformerLM",
     "YaRNScaling",
+    "frequencies",
     "learning_rate_scale",
     "look",
     "mup",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fourfold.models.families.keys import Ends, read_ends, write_task
-from fourfold.models.families.normal import Config
-from fourfold.models.families.parts import LAYER
-from fourfold.models.families.rope import LENGTH, read_context, write_rotary
+from fourfold.models.interop.keys import Ends, read_ends, write_task
+from fourfold.models.interop.normal import Config
+from fourfold.models.interop.parts import LAYER
+from fourfold.models.interop.rope import LENGTH, read_context, write_rotary
 from fourfold.models.transformer import Head, Rotary, Task, TransformerConfig
 
 ATTENTION = (LAYER + "attention.query", LAYER + "attention.key", LAYER + "attention.value")

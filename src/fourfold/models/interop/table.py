@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fourfold.errors import UserError
-from fourfold.models.families.names import Names
-from fourfold.models.families.normal import Config, normal
+from fourfold.models.interop.names import Names
+from fourfold.models.interop.normal import Config, normal
 
 
 @dataclass(frozen=True, kw_only=True)

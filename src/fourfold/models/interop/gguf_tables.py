@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from fourfold.models.families.names import Names
-from fourfold.models.families.parts import LAYER
-from fourfold.models.families.table import Fused
+from fourfold.models.interop.names import Names
+from fourfold.models.interop.parts import LAYER
+from fourfold.models.interop.table import Fused
 from fourfold.models.transformer import FeedForward, Norm, Residual
 
 _ENDS = {"stack.embedding": "token_embd", "stack.norm": "output_norm", "head.projection": "output"}

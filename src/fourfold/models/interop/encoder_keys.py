@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fourfold.errors import unknown_name
-from fourfold.models.families.keys import expect, read_activation, write_activation, write_task
-from fourfold.models.families.normal import Config
+from fourfold.models.interop.keys import expect, read_activation, write_activation, write_task
+from fourfold.models.interop.normal import Config
 from fourfold.models.transformer import Attention, Embedding, FeedForward, Head, Learned, Norm, Task, TransformerConfig
 
 LAYER = "stack.layers.{i}."

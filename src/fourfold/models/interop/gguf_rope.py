@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fourfold.errors import UserError
-from fourfold.models.families.gguf_section import Section
+from fourfold.models.interop.gguf_section import Section
 from fourfold.models.transformer import (
     DynamicNTKScaling,
     LinearScaling,
@@ -20,8 +20,8 @@ from fourfold.models.transformer import (
     RotaryScaling,
     TransformerConfig,
     YaRNScaling,
+    frequencies,
 )
-from fourfold.models.transformer.rotary import frequencies
 
 FACTORS = "rope_freqs.weight"
 """The tensor of (R/2,) divisors of the frequencies, R the part of a head that turns."""

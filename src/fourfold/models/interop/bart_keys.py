@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from fourfold.models.families.keys import expect, read_activation, write_activation
-from fourfold.models.families.normal import Config
+from fourfold.models.interop.keys import expect, read_activation, write_activation
+from fourfold.models.interop.normal import Config
 from fourfold.models.transformer import (
     Attention,
     Embedding,

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any, TypedDict
 
 from fourfold.errors import UserError, unknown_name
-from fourfold.models.families.normal import Config, shortest_cycle
-from fourfold.models.families.normal import unless as unless
+from fourfold.models.interop.normal import Config, shortest_cycle
+from fourfold.models.interop.normal import unless as unless
 from fourfold.models.transformer import Activation, EncoderDecoderConfig, Head, Task, TransformerConfig
 
 ACTIVATIONS: dict[str, Activation] = {

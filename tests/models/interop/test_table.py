@@ -7,18 +7,8 @@ import torch
 
 from fourfold.errors import UserError
 from fourfold.models import TransformerLM
-from fourfold.models.families import (
-    FAMILIES,
-    Family,
-    Fused,
-    Names,
-    family_for,
-    family_named,
-    from_file,
-    join,
-    split,
-    to_file,
-)
+from fourfold.models.families import FAMILIES, family_for, family_named
+from fourfold.models.interop import Family, Fused, Names, from_file, join, split, to_file
 from fourfold.models.transformer import Attention, FeedForward, Head, Norm, Rotary, Task, TransformerConfig
 
 CONFIG = TransformerConfig(

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from fourfold.models.families.keys import read_activation
-from fourfold.models.families.normal import Config
-from fourfold.models.families.sequence_keys import stack_modules
+from fourfold.models.interop.keys import read_activation
+from fourfold.models.interop.normal import Config
+from fourfold.models.interop.sequence_keys import stack_modules
 from fourfold.models.transformer import (
     Attention,
     EncoderDecoderConfig,

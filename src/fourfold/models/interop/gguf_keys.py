@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from fourfold.errors import UserError
-from fourfold.models.families.gguf_rope import read_rope, rope_factors, turning, write_rope
-from fourfold.models.families.gguf_section import Section
-from fourfold.models.families.gguf_tables import Architecture
-from fourfold.models.families.normal import normal, shortest_cycle, unless
+from fourfold.models.interop.gguf_rope import read_rope, rope_factors, turning, write_rope
+from fourfold.models.interop.gguf_section import Section
+from fourfold.models.interop.gguf_tables import Architecture
+from fourfold.models.interop.normal import normal, shortest_cycle, unless
 from fourfold.models.transformer import Attention, Embedding, Head, Learned, Rotary, TransformerConfig
 
 EPSILON = {"rms": "attention.layer_norm_rms_epsilon", "layer": "attention.layer_norm_epsilon"}
@@ -35,26 +35,13 @@ def read_config(
     if heads < 1:
         raise UserError("model option heads is out of range", where=keys.where, expected="at least 1", got=heads)
     head_size = keys.find("attention.key_length", int) or width // heads
-    if keys.find("attention.value_length", int) not in (None, head_size):
-        raise UserError("keys and values of different sizes are not supported", where=keys.where)
-    bias = "blk.0.attn_q.bias" in shapes or "blk.0.attn_qkv.bias" in shapes
     rotary = None if architecture.positions == "learned" else read_rope(keys, factors, head_size)
     config = TransformerConfig(
         vocabulary_size=shapes["token_embd.weight"][0],
         hidden_size=width,
         layers=layers,
         context=keys.need("context_length", int),
-        attention=Attention(
-            heads=heads,
-            kv_heads=unless(keys.find("attention.head_count_kv", int), heads),
-            head_size=unless(head_size, width // heads),
-            bias=bias,
-            output_bias=None if ("blk.0.attn_output.bias" in shapes) == bias else not bias,
-            norm="head" if architecture.query_key_norm else None,
-            windows=_windows(architecture, keys, layers),
-            softcap=keys.find("attn_logit_softcapping", float) if architecture.softcaps else None,
-            scale=(width / heads) ** -0.5 if layers == architecture.wide_layers else None,
-        ),
+        attention=_attention(architecture, keys, shapes, head_size),
         feed_forward=replace(
             architecture.feed_forward,
             size=keys.need("feed_forward_length", int),
@@ -71,6 +58,24 @@ def read_config(
         residual=architecture.residual,
     )
     return _with_local_positions(architecture, keys, config)
+
+
+def _attention(architecture: Architecture, keys: Section, shapes: Collection[str], head_size: int) -> Attention:
+    if keys.find("attention.value_length", int) not in (None, head_size):
+        raise UserError("keys and values of different sizes are not supported", where=keys.where)
+    heads, width, layers = (keys.need(key, int) for key in ("attention.head_count", "embedding_length", "block_count"))
+    bias = "blk.0.attn_q.bias" in shapes or "blk.0.attn_qkv.bias" in shapes
+    return Attention(
+        heads=heads,
+        kv_heads=unless(keys.find("attention.head_count_kv", int), heads),
+        head_size=unless(head_size, width // heads),
+        bias=bias,
+        output_bias=None if ("blk.0.attn_output.bias" in shapes) == bias else not bias,
+        norm="head" if architecture.query_key_norm else None,
+        windows=_windows(architecture, keys, layers),
+        softcap=keys.find("attn_logit_softcapping", float) if architecture.softcaps else None,
+        scale=(width / heads) ** -0.5 if layers == architecture.wide_layers else None,
+    )
 
 
 def _windows(architecture: Architecture, keys: Section, layers: int) -> tuple[int | None, ...]:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from fourfold.models.families.names import KINDS, Pattern
-from fourfold.models.families.normal import Config
-from fourfold.models.families.table import Family, Fused
+from fourfold.models.interop.names import KINDS, Pattern
+from fourfold.models.interop.normal import Config
+from fourfold.models.interop.table import Family, Fused
 from fourfold.models.transformer import EncoderDecoderConfig, TransformerConfig
 
 
