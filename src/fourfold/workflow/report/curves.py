@@ -200,6 +200,8 @@ def _draw_series(axes: Axes, series: Sequence[Series], language: Language) -> li
         marker = MARKERS.get(item.generation, "o")
         axes.plot(item.seconds, item.values, color=colour, linestyle=DASHES[same % len(DASHES)])
         axes.plot(item.seconds[-1:], item.values[-1:], marker, color=colour, markersize=7)
+        if len(item.seconds) == 1:  # what has finished learning stays where it is: others may cross it
+            axes.plot([item.seconds[0], axes.get_xlim()[1]], item.values * 2, ":", color=colour, linewidth=1)
         ends.append(item)
     return ends
 
