@@ -42,6 +42,15 @@ class Said:
     def __init__(self):
         self.lines = []
 
+    def start(self, label, total, unit):
+        return self
+
+    def advance(self, amount=1, note=""):
+        pass
+
+    def stop(self, task):
+        pass
+
     def say(self, text):
         self.lines.append(text)
 
@@ -168,7 +177,8 @@ def rewritten(tmp_path, metadata=None, drop=()):
         ({"llama.attention.head_count": None}, (), "lacks the key"),
         ({"llama.attention.head_count": "four"}, (), "wrong type"),
         ({"llama.attention.head_count": 0}, (), "out of range"),
-        ({"llama.block_count": 1 << 31}, (), "more layers than"),
+        ({"llama.block_count": 1 << 31}, (), "out of range"),
+        ({"llama.block_count": 1 << 20}, (), "more layers than"),
         ({"llama.block_count": 1}, (), "not wanted"),
         ({"llama.feed_forward_length": 97}, (), "wrong shape"),
         ({}, ("token_embd.weight",), "no embedding"),

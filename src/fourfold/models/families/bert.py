@@ -6,47 +6,39 @@ prediction, classification and question answering are tasks on the encoder.
 
 from __future__ import annotations
 
-from fourfold.models.interop.encoder_keys import (
-    OLD_NORMS,
-    SPARE,
-    TOKENS,
-    Encoder,
-    Top,
-    encoder_modules,
-    read_encoder,
-    without_pooler,
-    write_encoder,
-)
-from fourfold.models.interop.table import Family
+from fourfold.models.interop import Family
+from fourfold.models.interop import encoder_keys as encoder
 from fourfold.models.transformer import Task
 
-NEXT_SENTENCE = Task(kind="sequence", classes=2)
-CLASSES = Encoder(
+OF_THE_TEXT = Task(kind="sequence", classes=2)
+CLASSES = encoder.Classes(
     prefix="Bert",
     tops={
-        "Model": Top(pooler=True),
-        "ForMaskedLM": Top(head=True),
-        "ForPreTraining": Top(
+        "Model": encoder.Top(pooler=True),
+        "ForMaskedLM": encoder.Top(head=True),
+        "ForPreTraining": encoder.Top(
             head=True,
             pooler=True,
-            task=NEXT_SENTENCE,
+            task=OF_THE_TEXT,
             labelled=False,
             names={"task.projection": "cls.seq_relationship"},
         ),
-        "ForSequenceClassification": Top(
-            pooler=True, task=Task(kind="sequence", classes=2), names={"task.projection": "classifier"}
+        "ForSequenceClassification": encoder.Top(
+            pooler=True,
+            task=OF_THE_TEXT,
+            names={"task.projection": "classifier"},
         ),
-        **TOKENS,
+        **encoder.TOKENS,
     },
 )
 BERT = Family(
     name="bert",
     architectures=CLASSES.architecture,
-    read_config=lambda keys: read_encoder(keys, CLASSES),
-    write_config=lambda config: write_encoder(config, CLASSES),
-    observed=without_pooler,
+    read_config=CLASSES.read_config,
+    write_config=CLASSES.write_config,
+    observed=encoder.without_pooler,
     modules={
-        **encoder_modules("bert"),
+        **encoder.modules("bert"),
         "head.dense": "cls.predictions.transform.dense",
         "head.norm": "cls.predictions.transform.LayerNorm",
         "head.projection": "cls.predictions.decoder",
@@ -54,7 +46,7 @@ BERT = Family(
     },
     modules_by_config=CLASSES.names,
     base="bert",
-    renamed=OLD_NORMS,
-    ignored=(r"embeddings\.position_ids$", r"^cls\.predictions\.decoder\.bias$"),
-    spare=SPARE,
+    renamed=encoder.OLD_NORMS,
+    ignored=(r"^cls\.predictions\.decoder\.bias$",),
+    spare=encoder.SPARE,
 )

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fourfold.models.families.falcon import FALCON
+from fourfold.models.interop import Family, Fused, class_name, expect
 from fourfold.models.interop import decoder_keys as decoder
-from fourfold.models.interop.keys import class_name, expect
-from fourfold.models.interop.table import Family, Fused
-from fourfold.models.transformer import ALiBi, Attention, Embedding, FeedForward, Norm, TransformerConfig
+from fourfold.models.transformer import ALiBi, Attention, Embedding, Norm, TransformerConfig
 
 
 def _read(keys: Mapping[str, Any]) -> TransformerConfig:
@@ -21,7 +20,7 @@ def _read(keys: Mapping[str, Any]) -> TransformerConfig:
         layers=decoder.first_of(keys, "n_layer", "num_hidden_layers"),
         context=keys.get("seq_length", 2048),
         attention=Attention(heads=decoder.first_of(keys, "n_head", "num_attention_heads"), bias=True),
-        feed_forward=FeedForward(size=4 * width, activation="gelu-tanh", gated=False, bias=True),
+        feed_forward=decoder.plain_feed_forward(4 * width, "gelu_new"),
         norm=Norm(kind="layer", epsilon=keys.get("layer_norm_epsilon", 1e-5)),
         positions=ALiBi(),
         embedding=Embedding(norm=True),
@@ -39,7 +38,6 @@ def _write(config: TransformerConfig) -> dict[str, Any]:
 
 
 IN_LAYERS = "transformer.h.{i}."
-NORMS = {"norm_attention": "input_layernorm", "norm_feed_forward": "post_attention_layernorm"}
 BLOOM = Family(
     name="bloom",
     architectures=class_name("Bloom"),
@@ -47,7 +45,6 @@ BLOOM = Family(
     write_config=decoder.writer(_write),
     modules={
         **FALCON.modules,  # transformers took its names over from BLOOM
-        **decoder.in_layers(IN_LAYERS, NORMS),
         "stack.embedding_norm": "transformer.word_embeddings_layernorm",
     },
     fused=(Fused(name=IN_LAYERS + "self_attention.query_key_value", parts=decoder.ATTENTION, layout="per-head"),),

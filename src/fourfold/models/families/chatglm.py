@@ -12,33 +12,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from fourfold.errors import UserError
+from fourfold.models.interop import Family, Fused, expect, parts
 from fourfold.models.interop import decoder_keys as decoder
-from fourfold.models.interop.keys import expect
-from fourfold.models.interop.normal import Config
-from fourfold.models.interop.table import Family, Fused
 from fourfold.models.transformer import Attention, FeedForward, Head, Norm, Rotary, TransformerConfig
+
+IN_LAYERS = "transformer.encoder.layers.{i}."
+SIZES = decoder.Sizes(vocabulary="padded_vocab_size", layers="num_layers", context="seq_length")
 
 
 def _read(keys: Mapping[str, Any]) -> TransformerConfig:
     if keys.get("position_encoding_2d"):
-        raise UserError(
-            "the first ChatGLM has positions in two dimensions, which are not supported",
-            expected="ChatGLM 2 or later", advice="Use ChatGLM2, ChatGLM3 or GLM-4.",
-        )  # fmt: skip
+        first = "the first ChatGLM has positions in two dimensions, which are not supported"
+        raise UserError(first, expected="ChatGLM 2 or later", advice="Use ChatGLM2, ChatGLM3 or GLM-4.")
     expect(keys, multi_query_attention=True, rmsnorm=True, post_layer_norm=True, add_bias_linear=False)
     expect(keys, apply_residual_connection_post_layernorm=False)
+    heads, kv_heads = keys["num_attention_heads"], keys["multi_query_group_num"]
+    size, bias = keys["kv_channels"], keys.get("add_qkv_bias", False)
     return TransformerConfig(
-        vocabulary_size=keys["padded_vocab_size"],
-        hidden_size=keys["hidden_size"],
-        layers=keys["num_layers"],
-        context=keys["seq_length"],
-        attention=Attention(
-            heads=keys["num_attention_heads"],
-            kv_heads=keys["multi_query_group_num"],
-            head_size=keys["kv_channels"],
-            bias=keys.get("add_qkv_bias", False),
-            output_bias=False,
-        ),
+        **decoder.read_sizes(keys, SIZES),
+        attention=Attention(heads=heads, kv_heads=kv_heads, head_size=size, bias=bias, output_bias=False),
         feed_forward=FeedForward(size=keys["ffn_hidden_size"]),
         norm=Norm(epsilon=keys.get("layernorm_epsilon", 1e-5)),
         positions=Rotary(base=10_000.0 * keys.get("rope_ratio", 1), share=0.5, interleaved=True),
@@ -46,25 +38,14 @@ def _read(keys: Mapping[str, Any]) -> TransformerConfig:
     )
 
 
-def _write(config: Config) -> None:
-    """Nothing: `glm` says the same."""
-
-
-IN_LAYERS = "transformer.encoder.layers.{i}."
-LAYER = {
-    "norm_attention": "input_layernorm",
-    "attention.output": "self_attention.dense",
-    "norm_feed_forward": "post_attention_layernorm",
-    "feed_forward.down": "mlp.dense_4h_to_h",
-}
 CHATGLM = Family(
     name="chatglm",
     architectures=lambda config: "ChatGLMForConditionalGeneration",
     read_config=_read,
-    write_config=_write,
+    write_config=lambda config: None,  # `glm` says the same
     modules={
         "stack.embedding": "transformer.embedding.word_embeddings",
-        **decoder.in_layers(IN_LAYERS, LAYER),
+        **decoder.in_layers(IN_LAYERS, parts.MEGATRON_LAYER),
         "stack.norm": "transformer.encoder.final_layernorm",
         "head.projection": "transformer.output_layer",
     },

@@ -9,52 +9,36 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fourfold.models.interop.encoder_keys import (
-    CLASSIFIER,
-    SPARE,
-    TOKENS,
-    Encoder,
-    Top,
-    encoder_modules,
-    read_encoder,
-    write_encoder,
-)
-from fourfold.models.interop.normal import Config
-from fourfold.models.interop.table import Family
+from fourfold.models.interop import Config, Family
+from fourfold.models.interop import encoder_keys as encoder
 from fourfold.models.transformer import Task, TransformerConfig
 
-DETECTOR = {
-    "task.dense": "discriminator_predictions.dense",
-    "task.projection": "discriminator_predictions.dense_prediction",
-}
-CLASSES = Encoder(
+PREDICTIONS = "discriminator_predictions."
+DETECTOR = {"task.dense": PREDICTIONS + "dense", "task.projection": PREDICTIONS + "dense_prediction"}
+DETECTION = Task(kind="token", classes=1, transform="gelu")
+CLASSES = encoder.Classes(
     prefix="Electra",
     tops={
-        "Model": Top(),
-        "ForMaskedLM": Top(head=True),
-        "ForPreTraining": Top(task=Task(kind="token", classes=1, transform="gelu"), labelled=False, names=DETECTOR),
-        "ForSequenceClassification": Top(
-            task=Task(kind="sequence", classes=2, transform="gelu"),
-            names=CLASSIFIER,
-        ),
-        **TOKENS,
+        "Model": encoder.Top(),
+        "ForMaskedLM": encoder.Top(head=True),
+        "ForPreTraining": encoder.Top(task=DETECTION, labelled=False, names=DETECTOR),
+        "ForSequenceClassification": encoder.classifier("gelu"),
+        **encoder.TOKENS,
     },
 )
 
 
 def _read(keys: Mapping[str, Any]) -> TransformerConfig:
-    config = read_encoder(keys, CLASSES)
-    size = keys.get("embedding_size", 128)
-    head = config.head and replace(config.head, transform="gelu")
-    projected = size != config.hidden_size
-    return replace(config, head=head, embedding=replace(config.embedding, size=size, projection_bias=projected))
+    config = CLASSES.read_config(keys)
+    size, head = keys.get("embedding_size", 128), config.head and replace(config.head, transform="gelu")
+    embedding = replace(config.embedding, size=size, projection_bias=size != config.hidden_size)
+    return replace(config, head=head, embedding=embedding)
 
 
 def _write(config: Config) -> dict[str, Any] | None:
-    keys = write_encoder(config, CLASSES)
-    if keys is None or not isinstance(config, TransformerConfig):
-        return None
-    return {**keys, "embedding_size": config.embedding_size}
+    keys = CLASSES.write_config(config)
+    width = config.embedding_size if isinstance(config, TransformerConfig) else None
+    return keys and {**keys, "embedding_size": width}
 
 
 ELECTRA = Family(
@@ -63,7 +47,7 @@ ELECTRA = Family(
     read_config=_read,
     write_config=_write,
     modules={
-        **encoder_modules("electra"),
+        **encoder.modules("electra"),
         "stack.projection": "electra.embeddings_project",
         "head.dense": "generator_predictions.dense",
         "head.norm": "generator_predictions.LayerNorm",
@@ -72,6 +56,5 @@ ELECTRA = Family(
     },
     modules_by_config=CLASSES.names,
     base="electra",
-    ignored=(r"embeddings\.position_ids$",),
-    spare=SPARE,
+    spare=encoder.SPARE,
 )

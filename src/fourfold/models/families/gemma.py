@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from fourfold.models.interop import Family, class_name, expect, parts, read_activation, read_rotary, write_activation
 from fourfold.models.interop import decoder_keys as decoder
-from fourfold.models.interop import parts
-from fourfold.models.interop.keys import class_name, expect, read_activation, write_activation
-from fourfold.models.interop.rope import read_rotary
-from fourfold.models.interop.table import Family
 from fourfold.models.transformer import Attention, Embedding, FeedForward, Norm, TransformerConfig
 
 

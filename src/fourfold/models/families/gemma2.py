@@ -7,11 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from fourfold.models.families.gemma import GEMMA
-from fourfold.models.interop import parts
-from fourfold.models.interop.decoder_keys import in_layers
-from fourfold.models.interop.keys import FULL, SLIDING, class_name, read_windows, write_windows
-from fourfold.models.interop.normal import Config, unless
-from fourfold.models.interop.table import Family
+from fourfold.models.interop import FULL, SLIDING, Config, Family, class_name, read_windows, unless, write_windows
+from fourfold.models.interop import decoder_keys as decoder
 from fourfold.models.transformer import TransformerConfig
 
 
@@ -55,6 +52,6 @@ GEMMA2 = Family(
     architectures=class_name("Gemma2"),
     read_config=read,
     write_config=write,
-    modules={**parts.LLAMA, **in_layers("model.layers.{i}.", LAYER)},
+    modules={**GEMMA.modules, **decoder.in_layers("model.layers.{i}.", LAYER)},
     base="model",
 )

@@ -7,11 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fourfold.models.families.gemma2 import GEMMA2
-from fourfold.models.interop import parts
-from fourfold.models.interop.keys import FULL, SLIDING, class_name, read_windows
-from fourfold.models.interop.normal import Config
-from fourfold.models.interop.rope import read_rotary
-from fourfold.models.interop.table import Family
+from fourfold.models.interop import FULL, SLIDING, Config, Family, class_name, parts, read_rotary, read_windows
 from fourfold.models.transformer import Rotary, TransformerConfig
 
 

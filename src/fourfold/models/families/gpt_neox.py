@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fourfold.models.interop import Family, Fused, class_name, read_activation, read_rotary, write_activation
 from fourfold.models.interop import decoder_keys as decoder
-from fourfold.models.interop.keys import class_name, read_activation, write_activation
-from fourfold.models.interop.rope import read_rotary
-from fourfold.models.interop.table import Family, Fused
 from fourfold.models.transformer import Attention, FeedForward, Norm, TransformerConfig
 
 

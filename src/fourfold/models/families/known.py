@@ -27,8 +27,7 @@ from fourfold.models.families.qwen2 import QWEN2
 from fourfold.models.families.qwen3 import QWEN3
 from fourfold.models.families.roberta import ROBERTA
 from fourfold.models.families.t5 import T5
-from fourfold.models.interop.normal import Config
-from fourfold.models.interop.table import Family
+from fourfold.models.interop import Config, Family
 
 LLAMAS = (LLAMA, MISTRAL, MIXTRAL, QWEN2, QWEN3)
 DECODERS = (GPT2, GPT_NEOX, GEMMA, GEMMA2, GEMMA3, PHI, FALCON, BLOOM, OPT, OLMO2, GLM, CHATGLM)

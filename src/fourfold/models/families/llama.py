@@ -6,12 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fourfold.errors import UserError
+from fourfold.models.interop import Family, class_name, expect, parts, read_ends, read_rotary, unless
 from fourfold.models.interop import decoder_keys as decoder
-from fourfold.models.interop import parts
-from fourfold.models.interop.keys import class_name, expect, read_ends
-from fourfold.models.interop.normal import unless
-from fourfold.models.interop.rope import read_rotary
-from fourfold.models.interop.table import Family
 from fourfold.models.transformer import Attention, FeedForward, Head, Norm, Task, TransformerConfig
 
 

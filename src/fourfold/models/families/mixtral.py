@@ -7,10 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fourfold.models.families.mistral import MISTRAL
-from fourfold.models.interop import parts
-from fourfold.models.interop.keys import class_name, expect
-from fourfold.models.interop.normal import Config
-from fourfold.models.interop.table import Family
+from fourfold.models.interop import Config, Family, class_name, expect, parts
 from fourfold.models.transformer import Experts, TransformerConfig
 
 MIXTURE, EXPERT = "model.layers.{i}.block_sparse_moe.", "model.layers.{i}.block_sparse_moe.experts.{e}."

@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fourfold.models.interop.sequence_keys import check_class
-from fourfold.models.interop.t5_keys import IGNORED, RENAMED, own_head, read_t5, t5_modules, write_t5
-from fourfold.models.interop.table import Family
+from fourfold.models.interop import Family, sequence_keys, t5_keys
 from fourfold.models.transformer import EncoderDecoderConfig
 
 GENERATES = "MT5ForConditionalGeneration"
 
 
 def _read(keys: Mapping[str, Any]) -> EncoderDecoderConfig:
-    check_class(keys, GENERATES, "MT5Model")
-    return read_t5({"feed_forward_proj": "gated-gelu", **keys}, scaled=False)
+    sequence_keys.check_class(keys, GENERATES, "MT5Model")
+    return t5_keys.read_t5({"feed_forward_proj": "gated-gelu", **keys}, scaled=False)
 
 
 MT5 = Family(
     name="mt5",
     architectures=lambda config: GENERATES,
     read_config=_read,
-    write_config=write_t5,
-    observed=own_head,
+    write_config=t5_keys.write_t5,
+    observed=t5_keys.own_head,
     modules={},
-    modules_by_config=t5_modules,
-    renamed=RENAMED,
-    ignored=IGNORED,
+    modules_by_config=t5_keys.t5_modules,
+    renamed=t5_keys.RENAMED,
+    ignored=t5_keys.IGNORED,
 )

@@ -7,10 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from fourfold.models.families.llama import LLAMA
-from fourfold.models.interop import parts
-from fourfold.models.interop.decoder_keys import in_layers
-from fourfold.models.interop.keys import class_name
-from fourfold.models.interop.table import Family
+from fourfold.models.interop import Family, class_name, parts
+from fourfold.models.interop import decoder_keys as decoder
 from fourfold.models.transformer import Norm, TransformerConfig
 
 
@@ -30,6 +28,6 @@ OLMO2 = Family(
     architectures=class_name("Olmo2"),
     read_config=_read,
     write_config=LLAMA.write_config,
-    modules={**parts.LLAMA, **parts.LLAMA_QUERY_KEY_NORMS, **in_layers("model.layers.{i}.", NORMS)},
+    modules={**parts.LLAMA, **parts.LLAMA_QUERY_KEY_NORMS, **decoder.in_layers("model.layers.{i}.", NORMS)},
     base="model",
 )

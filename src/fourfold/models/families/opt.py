@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fourfold.models.interop import Family, class_name, expect, parts, unless, write_activation
 from fourfold.models.interop import decoder_keys as decoder
-from fourfold.models.interop.keys import class_name, expect, read_activation, write_activation
-from fourfold.models.interop.normal import unless
-from fourfold.models.interop.table import Family
-from fourfold.models.transformer import Attention, Embedding, FeedForward, Learned, Norm, NormPlace, TransformerConfig
+from fourfold.models.transformer import Attention, Embedding, Learned, Norm, NormPlace, TransformerConfig
 
 
 def _read(keys: Mapping[str, Any]) -> TransformerConfig:
     expect(keys, layer_norm_elementwise_affine=True)
     bias = keys.get("enable_bias", True)
     place: NormPlace = "pre" if keys.get("do_layer_norm_before", True) else "post"
-    activation = read_activation(keys.get("activation_function", "relu"))
+    activation = keys.get("activation_function", "relu")
     return TransformerConfig(
         **decoder.read_sizes(keys),
         attention=Attention(heads=keys["num_attention_heads"], bias=bias),
-        feed_forward=FeedForward(size=keys["ffn_dim"], activation=activation, gated=False, bias=bias),
+        feed_forward=decoder.plain_feed_forward(keys["ffn_dim"], activation, bias),
         norm=Norm(kind="layer", place=place, final=False if keys.get("_remove_final_layer_norm") else None),
         positions=Learned(offset=2),
         embedding=Embedding(size=unless(keys.get("word_embed_proj_dim"), keys["hidden_size"])),
@@ -39,16 +37,6 @@ def _write(config: TransformerConfig) -> dict[str, Any]:
     }
 
 
-LAYER = {
-    "norm_attention": "self_attn_layer_norm",
-    "attention.query": "self_attn.q_proj",
-    "attention.key": "self_attn.k_proj",
-    "attention.value": "self_attn.v_proj",
-    "attention.output": "self_attn.out_proj",
-    "norm_feed_forward": "final_layer_norm",
-    "feed_forward.up": "fc1",
-    "feed_forward.down": "fc2",
-}
 OPT = Family(
     name="opt",
     architectures=class_name("OPT"),
@@ -58,11 +46,10 @@ OPT = Family(
         "stack.embedding": "model.decoder.embed_tokens",
         "stack.positions": "model.decoder.embed_positions",
         "stack.projection": "model.decoder.project_in",
-        **decoder.in_layers("model.decoder.layers.{i}.", LAYER),
+        **decoder.in_layers("model.decoder.layers.{i}.", parts.BART_LAYER),
         "stack.norm": "model.decoder.final_layer_norm",
         "head.dense": "model.decoder.project_out",
-        "head.projection": "lm_head",
-        "task.projection": "score",
+        **parts.ENDS,
     },
     base="model",
 )

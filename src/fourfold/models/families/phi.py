@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fourfold.models.interop import Family, class_name, parts, read_activation, read_rotary, unless, write_activation
 from fourfold.models.interop import decoder_keys as decoder
-from fourfold.models.interop import parts
-from fourfold.models.interop.keys import class_name, read_activation, write_activation
-from fourfold.models.interop.normal import unless
-from fourfold.models.interop.rope import read_rotary
-from fourfold.models.interop.table import Family
 from fourfold.models.transformer import Attention, FeedForward, Norm, TransformerConfig
 
 

@@ -8,10 +8,7 @@ from typing import Any
 
 from fourfold.models.families.llama import LLAMA
 from fourfold.models.families.qwen2 import upper_windows, write_upper_windows
-from fourfold.models.interop import parts
-from fourfold.models.interop.keys import class_name
-from fourfold.models.interop.normal import Config
-from fourfold.models.interop.table import Family
+from fourfold.models.interop import Config, Family, class_name, parts
 from fourfold.models.transformer import TransformerConfig
 
 

@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from fourfold.models.interop.encoder_keys import (
-    CLASSIFIER,
-    SPARE,
-    TOKENS,
-    Encoder,
-    Top,
-    encoder_modules,
-    read_encoder,
-    without_pooler,
-    write_encoder,
-)
-from fourfold.models.interop.table import Family
-from fourfold.models.transformer import Task
+from fourfold.models.interop import Family
+from fourfold.models.interop import encoder_keys as encoder
 
-CLASSES = Encoder(
+CLASSES = encoder.Classes(
     prefix="Roberta",
     after_padding=True,
     tops={
-        "Model": Top(pooler=True),
-        "ForMaskedLM": Top(head=True),
-        "ForSequenceClassification": Top(
-            task=Task(kind="sequence", classes=2, transform="tanh"),
-            names=CLASSIFIER,
-        ),
-        **TOKENS,
+        "Model": encoder.Top(pooler=True),
+        "ForMaskedLM": encoder.Top(head=True),
+        "ForSequenceClassification": encoder.classifier("tanh"),
+        **encoder.TOKENS,
     },
 )
 ROBERTA = Family(
     name="roberta",
     architectures=CLASSES.architecture,
-    read_config=lambda keys: read_encoder(keys, CLASSES),
-    write_config=lambda config: write_encoder(config, CLASSES),
-    observed=without_pooler,
+    read_config=CLASSES.read_config,
+    write_config=CLASSES.write_config,
+    observed=encoder.without_pooler,
     modules={
-        **encoder_modules("roberta"),
+        **encoder.modules("roberta"),
         "head.dense": "lm_head.dense",
         "head.norm": "lm_head.layer_norm",
         "head.projection": "lm_head.decoder",
@@ -44,6 +30,6 @@ ROBERTA = Family(
     },
     modules_by_config=CLASSES.names,
     base="roberta",
-    ignored=(r"embeddings\.position_ids$", r"^lm_head\.decoder\.bias$"),
-    spare=SPARE,
+    ignored=(r"^lm_head\.decoder\.bias$",),
+    spare=encoder.SPARE,
 )

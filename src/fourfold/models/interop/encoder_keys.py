@@ -1,7 +1,7 @@
 """What the encoders of BERT's line share: keys of `config.json`, names of modules, and what stands on the encoder.
 
 Each class of `transformers` puts something else on one encoder. A family lists its classes as `Top`s by the end of
-the class name; `Encoder` reads and writes the name in `architectures`.
+the class name; `Classes` reads and writes the name in `architectures`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,25 @@ from typing import Any
 from fourfold.errors import unknown_name
 from fourfold.models.interop.keys import expect, read_activation, write_activation, write_task
 from fourfold.models.interop.normal import Config
-from fourfold.models.transformer import Attention, Embedding, FeedForward, Head, Learned, Norm, Task, TransformerConfig
+from fourfold.models.transformer import (
+    Activation,
+    Attention,
+    Embedding,
+    FeedForward,
+    Head,
+    Learned,
+    Norm,
+    Task,
+    TransformerConfig,
+)
 
 LAYER = "stack.layers.{i}."
 OLD_NORMS = {r"LayerNorm\.gamma$": "LayerNorm.weight", r"LayerNorm\.beta$": "LayerNorm.bias"}
 """As the first files in PyTorch named them, after TensorFlow."""
-SPARE = (r"(^|\.)pooler\.", r"^(cls|lm_head|classifier|qa_outputs|vocab_\w+|generator_\w+|discriminator_\w+)\.")
-"""What files of a larger class hold beyond the class in `architectures`."""
+POSITION_IDS = r"embeddings\.position_ids$"
+TOPS = r"^(cls|lm_head|classifier|qa_outputs|vocab_\w+|generator_\w+|discriminator_\w+)\."
+SPARE = (r"(^|\.)pooler\.", TOPS, POSITION_IDS)
+"""What files of a larger class hold beyond the class in `architectures`, and old files beyond new ones."""
 USUAL_PADDING = 1
 LABELS = 2
 """Classes of a task that takes their number from the labels in `config.json`."""
@@ -53,11 +65,16 @@ TOKENS = {
     "ForQuestionAnswering": Top(task=Task(kind="span", classes=2), names={"task.projection": "qa_outputs"}),
 }
 """Classes that are one projection of each token in every family."""
-CLASSIFIER = {"task.dense": "classifier.dense", "task.projection": "classifier.out_proj"}
+
+
+def classifier(activation: Activation, dense: str = "classifier.dense", projection: str = "classifier.out_proj") -> Top:
+    """A class of the whole text, by a dense layer and a projection of its first token."""
+    task = Task(kind="sequence", classes=2, transform=activation)
+    return Top(task=task, names={"task.dense": dense, "task.projection": projection})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Encoder:
+class Classes:
     """The classes of one family."""
 
     prefix: str
@@ -69,7 +86,18 @@ class Encoder:
     after_padding: bool = False
     """Positions count from the row behind the padding id, not from the first."""
 
-    def read(self, keys: Mapping[str, Any]) -> Top:
+    own_keys: Mapping[str, str] = field(default_factory=dict)
+    """What the family calls a key of BERT's, by BERT's name."""
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of BERT's that the family's files lack, with the one value they have."""
+
+    def read_config(self, keys: Mapping[str, Any]) -> TransformerConfig:
+        return _read(keys, self)
+
+    def write_config(self, config: Config) -> dict[str, Any] | None:
+        return _write(config, self)
+
+    def top(self, keys: Mapping[str, Any]) -> Top:
         """The top of the class in `architectures`, its task with as many classes as there are labels."""
         written = next(iter(keys.get("architectures") or ()), f"{self.prefix}Model")
         known = {self.prefix + name: top for name, top in self.tops.items()}
@@ -93,11 +121,12 @@ class Encoder:
         return next((name for name, top in self.tops.items() if top.fits(config)), "Model")
 
 
-def read_encoder(keys: Mapping[str, Any], encoder: Encoder) -> TransformerConfig:
-    """The configuration in BERT's keys."""
+def _read(keys: Mapping[str, Any], encoder: Classes) -> TransformerConfig:
+    """The configuration in BERT's keys, or the family's own."""
+    keys = {**keys, **{usual: keys[own] for usual, own in encoder.own_keys.items() if own in keys}, **encoder.fixed}
     expect(keys, is_decoder=False, add_cross_attention=False, position_embedding_type="absolute")
     expect(keys, tie_word_embeddings=True)
-    top = encoder.read(keys)
+    top = encoder.top(keys)
     padding = keys.get("pad_token_id")
     offset = 1 + (USUAL_PADDING if padding is None else padding) if encoder.after_padding else 0
     activation = read_activation(keys.get("hidden_act", "gelu"))
@@ -119,8 +148,8 @@ def read_encoder(keys: Mapping[str, Any], encoder: Encoder) -> TransformerConfig
     )
 
 
-def write_encoder(config: Config, encoder: Encoder) -> dict[str, Any] | None:
-    """The inverse of `read_encoder`."""
+def _write(config: Config, encoder: Classes) -> dict[str, Any] | None:
+    """The inverse of `_read`."""
     if not isinstance(config, TransformerConfig) or not isinstance(config.positions, Learned):
         return None
     offset, segments = config.positions.offset, config.embedding.segments
@@ -128,7 +157,7 @@ def write_encoder(config: Config, encoder: Encoder) -> dict[str, Any] | None:
     if config.mask != "bidirectional" or not usual:
         return None
     pooled = encoder.tops["Model"].pooler and config.head is None and config.task is None
-    return {
+    keys = {
         "vocab_size": config.vocabulary_size,
         "hidden_size": config.hidden_size,
         "num_hidden_layers": config.layers,
@@ -145,26 +174,29 @@ def write_encoder(config: Config, encoder: Encoder) -> dict[str, Any] | None:
         **({} if config.pooler or not pooled else {"add_pooling_layer": False}),
         **write_task(config),
     }
+    return {encoder.own_keys.get(name, name): value for name, value in keys.items() if name not in encoder.fixed}
 
 
-def encoder_modules(base: str) -> dict[str, str]:
-    """Names of BERT's encoder, which its successors kept."""
-    inside = {
-        "attention.query": "attention.self.query",
-        "attention.key": "attention.self.key",
-        "attention.value": "attention.self.value",
-        "attention.output": "attention.output.dense",
-        "norm_attention": "attention.output.LayerNorm",
-        "feed_forward.up": "intermediate.dense",
-        "feed_forward.down": "output.dense",
-        "norm_feed_forward": "output.LayerNorm",
-    }
+BERT_LAYER = {
+    "attention.query": "attention.self.query",
+    "attention.key": "attention.self.key",
+    "attention.value": "attention.self.value",
+    "attention.output": "attention.output.dense",
+    "norm_attention": "attention.output.LayerNorm",
+    "feed_forward.up": "intermediate.dense",
+    "feed_forward.down": "output.dense",
+    "norm_feed_forward": "output.LayerNorm",
+}
+
+
+def modules(base: str, layers: str = "encoder", inside: Mapping[str, str] = BERT_LAYER) -> dict[str, str]:
+    """Names of BERT's encoder, which its successors kept; `inside` a layer not all of them."""
     return {
         "stack.embedding": f"{base}.embeddings.word_embeddings",
         "stack.positions": f"{base}.embeddings.position_embeddings",
         "stack.segments": f"{base}.embeddings.token_type_embeddings",
         "stack.embedding_norm": f"{base}.embeddings.LayerNorm",
-        **{LAYER + ours: f"{base}.encoder.layer.{{i}}.{theirs}" for ours, theirs in inside.items()},
+        **{LAYER + ours: f"{base}.{layers}.layer.{{i}}.{theirs}" for ours, theirs in inside.items()},
         "pooler": f"{base}.pooler.dense",
     }
 
