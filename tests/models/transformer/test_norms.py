@@ -36,6 +36,12 @@ def test_rms_norm_computes_in_fp32() -> None:
     assert torch.isfinite(norm.bfloat16()(x.bfloat16() * 1e15)).all()
 
 
+def test_layer_norm_sums_in_fp32() -> None:
+    norm = make_norm(Norm(kind="layer"), 4096)
+    x = (torch.randn(4, 4096, generator=torch.Generator().manual_seed(0)) + 30).bfloat16()
+    torch.testing.assert_close(norm.bfloat16()(x).float(), norm.float()(x.float()), rtol=1e-2, atol=1e-2)
+
+
 def test_layer_norm_without_bias() -> None:
     norm = make_norm(Norm(kind="layer", bias=False), 16)
     x = torch.randn(3, 16)

@@ -61,7 +61,7 @@ class _RootMeanSquare(torch.autograd.Function):
 
 
 class LayerNorm(nn.Module):
-    """Mean and variance normalisation with weight and bias (Ba et al. 2016)."""
+    """Mean and variance normalisation with weight and bias (Ba et al. 2016); torch sums in fp32 in any precision."""
 
     def __init__(self, size: int, epsilon: float, bias: bool = True) -> None:
         super().__init__()
@@ -70,9 +70,8 @@ class LayerNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.float()
-        wide = F.layer_norm(x.float(), self.weight.shape, self.weight.float(), bias, self.epsilon)
-        return wide.to(x.dtype)
+        weight = self.weight
+        return F.layer_norm(x.to(weight.dtype), weight.shape, weight, self.bias, self.epsilon).to(x.dtype)
 
 
 def make_norm(norm: Norm, size: int) -> nn.Module:
