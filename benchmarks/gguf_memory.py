@@ -63,7 +63,7 @@ def own_memory() -> int:
     raise SystemExit("this system does not tell a process' own memory")
 
 
-def measure(source: str, target: str, to: str, kind: str | None, answer: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
+def measure(source: str, target: str, to: str, kind: str | None, answer: multiprocessing.Queue) -> None:
     from fourfold.models.files import convert
 
     torch.set_num_threads(1)

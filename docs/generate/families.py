@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "models" / "families"))
 
 from oracle import Case  # noqa: E402  (found by the line above)
-from oracle_decoders import DECODERS, OTHER_ENDS  # noqa: E402
-from oracle_encoders import ENCODERS, SEQUENCE_MODELS  # noqa: E402
+from oracle_decoders import DECODERS, OTHER_ENDS  # noqa: E402  (so is this)
+from oracle_encoders import ENCODERS, SEQUENCE_MODELS  # noqa: E402  (so is this)
 
 PAGE = ROOT / "docs" / "families.md"
 HEAD = """# Families of checkpoints

@@ -6,7 +6,6 @@ from fourfold.training.cross_entropy import cross_entropy_sum, label_log_probs, 
 from fourfold.training.guards import Diverged
 from fourfold.training.loop import TrainingStep, train
 from fourfold.training.objectives import (
-    CausalLanguageModelling,
     Classifier,
     LanguageModelling,
     Objective,
@@ -24,7 +23,6 @@ __all__ = [
     "IGNORED",
     "Batch",
     "BatchSource",
-    "CausalLanguageModelling",
     "Classifier",
     "Diverged",
     "FixedBatches",

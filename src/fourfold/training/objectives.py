@@ -86,10 +86,6 @@ class LanguageModelling:
         return {name: sums[name] for name in self.weights}
 
 
-CausalLanguageModelling = LanguageModelling
-"""The name for those who only predict the next token."""
-
-
 def causal_language_modelling(rows: int | None = None) -> LanguageModelling:
     """Next-token prediction; also the objective of instruction tuning, whose labels are masked by the data."""
     return LanguageModelling(rows=rows)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
 
 from fourfold.files import read_json, write_json
+from fourfold.models.files import load_model
 
 TOLERANCE = 1e-4
 """Of the largest difference, relative to the largest value."""
@@ -71,6 +72,21 @@ def write_oracle(case: Case, folder: Path) -> Any:
     model = make_oracle(case)
     model.save_pretrained(folder)
     return model
+
+
+class Pair(NamedTuple):
+    """A model of `transformers`, the folder it wrote, and ours read from there."""
+
+    case: Case
+    folder: Path
+    theirs: Any
+    ours: Any
+
+
+def make_pair(case: Case, folder: Path) -> Pair:
+    """Their random model of the case, saved in `folder`, and ours."""
+    theirs = write_oracle(case, folder)
+    return Pair(case, folder, theirs, load_model(folder))
 
 
 def read_back(case: Case, folder: Path) -> Any:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
-from oracle import PADDING, TOLERANCE, Case, age, difference, random_ids, read_back, write_oracle
+from oracle import PADDING, TOLERANCE, Case, Pair, age, difference, make_pair, random_ids, read_back, write_oracle
 from oracle_decoders import DECODERS, GPT2, GPT_NEOX, LLAMA, OTHER_ENDS
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
@@ -25,19 +25,10 @@ WEIGHTS = "model.safetensors"
 OLD_NEOX = ("gpt_neox.layers.0.attention.bias", "gpt_neox.layers.2.attention.rotary_emb.inv_freq")
 
 
-class Pair(NamedTuple):
-    case: Case
-    folder: Path
-    theirs: Any
-    ours: Any
-
-
 @pytest.fixture(scope="module", params=DECODERS, ids=str)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """Their model, and ours read from the folder they wrote."""
-    folder = tmp_path_factory.mktemp("oracle")
-    theirs = write_oracle(request.param, folder)
-    return Pair(request.param, folder, theirs, load_model(folder))
+    return make_pair(request.param, tmp_path_factory.mktemp("oracle"))
 
 
 def logits(model: Any, **step: Any) -> torch.Tensor:

@@ -72,8 +72,8 @@ def test_published_configurations_have_their_published_size(name: str) -> None:
 def test_the_scaling_of_llama_3_is_read_from_its_old_key() -> None:
     config = read_family_config(family_named("llama"), PUBLISHED["Llama 3.1 8B"][1], HERE)
     assert isinstance(config, TransformerConfig)
-    assert config.positions.base == 500_000.0  # type: ignore[union-attr]
-    assert config.positions.scaling == Llama3Scaling(factor=8.0, original_context=8192)  # type: ignore[union-attr]
+    assert config.positions.base == 500_000.0
+    assert config.positions.scaling == Llama3Scaling(factor=8.0, original_context=8192)
 
 
 SMALL = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import itertools
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
-from oracle import TOLERANCE, Case, age, difference, random_ids, read_back, write_oracle
+from oracle import TOLERANCE, Case, Pair, age, difference, make_pair, random_ids, read_back, write_oracle
 from oracle_encoders import BART, MT5, SEQUENCE_MODELS, T5
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -26,19 +26,10 @@ pytest.importorskip("transformers")
 SOURCE, LENGTH = 20, 14
 
 
-class Pair(NamedTuple):
-    case: Case
-    folder: Path
-    theirs: Any
-    ours: Any
-
-
 @pytest.fixture(scope="module", params=SEQUENCE_MODELS, ids=str)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """Their model, and ours read from the folder they wrote."""
-    folder = tmp_path_factory.mktemp("oracle")
-    theirs = write_oracle(request.param, folder)
-    return Pair(request.param, folder, theirs, load_model(folder))
+    return make_pair(request.param, tmp_path_factory.mktemp("oracle"))
 
 
 def ids_of(rows: int = 2) -> tuple[Tensor, Tensor]:

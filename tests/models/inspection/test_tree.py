@@ -58,7 +58,7 @@ def test_shared_weights_are_counted_once() -> None:
 )
 def test_the_tree_of_a_configuration_is_that_of_its_module(config: TransformerConfig) -> None:
     def shapes(tree: object) -> list[object]:
-        return [(row.path, row.times, row.shapes, row.parameters) for row in rows(tree)]  # type: ignore[arg-type]
+        return [(row.path, row.times, row.shapes, row.parameters) for row in rows(tree)]
 
     assert shapes(tree_of_config(config)) == shapes(tree_of(make_module(config)))
 

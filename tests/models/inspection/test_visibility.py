@@ -52,7 +52,7 @@ def test_what_is_drawn_is_what_matters(name: str) -> None:
         "bidirectional": {"mask": "bidirectional"},
         "window": {"attention": Attention(heads=2, windows=(3,))},
     }
-    model = made(replace(CONFIG, **changes.get(name, {})))  # type: ignore[arg-type]
+    model = made(replace(CONFIG, **changes.get(name, {})))
     drawn = {
         "causal": lambda: visible("causal", TOKENS),
         "prefix": lambda: visible("prefix", TOKENS, prefix=4),

@@ -66,23 +66,23 @@ def scaled(value: RotaryScaling) -> Change:
 
 
 def norm(**options: object) -> Change:
-    return lambda config: replace(config, norm=Norm(**options))  # type: ignore[arg-type]
+    return lambda config: replace(config, norm=Norm(**options))
 
 
 def attention(**options: object) -> Change:
-    return lambda config: replace(config, attention=replace(config.attention, **options))  # type: ignore[arg-type]
+    return lambda config: replace(config, attention=replace(config.attention, **options))
 
 
 def forward(**options: object) -> Change:
-    return lambda config: replace(config, feed_forward=replace(config.feed_forward, **options))  # type: ignore[arg-type]
+    return lambda config: replace(config, feed_forward=replace(config.feed_forward, **options))
 
 
 def whole(**options: object) -> Change:
-    return lambda config: replace(config, **options)  # type: ignore[arg-type]
+    return lambda config: replace(config, **options)
 
 
 def start(kind: str) -> Change:
-    return lambda config: replace(config, initialisation=Initialisation(kind=kind))  # type: ignore[arg-type]
+    return lambda config: replace(config, initialisation=Initialisation(kind=kind))
 
 
 AXES = (

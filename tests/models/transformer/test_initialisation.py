@@ -35,7 +35,7 @@ def deviation_of(config: TransformerConfig, name: str) -> float:
     ],
 )
 def test_deviations(scheme: str, name: str, want: float) -> None:
-    start = Initialisation(kind=scheme, base_hidden_size=64)  # type: ignore[arg-type]  # one of the four
+    start = Initialisation(kind=scheme, base_hidden_size=64)
     config = replace(WIDE, initialisation=start, norm=Norm(place="deep" if scheme == "deep" else "pre"))
     assert deviation_of(config, name) == pytest.approx(want, rel=0.05)
 

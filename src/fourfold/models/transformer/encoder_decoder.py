@@ -167,9 +167,7 @@ class EncoderDecoder(nn.Module):
 
     def start(self, source: Tensor, source_lengths: Tensor | None, capacity: int) -> EncoderDecoderState:
         """A state that has read (B, S) source ids and no decoder token yet."""
-        weight, config = self.encoder.embedding.weight, self.config.decoder
-        shape = (config.layers, len(source), config.kv_heads, min(capacity, config.context), config.head_size)
-        cache = KeyValueCache.empty(shape, weight.dtype, weight.device)
+        cache = self.decoder.new_cache(len(source), capacity)
         return EncoderDecoderState(self.read(source, source_lengths, keep=True), cache)
 
     def new_state(self, rows: int, capacity: int) -> EncoderDecoderState:

@@ -106,9 +106,7 @@ class TransformerLM(nn.Module):
         return logits
 
     def new_state(self, rows: int, capacity: int) -> KeyValueCache:
-        weight, config = self.stack.embedding.weight, self.config
-        shape = (config.layers, rows, config.kv_heads, min(capacity, config.context), config.head_size)
-        return KeyValueCache.empty(shape, weight.dtype, weight.device)
+        return self.stack.new_cache(rows, capacity)
 
     def encode(self, ids: Tensor, mask: Tensor | None = None) -> tuple[Tensor, ...]:
         """(B, T, D) the embeddings and the stream after each layer, the last one normed; padding on the right."""

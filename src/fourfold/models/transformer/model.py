@@ -90,6 +90,12 @@ class Transformer(nn.Module):
         embedded: Tensor = self.dropout(x)
         return embedded
 
+    def new_cache(self, rows: int, capacity: int) -> KeyValueCache:
+        """An empty cache for so many rows of at most `capacity` tokens, or the context if that is less."""
+        weight, config = self.embedding.weight, self.config
+        shape = (config.layers, rows, config.kv_heads, min(capacity, config.context), config.head_size)
+        return KeyValueCache.empty(shape, weight.dtype, weight.device)
+
     def _views(
         self, step: Step, starts: Tensor | None, positions: Tensor, dtype: torch.dtype
     ) -> dict[int | None, View]:

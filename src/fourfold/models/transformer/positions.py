@@ -28,7 +28,7 @@ class PositionEncoding(nn.Module):
     """No encoding: the hooks of every scheme."""
 
     biased = False
-    """Whether `bias` has something to add."""
+    """Whether `bias` has something to add; where not, it need not be asked."""
 
     def embed(self, x: Tensor, positions: Tensor) -> Tensor:
         """(B, T, D) embeddings on entry."""
@@ -39,8 +39,8 @@ class PositionEncoding(nn.Module):
         return None
 
     def bias(self, distance: Tensor, dtype: torch.dtype) -> Tensor:
-        """(..., H, T, S) added to the scores; `distance` (..., T, S) is key position minus query position."""
-        raise NotImplementedError
+        """(..., H or 1, T, S) added to the scores; `distance` (..., T, S) is key position minus query position."""
+        return torch.zeros_like(distance, dtype=dtype)[..., None, :, :]
 
 
 class RotaryEncoding(PositionEncoding):
