@@ -7,11 +7,13 @@ from safetensors.torch import load_file
 from fourfold.errors import UserError
 from fourfold.progress import use_sink
 from fourfold.training import (
+    OPTIMIZERS,
     FixedBatches,
     adamw,
     causal_language_modelling,
     cosine,
     load_latest_checkpoint,
+    make_optimizer,
     save_checkpoint,
     train,
 )
@@ -47,21 +49,22 @@ def run(model, optimizer, source, start, stop):
 
 def bits(model, optimizer):
     state = [optimizer.state[parameter] for parameter in model.parameters()]
-    return [*model.state_dict().values(), *(kept[key] for kept in state for key in sorted(kept))]
+    return [*model.state_dict().values(), *(torch.as_tensor(kept[key]) for kept in state for key in sorted(kept))]
 
 
-def test_resume_is_bit_exact(tmp_path, tiny, source):
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_resume_is_bit_exact(tmp_path, tiny, source, kind):
     whole = tiny(dropout=0.2)
-    whole_optimizer = adamw(whole, 0.02)
+    whole_optimizer = make_optimizer(kind, whole, 0.02)
     expected = run(whole, whole_optimizer, source, 0, 8)
 
     first = tiny(dropout=0.2)
-    first_optimizer = adamw(first, 0.02)
+    first_optimizer = make_optimizer(kind, first, 0.02)
     run(first, first_optimizer, source, 0, 3)
     save_checkpoint(tmp_path, first, first_optimizer, 3, {"tokens": 12})
 
     second = tiny(seed=9, dropout=0.2)
-    second_optimizer = adamw(second, 0.02)
+    second_optimizer = make_optimizer(kind, second, 0.02)
     assert load_latest_checkpoint(tmp_path, second, second_optimizer) == (3, {"tokens": 12})
     resumed = run(second, second_optimizer, source, 3, 8)
     assert [step.losses for step in resumed] == [step.losses for step in expected[3:]]

@@ -13,7 +13,9 @@ from fourfold.training import (
     causal_language_modelling,
     choose_precision,
     constant,
+    cooldown,
     cosine,
+    inverse_square_root,
     linear,
     make_schedule,
     steps_for_seconds,
@@ -32,6 +34,17 @@ def test_schedules_at_hand_worked_steps():
     assert shape(5) == 1.0
     assert shape(8) == pytest.approx(0.5)
     assert shape(10) == 0.0
+    root = inverse_square_root(1.0, warmup=4)
+    assert [root(step) for step in (0, 3, 15, 35)] == [0.25, 1.0, 0.5, pytest.approx(1 / 3)]
+    assert [cooldown(1.0, 5)(step) for step in (0, 1, 4)] == [1.0, 0.5, 0.0]
+
+
+@pytest.mark.parametrize("name", ["constant", "linear", "cosine", "inverse-square-root", "wsd", "cooldown"])
+def test_every_schedule_rises_and_never_again(name):
+    rates = [make_schedule(name, 0.5, 40, warmup=8, final=0.1)(step) for step in range(40)]
+    assert rates[:8] == sorted(rates[:8])
+    assert rates[7:] == sorted(rates[7:], reverse=True)
+    assert max(rates) == 0.5
 
 
 def test_schedule_errors_name_the_nearest():

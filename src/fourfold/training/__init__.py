@@ -12,15 +12,25 @@ from fourfold.training.objectives import (
     causal,
     causal_language_modelling,
 )
-from fourfold.training.optimizers import adamw
+from fourfold.training.optimizers import OPTIMIZERS, adamw, make_optimizer
 from fourfold.training.precision import FLOAT32, Precision, choose_precision
 from fourfold.training.probe import steps_for_seconds
 from fourfold.training.routing import load_balancing_loss, router_z_loss
-from fourfold.training.schedules import Schedule, constant, cosine, linear, make_schedule, wsd
+from fourfold.training.schedules import (
+    Schedule,
+    constant,
+    cooldown,
+    cosine,
+    inverse_square_root,
+    linear,
+    make_schedule,
+    wsd,
+)
 
 __all__ = [
     "FLOAT32",
     "IGNORED",
+    "OPTIMIZERS",
     "Batch",
     "BatchSource",
     "Classifier",
@@ -37,12 +47,15 @@ __all__ = [
     "causal_language_modelling",
     "choose_precision",
     "constant",
+    "cooldown",
     "cosine",
     "cross_entropy_sum",
+    "inverse_square_root",
     "label_log_probs",
     "linear",
     "load_balancing_loss",
     "load_latest_checkpoint",
+    "make_optimizer",
     "make_schedule",
     "real_mask",
     "router_z_loss",

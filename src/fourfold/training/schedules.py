@@ -39,15 +39,26 @@ def wsd(peak: float, steps: int, *, warmup: int = 0, final: float = 0.0, decay: 
     return lambda step: _ramp(step, warmup) * (peak + (final - peak) * _done(step, start, steps))
 
 
+def inverse_square_root(peak: float, *, warmup: int = 0) -> Schedule:
+    """`peak` at the end of the warm-up, falling as 1 / sqrt(step) (Vaswani et al. 2017, section 5.3, equation 3)."""
+    return lambda step: peak * _ramp(step, warmup) * math.sqrt(max(1, warmup) / max(1, warmup, step + 1))
+
+
+def cooldown(peak: float, steps: int, *, warmup: int = 0, final: float = 0.0) -> Schedule:
+    """From `peak` down as 1 - sqrt(share of the way) (Hägele et al. 2024, section 4.1): to end a constant run well."""
+    return lambda step: _ramp(step, warmup) * (peak + (final - peak) * math.sqrt(_done(step, warmup, steps)))
+
+
 def make_schedule(name: str, peak: float, steps: int, *, warmup: int = 0, final: float = 0.0) -> Schedule:
     """The schedule of that name, as recipes give it."""
     if steps < 1 or not 0 <= warmup <= steps:
         raise UserError("the warm-up does not fit the run", expected=f"0 to {steps} steps", got=warmup)
-    if name == "constant":
-        return constant(peak, warmup=warmup)
-    shapes = {"linear": linear, "cosine": cosine, "wsd": wsd}
+    endless = {"constant": constant, "inverse-square-root": inverse_square_root}
+    if name in endless:
+        return endless[name](peak, warmup=warmup)
+    shapes = {"linear": linear, "cosine": cosine, "wsd": wsd, "cooldown": cooldown}
     if name not in shapes:
-        raise unknown_name("schedule", name, ["constant", *shapes])
+        raise unknown_name("schedule", name, [*endless, *shapes])
     return shapes[name](peak, steps, warmup=warmup, final=final)
 
 

@@ -43,15 +43,15 @@ class Budget(Options):
 
 
 class OptimizerOptions(Options):
-    """AdamW and its learning rate over time."""
+    """The optimizer and its learning rate over time."""
 
-    kind: Literal["adamw"] = "adamw"
-    """The method."""
+    kind: Literal["adamw", "adamw-8bit", "adafactor", "lion", "muon"] = "adamw"
+    """The method; muon takes the matrices between hidden layers and leaves the rest to AdamW."""
     lr: float = Field(default=3e-3, gt=0, le=1)
     """Peak learning rate."""
     weight_decay: float = Field(default=0.1, ge=0, le=1)
     """Pull of the weight matrices towards zero."""
-    schedule: Literal["constant", "linear", "cosine", "wsd"] = "cosine"
+    schedule: Literal["constant", "linear", "cosine", "inverse-square-root", "wsd", "cooldown"] = "cosine"
     """Shape of the learning rate after the warm-up."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
     """Share of the steps in which the learning rate rises."""
@@ -61,9 +61,9 @@ class OptimizerOptions(Options):
     """Longest gradient."""
 
     def make(self, model: nn.Module) -> Optimizer:
-        from fourfold.training import adamw
+        from fourfold.training import make_optimizer
 
-        return adamw(model, self.lr, weight_decay=self.weight_decay)
+        return make_optimizer(self.kind, model, self.lr, weight_decay=self.weight_decay)
 
     def make_schedule(self, steps: int) -> Schedule:
         from fourfold.training import make_schedule

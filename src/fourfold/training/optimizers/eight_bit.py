@@ -1,0 +1,117 @@
+"""AdamW whose two moments take a byte a weight each (Dettmers et al. 2022, "8-bit Optimizers").
+
+Values are stored as the nearest of 256 code values times the largest magnitude of their block. The code is
+dynamic: most values lie near zero, where it is finest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, NamedTuple, final
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+BLOCK = 256
+SMALLEST = 4096
+"""Parameters with fewer numbers keep moments of 32 bits (section 4)."""
+
+
+@cache
+def dynamic_code(signed: bool) -> Tensor:
+    """256 values in rising order from -1 (or 0) to 1: dynamic tree quantization (section 1.3, figure 2).
+
+    Seven decades, each with twice as many evenly spread values as the one below, and 0 and 1.
+    """
+    values = [0.0, 1.0]
+    for exponent in range(7):
+        bounds = torch.linspace(0.1, 1, 2 ** (exponent + (0 if signed else 1)) + 1, dtype=torch.float64)
+        means = (bounds[:-1] + bounds[1:]) / 2 * 10.0 ** (exponent - 6)
+        values += means.tolist() + ((-means).tolist() if signed else [])
+    return torch.tensor(sorted(values), dtype=torch.float32)
+
+
+class Packed(NamedTuple):
+    """A tensor in bytes."""
+
+    codes: Tensor
+    """uint8, as many as there are numbers."""
+    scales: Tensor
+    """fp32, one a block of 256 numbers."""
+
+
+def pack(values: Tensor, signed: bool) -> Packed:
+    """The nearest codes of a tensor, block by block."""
+    code = dynamic_code(signed).to(values.device)
+    blocks = _blocks(values)
+    scales = blocks.abs().amax(1)
+    middles = (code[:-1] + code[1:]) / 2
+    codes = torch.bucketize(blocks / scales.clamp_min(1e-30)[:, None], middles)
+    return Packed(codes.to(torch.uint8).reshape(-1)[: values.numel()], scales)
+
+
+def unpack(packed: Packed, signed: bool, like: Tensor) -> Tensor:
+    """The values again, in fp32, with the shape of `like`."""
+    code = dynamic_code(signed).to(packed.codes.device)
+    values = _blocks(code[packed.codes.long()]) * packed.scales[:, None]
+    return values.reshape(-1)[: like.numel()].reshape(like.shape)
+
+
+def _blocks(values: Tensor) -> Tensor:
+    """(N, 256) a tensor laid out in blocks, the last filled up with zeros."""
+    flat = values.reshape(-1).float()
+    return torch.nn.functional.pad(flat, (0, -flat.numel() % BLOCK)).reshape(-1, BLOCK)
+
+
+@final
+class AdamW8bit(Optimizer):
+    """AdamW (Loshchilov and Hutter 2019, algorithm 2) with packed moments; the arithmetic of a step is fp32."""
+
+    def __init__(
+        self,
+        params: Iterable[dict[str, Any]],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.95),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # no closure here
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, parameter.grad.float(), group)
+
+    def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[weight]
+        first, second, step = self._moments(state, weight)
+        step += 1
+        (beta1, beta2), rate = group["betas"], group["lr"]
+        first.lerp_(gradient, 1 - beta1)
+        second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        denominator = (second / (1 - beta2**step)).sqrt_().add_(group["eps"])
+        weight.mul_(1 - rate * group["weight_decay"])
+        weight.addcdiv_(first.to(weight.dtype), denominator.to(weight.dtype), value=-rate / (1 - beta1**step))
+        self._keep(state, first, second, step)
+
+    def _moments(self, state: dict[str, Any], weight: Tensor) -> tuple[Tensor, Tensor, int]:
+        if not state:
+            zero = torch.zeros_like(weight, dtype=torch.float32)
+            return zero, zero.clone(), 0
+        if "first" in state:
+            return state["first"], state["second"], state["step"]
+        first = unpack(Packed(state["first_codes"], state["first_scales"]), True, weight)
+        second = unpack(Packed(state["second_codes"], state["second_scales"]), False, weight)
+        return first, second, state["step"]
+
+    def _keep(self, state: dict[str, Any], first: Tensor, second: Tensor, step: int) -> None:
+        state["step"] = step
+        if first.numel() < SMALLEST:
+            state["first"], state["second"] = first, second
+            return
+        state["first_codes"], state["first_scales"] = pack(first, True)
+        state["second_codes"], state["second_scales"] = pack(second, False)
