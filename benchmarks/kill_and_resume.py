@@ -35,6 +35,8 @@ TIMES = frozenset(
 )
 """Keys of JSON values that may differ between two equal runs."""
 LEFT_OUT = frozenset({"manifest.json", "report.html", "report.zh.html", ".lock"})
+TOLD_TIMES = "tensorboard"
+"""The folder of event files, which hold the time of every event."""
 
 
 def main() -> int:
@@ -105,7 +107,8 @@ def contents(runs: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and path.name not in LEFT_OUT and not name.startswith("figures/") and name != "metrics.jsonl":
+        left_out = path.name in LEFT_OUT or path.parent.name == TOLD_TIMES or name.startswith("figures/")
+        if path.is_file() and not left_out and name != "metrics.jsonl":
             found[name] = digest(path)
     return found
 

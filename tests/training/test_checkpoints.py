@@ -65,7 +65,7 @@ def test_resume_is_bit_exact(tmp_path, tiny, source, kind):
 
     second = tiny(seed=9, dropout=0.2)
     second_optimizer = make_optimizer(kind, second, 0.02)
-    assert load_latest_checkpoint(tmp_path, second, second_optimizer) == (3, {"tokens": 12})
+    assert load_latest_checkpoint(tmp_path, second, second_optimizer) == (3, {"tokens": 12}, {})
     resumed = run(second, second_optimizer, source, 3, 8)
     assert [step.losses for step in resumed] == [step.losses for step in expected[3:]]
     for left, right in zip(bits(whole, whole_optimizer), bits(second, second_optimizer), strict=True):
@@ -111,7 +111,7 @@ def test_a_damaged_checkpoint_is_said_and_skipped(tmp_path, tiny, source, damage
         (path / "checkpoint.json").write_text(json.dumps({"step": 2}))
     sink = Remarks()
     with use_sink(sink):
-        assert load_latest_checkpoint(tmp_path, model, optimizer) == (1, {})
+        assert load_latest_checkpoint(tmp_path, model, optimizer) == (1, {}, {})
     assert "step-00000002" in sink.said[0]
 
 
@@ -126,3 +126,25 @@ def test_another_models_checkpoint_is_an_error(tmp_path, tiny, source):
     other = torch.nn.Linear(2, 2)
     with pytest.raises(UserError, match="another model"):
         load_latest_checkpoint(tmp_path, other, adamw(other, 0.1))
+
+
+def test_tensors_of_the_caller_come_back(tmp_path, tiny):
+    model = tiny()
+    optimizer = adamw(model, 0.02)
+    save_checkpoint(tmp_path, model, optimizer, 1, tensors={"average/a": torch.ones(3)}, kept=1)
+    save_checkpoint(tmp_path, model, optimizer, 2, tensors={"average/a": torch.zeros(3)}, kept=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"]
+    found = load_latest_checkpoint(tmp_path, model, optimizer)
+    assert (found.step, found.tensors["average/a"].tolist()) == (2, [0, 0, 0])
+
+
+def test_formats_of_other_versions(tmp_path, tiny):
+    model = tiny()
+    optimizer = adamw(model, 0.02)
+    record = save_checkpoint(tmp_path, model, optimizer, 1) / "checkpoint.json"
+    written = json.loads(record.read_text())
+    record.write_text(json.dumps({key: value for key, value in written.items() if key != "format"}))
+    assert load_latest_checkpoint(tmp_path, model, optimizer).step == 1  # from before formats were numbered
+    record.write_text(json.dumps(written | {"format": 99}))
+    with pytest.raises(UserError, match="written by a newer Fourfold, expected format 1 or less, got 99"):
+        load_latest_checkpoint(tmp_path, model, optimizer)

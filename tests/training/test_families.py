@@ -6,6 +6,7 @@ import torch
 from fourfold.models import build_model
 from fourfold.training import (
     FixedBatches,
+    Guard,
     LabelledBatch,
     adamw,
     causal_language_modelling,
@@ -38,7 +39,7 @@ def run(model, steps, optimizer=None, start=0, stop=3):
             steps=stop,
             start=start,
             schedule=constant(0.01),
-            clip=None,
+            guard=Guard(clip=None),
         )
     )
 

@@ -9,6 +9,7 @@ from fourfold.models import Step
 from fourfold.training import (
     IGNORED,
     FixedBatches,
+    Guard,
     LabelledBatch,
     Precision,
     adamw,
@@ -47,8 +48,8 @@ def test_unequal_micro_batches_accumulate_to_the_big_batch(tiny, random_batch):
     parts = [LabelledBatch(big.ids[a:b], big.labels[a:b]) for a, b in ((0, 1), (1, 4), (4, 6))]
     assert len({int((part.labels != IGNORED).sum()) for part in parts}) == 3
     one, other = tiny(), tiny()
-    whole = run(one, [[big]], clip=None)
-    split = run(other, [parts], clip=None)
+    whole = run(one, [[big]], guard=Guard(clip=None))
+    split = run(other, [parts], guard=Guard(clip=None))
     for left, right in zip(whole, split, strict=True):
         assert left.losses["loss"] == pytest.approx(right.losses["loss"], rel=1e-6)
         assert left.gradient_norm == pytest.approx(right.gradient_norm, rel=1e-5)
@@ -73,7 +74,7 @@ def test_the_rate_is_the_schedules_and_the_norm_is_clipped(tiny, random_batch):
     model = tiny()
     optimizer = torch.optim.SGD(model.parameters(), lr=99.0)
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    (step,) = run(model, [[random_batch()]], optimizer=optimizer, count=1, rate=0.5, clip=0.1)
+    (step,) = run(model, [[random_batch()]], optimizer=optimizer, count=1, rate=0.5, guard=Guard(clip=0.1))
     moved = torch.cat([(a - b).detach().flatten() for a, b in zip(before, model.parameters(), strict=True)])
     assert step.learning_rate == 0.5
     assert step.gradient_norm > 0.1

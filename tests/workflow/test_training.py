@@ -3,12 +3,13 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
 
 from fourfold.models import build_model
-from fourfold.training import FLOAT32, FixedBatches, LabelledBatch, causal_language_modelling
+from fourfold.training import FLOAT32, Diverged, FixedBatches, LabelledBatch, causal_language_modelling
 from fourfold.workflow.context import StageContext
 from fourfold.workflow.interrupts import Interrupts
 from fourfold.workflow.ledger import Ledger
@@ -18,6 +19,7 @@ from fourfold.workflow.training import (
     CheckpointOptions,
     Fit,
     OptimizerOptions,
+    SpikeOptions,
     curve_steps,
     cut_back,
     decide_steps,
@@ -40,20 +42,19 @@ def context_in(folder):
     )
 
 
-def make_fit():
+def make_fit(batches=None, **update):
     torch.manual_seed(0)
     model = build_model({"family": "lstm", "layers": 1, "hidden_size": 16, "dropout": 0.1}, 32, seed=1)
     rows = [torch.randint(0, 32, (2, 9), generator=torch.Generator().manual_seed(step)) for step in range(5)]
-    options = OptimizerOptions(lr=1e-2)
+    options = OptimizerOptions(lr=1e-2, **update)
     return Fit(
         model=model,
         objective=causal_language_modelling(),
-        batches=FixedBatches([[LabelledBatch(ids=ids[:, :-1], labels=ids[:, 1:])] for ids in rows]),
+        batches=batches or FixedBatches([[LabelledBatch(ids=ids[:, :-1], labels=ids[:, 1:])] for ids in rows]),
         optimizer=options.make(model),
+        update=options,
         precision=FLOAT32,
         steps=STEPS,
-        schedule=options.make_schedule(STEPS),
-        clip=1.0,
         label="tiny",
     )
 
@@ -157,3 +158,97 @@ def test_curve_steps_are_spread_on_a_logarithmic_axis():
 def test_options_out_of_range_are_refused():
     with pytest.raises(ValueError, match="less than or equal to 1"):
         OptimizerOptions(lr=30)
+
+
+class SpikyBatches:
+    """Rows of a pattern that is soon learnt; some steps of the data hold what was never seen."""
+
+    def __init__(self, *spikes):
+        self.spikes = spikes
+
+    def at(self, step):
+        ids = torch.arange(9)[None].repeat(2, 1) if step not in self.spikes else torch.full((2, 9), 31)
+        return [LabelledBatch(ids=ids[:, :-1], labels=ids[:, 1:])]
+
+
+def long(fit, steps=48):
+    return replace(fit, steps=steps)
+
+
+def spiky(policy, **more):
+    options = SpikeOptions(policy=policy, window=16, **more)
+    return long(make_fit(SpikyBatches(30, 40), spikes=options, schedule="constant"))
+
+
+@pytest.mark.parametrize("policy", ["skip", "rewind", "lower-rate"])
+@pytest.mark.parametrize("crash_at", [26, 36, 46])
+def test_a_training_with_spikes_ends_in_the_same_bits_when_resumed(tmp_path, policy, crash_at):
+    checkpoint = CheckpointOptions(steps=8, seconds=1000)
+    measured = frozenset(range(1, 49))
+    whole, cut, resumed = spiky(policy), spiky(policy), spiky(policy)
+    run_fit(context_in(tmp_path / "whole"), whole, checkpoint, measure_until(0, whole), measured)
+    with pytest.raises(Crash):
+        run_fit(context_in(tmp_path / "cut"), cut, checkpoint, measure_until(crash_at, cut), measured)
+    run_fit(context_in(tmp_path / "cut"), resumed, checkpoint, measure_until(0, resumed), measured)
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name])
+    times = ("seconds", "tokens_per_second")
+    for name in ("metrics.jsonl", "curve.jsonl"):
+        assert rows_of(tmp_path / "cut", name, *times) == rows_of(tmp_path / "whole", name, *times)
+
+
+def test_what_each_policy_does_about_a_spike(tmp_path, remarks):
+    rows, fits = {}, {}
+    for policy in ("skip", "rewind", "lower-rate"):
+        fits[policy] = spiky(policy)
+        run_fit(context_in(tmp_path / policy), fits[policy], CheckpointOptions(steps=8, seconds=1000))
+        rows[policy] = rows_of(tmp_path / policy, "metrics.jsonl")
+    left_out = {policy: [row["step"] for row in kept if row.get("applied") is False] for policy, kept in rows.items()}
+    assert left_out == {"skip": [31, 41], "rewind": [], "lower-rate": [31, 41]}
+    answers = json.loads((tmp_path / "rewind" / "answers.json").read_text())
+    assert answers == [{"step": 24, "data": 7, "rate": 1.0}, {"step": 32, "data": 2, "rate": 1.0}]
+    rates = [row["lr"] for row in rows["lower-rate"]]
+    assert (rates[29], rates[31], rates[41]) == (1e-2, 5e-3, 2.5e-3)
+    assert len(rows["rewind"]) == 48
+    assert sum("is a spike" in remark for remark in remarks) == 6
+
+
+def test_a_training_that_only_spikes_is_given_up(tmp_path):
+    fit = long(make_fit(SpikyBatches(*range(30, 48)), spikes=SpikeOptions(window=16, most=3), schedule="constant"))
+    with pytest.raises(Diverged, match="the loss has spiked 4 times"):
+        run_fit(context_in(tmp_path / "stage"), fit, CheckpointOptions(steps=8, seconds=1000))
+
+
+@pytest.mark.parametrize("crash_at", [3, 10])
+def test_an_average_is_resumed_and_is_what_the_model_ends_with(tmp_path, crash_at):
+    checkpoint, measured = CheckpointOptions(steps=4, seconds=1000), frozenset(range(1, STEPS + 1))
+    whole, cut, resumed = (make_fit(average=0.9) for _ in range(3))
+    plain = make_fit()
+    run_fit(context_in(tmp_path / "whole"), whole, checkpoint, measure_until(0, whole), measured)
+    with pytest.raises(Crash):
+        run_fit(context_in(tmp_path / "cut"), cut, checkpoint, measure_until(crash_at, cut), measured)
+    run_fit(context_in(tmp_path / "cut"), resumed, checkpoint, measure_until(0, resumed), measured)
+    run_fit(context_in(tmp_path / "plain"), plain, checkpoint)
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name])
+        assert not torch.equal(value, weights(plain)[name])
+
+
+def test_the_best_weights_are_kept(tmp_path):
+    fit = make_fit()
+    values = iter([3.0, 1.0, 2.0])
+    seen = {}
+
+    def measure():
+        value = next(values)
+        seen[value] = weights(fit)
+        return {"bits_per_byte": {"prose": value}}
+
+    run_fit(context_in(tmp_path / "stage"), fit, CheckpointOptions(best=True), measure, frozenset({4, 8, 12}))
+    for name, value in weights(fit).items():
+        assert torch.equal(value, seen[1.0][name])
+
+
+def test_older_checkpoints_are_kept_as_asked(tmp_path):
+    run_fit(context_in(tmp_path / "stage"), make_fit(), CheckpointOptions(steps=2, seconds=1000, keep=3))
+    assert len(list((tmp_path / "stage" / "checkpoints").glob("step-*"))) == 3

@@ -1,6 +1,6 @@
 """Fold 1: from text to a language model, and what that takes."""
 
 from fourfold.pretraining.planning import Job, flops, flops_per_token, machine_memory, memory
-from fourfold.pretraining.speed import Speed, measure_speed
+from fourfold.pretraining.speed import Speed, measure_speed, peak_flops
 
-__all__ = ["Job", "Speed", "flops", "flops_per_token", "machine_memory", "measure_speed", "memory"]
+__all__ = ["Job", "Speed", "flops", "flops_per_token", "machine_memory", "measure_speed", "memory", "peak_flops"]

@@ -33,6 +33,7 @@ SLICE_TOKENS = 512
 PRODUCT_SHARE = 0.55
 """Share of the rate of one large product that a whole training step reaches on a CPU."""
 TIMED = 2
+PEAK_SIZE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,22 @@ def measure_speed(job: Job, precision: Precision) -> Speed:
     if count(replace(config, layers=min(2, config.layers))).total > SLICE_PARAMETERS:
         return _by_product(job, precision)
     return _by_steps(job, config, precision)
+
+
+def peak_flops(precision: Precision) -> float:
+    """Operations a second of one large square product here, in the precision of the products of a training step.
+
+    What is shown as MFU, the share of the hardware's peak (Chowdhery et al. 2022, appendix B), is a share of this
+    measured rate: what processors print as their peak is not reached by any product.
+    """
+    kind = precision.autocast or torch.float32
+    square = torch.ones(PEAK_SIZE, PEAK_SIZE, dtype=kind)
+    times = []
+    for _ in range(4):
+        began = time.perf_counter()
+        square @ square
+        times.append(time.perf_counter() - began)
+    return 2 * PEAK_SIZE**3 / min(times[1:])
 
 
 def _by_steps(job: Job, config: TransformerConfig | RecurrentConfig, precision: Precision) -> Speed:

@@ -1,10 +1,12 @@
 """One training loop; objectives, schedules, optimizers, precision and checkpoints are values around it."""
 
+from fourfold.training.averaging import WeightAverage
 from fourfold.training.batches import IGNORED, Batch, BatchSource, FixedBatches, LabelledBatch, real_mask
-from fourfold.training.checkpoints import load_latest_checkpoint, save_checkpoint
+from fourfold.training.checkpoints import Checkpoint, load_latest_checkpoint, save_checkpoint
 from fourfold.training.cross_entropy import cross_entropy_sum, label_log_probs, rows_at_once
 from fourfold.training.guards import Diverged
-from fourfold.training.loop import TrainingStep, train
+from fourfold.training.loop import Guard, TrainingStep, train
+from fourfold.training.noise import gradient_noise_scale, noise_scale
 from fourfold.training.objectives import (
     Classifier,
     LanguageModelling,
@@ -26,22 +28,30 @@ from fourfold.training.schedules import (
     make_schedule,
     wsd,
 )
+from fourfold.training.spikes import Answer, Answered, SpikePolicy, SpikeWatch, is_spike
 
 __all__ = [
     "FLOAT32",
     "IGNORED",
     "OPTIMIZERS",
+    "Answer",
+    "Answered",
     "Batch",
     "BatchSource",
+    "Checkpoint",
     "Classifier",
     "Diverged",
     "FixedBatches",
+    "Guard",
     "LabelledBatch",
     "LanguageModelling",
     "Objective",
     "Precision",
     "Schedule",
+    "SpikePolicy",
+    "SpikeWatch",
     "TrainingStep",
+    "WeightAverage",
     "adamw",
     "causal",
     "causal_language_modelling",
@@ -50,13 +60,16 @@ __all__ = [
     "cooldown",
     "cosine",
     "cross_entropy_sum",
+    "gradient_noise_scale",
     "inverse_square_root",
+    "is_spike",
     "label_log_probs",
     "linear",
     "load_balancing_loss",
     "load_latest_checkpoint",
     "make_optimizer",
     "make_schedule",
+    "noise_scale",
     "real_mask",
     "router_z_loss",
     "rows_at_once",

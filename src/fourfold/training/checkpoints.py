@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -17,19 +17,37 @@ from fourfold.errors import UserError
 from fourfold.files import atomic_folder, disk_errors, hash_file, read_json, write_json
 from fourfold.progress import say
 
-KEPT = 2
+FORMAT = 1
+"""Goes up when what a checkpoint holds changes its meaning; a checkpoint without one is of format 0, read as 1."""
+
+
+class Checkpoint(NamedTuple):
+    """What was restored besides weights and optimizer."""
+
+    step: int
+    """The number of the next step to run."""
+    extra: dict[str, Any]
+    tensors: dict[str, Tensor]
 
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, optimizer: Optimizer, step: int, extra: Mapping[str, Any] | None = None
+    folder: Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    step: int,
+    extra: Mapping[str, Any] | None = None,
+    *,
+    tensors: Mapping[str, Tensor] | None = None,
+    kept: int = 2,
 ) -> Path:
-    """Write `folder/step-NNNNNNNN`, whole or not at all, and keep the last two.
+    """Write `folder/step-NNNNNNNN`, whole or not at all, and keep the last `kept`.
 
-    `step` is the number of the next step to run. Frozen parameters are not stored: whoever
-    resumes builds the model the same way first.
+    `step` is the number of the next step to run; `extra` and `tensors` are the caller's own. Frozen parameters are
+    not stored: whoever resumes builds the model the same way first.
     """
     path = folder / f"step-{step:08d}"
-    tensors = {f"model/{name}": value for name, value in _trained(model).items()}
+    own = {f"extra/{name}": value for name, value in (tensors or {}).items()}
+    tensors = own | {f"model/{name}": value for name, value in _trained(model).items()}
     scalars: dict[str, Any] = {}
     for name, key, value in _optimizer_state(model, optimizer):
         if isinstance(value, Tensor):
@@ -43,27 +61,34 @@ def save_checkpoint(
         weights = part / "state.safetensors"
         with disk_errors(weights):
             save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, weights)
-        record = {"step": step, "sha256": hash_file(weights), "scalars": scalars, "extra": dict(extra or {})}
-        write_json(part / "checkpoint.json", record)
-    for old in _newest_first(folder)[KEPT:]:
+        record = {"format": FORMAT, "step": step, "sha256": hash_file(weights), "scalars": scalars}
+        write_json(part / "checkpoint.json", record | {"extra": dict(extra or {})})
+    for old in _newest_first(folder)[kept:]:
         shutil.rmtree(old, ignore_errors=True)
     return path
 
 
-def load_latest_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> tuple[int, dict[str, Any]] | None:
-    """Restore the newest whole checkpoint; returns (next step, extra), or None when there is none.
+def load_latest_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> Checkpoint | None:
+    """Restore the newest whole checkpoint, or return None when there is none.
 
-    A damaged one is said and skipped.
+    A damaged one is said and skipped; one of a newer format is an error, since skipping it would lose its work.
     """
     for path in _newest_first(folder):
         try:
             record, tensors = _read(path)
+        except NewerFormat:
+            raise
         except (UserError, SafetensorError, OSError, KeyError, TypeError) as error:
             say(f"skipped the damaged checkpoint {path.name}: {error}")
             continue
         _restore(model, optimizer, tensors, record["scalars"], path)
-        return record["step"], record["extra"]
+        own = {name.removeprefix("extra/"): value for name, value in tensors.items() if name.startswith("extra/")}
+        return Checkpoint(record["step"], record["extra"], own)
     return None
+
+
+class NewerFormat(UserError):
+    """The checkpoint was written by a later version."""
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -72,6 +97,14 @@ def _newest_first(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     record = read_json(path / "checkpoint.json")
+    if record.get("format", 0) > FORMAT:
+        raise NewerFormat(
+            "the checkpoint was written by a newer Fourfold",
+            where=path,
+            expected=f"format {FORMAT} or less",
+            got=record["format"],
+            advice="Update Fourfold, or remove the folder to start this stage anew.",
+        )
     weights = path / "state.safetensors"
     if hash_file(weights) != record["sha256"]:
         raise UserError("the bytes do not match their SHA-256", where=weights.name)

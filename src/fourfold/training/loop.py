@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,25 @@ from fourfold.training.guards import check_counts, check_gradient, check_loss
 from fourfold.training.objectives import Objective
 from fourfold.training.precision import FLOAT32, Precision
 from fourfold.training.schedules import Schedule
+from fourfold.training.spikes import SpikeWatch
+
+
+class Guard(NamedTuple):
+    """What stands between a gradient and the weights."""
+
+    clip: float | None = 1.0
+    """Longest gradient: a longer one is shortened to it."""
+    watch: SpikeWatch | None = None
+    """Decides from the loss whether a step is applied at all."""
+
+
+CLIPPED = Guard()
+"""Gradients clipped to length 1, nothing left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingStep:
-    """What one step did. The weights are already updated when it is yielded."""
+    """What one step did. The weights are already updated when it is yielded, where it was applied."""
 
     index: int
     losses: dict[str, float]
@@ -36,6 +50,8 @@ class TrainingStep:
     learning_rate: float
     seconds: float
     """Of the step itself; what the caller does between steps is not in it."""
+    applied: bool = True
+    """Whether the weights were updated: not where the caller's watch took the loss for a spike."""
 
 
 def train(
@@ -47,7 +63,7 @@ def train(
     steps: int,
     start: int = 0,
     schedule: Schedule,
-    clip: float | None = 1.0,
+    guard: Guard = CLIPPED,
     precision: Precision = FLOAT32,
     seed: int = 0,
 ) -> Iterator[TrainingStep]:
@@ -56,6 +72,7 @@ def train(
     With a checkpoint of step k loaded, `start=k` ends in the same bits as a run that was
     never stopped (same machine, same number of threads): data, learning rate and random
     numbers are functions of the step number. The global random generators are seeded at each step.
+    A step that the guard's watch does not admit changes nothing; without one, a loss that is no number raises.
     """
     device = next(model.parameters()).device
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -69,18 +86,26 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         micro_batches = [batch.to(device) for batch in batches.at(index)]
         with _deterministic(device):
-            losses = _accumulate(model, objective, micro_batches, precision, index)
+            losses = _accumulate(model, objective, micro_batches, precision, index, guarded=guard.watch is None)
             norm = _gradient_norm(trained)
-            check_gradient(norm, index, model)
-            if clip is not None:
-                nn.utils.clip_grads_with_norm_(trained, clip, norm)
-            optimizer.step()
+            applied = guard.watch is None or (guard.watch.admits(losses["loss"]) and bool(torch.isfinite(norm)))
+            if applied:
+                check_gradient(norm, index, model)
+                if guard.clip is not None:
+                    nn.utils.clip_grads_with_norm_(trained, guard.clip, norm)
+                optimizer.step()
         tokens = sum(batch.tokens for batch in micro_batches)
-        yield TrainingStep(index, losses, tokens, float(norm), rate, time.perf_counter() - began)
+        yield TrainingStep(index, losses, tokens, float(norm), rate, time.perf_counter() - began, applied)
 
 
 def _accumulate(
-    model: nn.Module, objective: Objective, batches: Sequence[Any], precision: Precision, index: int
+    model: nn.Module,
+    objective: Objective,
+    batches: Sequence[Any],
+    precision: Precision,
+    index: int,
+    *,
+    guarded: bool,
 ) -> dict[str, float]:
     """Add the gradients of the micro-batches of one step; returns the losses.
 
@@ -97,7 +122,8 @@ def _accumulate(
         with precision.context(device):
             sums = objective(model, batch)
             loss = _weighted(sums, counts, objective.weights)
-            check_loss(loss, index, model, objective, batch)
+            if guarded:
+                check_loss(loss, index, model, objective, batch)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's backward has no types
         means["loss"] += float(loss.detach())
         for name, value in sums.items():

@@ -62,15 +62,27 @@ def reset_peak_memory() -> None:
         return
 
 
+def resident_bytes() -> int | None:
+    """What the process holds in memory now, or None where the system does not say."""
+    return _status_bytes("VmRSS:")
+
+
 def peak_memory_bytes() -> int:
     """Largest resident size since `reset_peak_memory`."""
-    if STATUS.is_file():
-        for line in STATUS.read_text("utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    if (peak := _status_bytes("VmHWM:")) is not None:
+        return peak
     if sys.platform == "win32":
         return 0
     import resource  # absent on Windows
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
+
+
+def _status_bytes(field: str) -> int | None:
+    """A size from Linux's status of this process."""
+    if STATUS.is_file():
+        for line in STATUS.read_text("utf-8").splitlines():
+            if line.startswith(field):
+                return int(line.split()[1]) * 1024
+    return None

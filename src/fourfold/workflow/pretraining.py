@@ -47,7 +47,7 @@ def full_config(options: PretrainOptions, tokenizer: Tokenizer, target: Pretrain
     return config
 
 
-def new_module(config: Config, seed: int) -> Any:
+def new_module(config: Config, seed: int, *, compiled: bool = False) -> Any:
     """A model of that configuration; equal seeds give equal weights."""
     import torch
 
@@ -55,6 +55,8 @@ def new_module(config: Config, seed: int) -> Any:
 
     module = make_module(config)
     module.initialise(torch.Generator().manual_seed(seed))
+    if compiled:
+        compile_layers(module)
     return module
 
 

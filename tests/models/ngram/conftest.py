@@ -6,8 +6,6 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from fourfold.progress import use_sink
-
 
 class SlowKneserNey:
     """Interpolated modified Kneser–Ney over marked documents, straight from the equations of section 3.
@@ -68,28 +66,3 @@ class SlowKneserNey:
 @pytest.fixture
 def slow_kneser_ney():
     return SlowKneserNey
-
-
-@pytest.fixture
-def remarks():
-    """What the library said during the test."""
-
-    class Ear:
-        def __init__(self):
-            self.heard = []
-
-        def start(self, label, total, unit):
-            return self
-
-        def advance(self, amount=1, note=""):
-            pass
-
-        def stop(self, task):
-            pass
-
-        def say(self, text):
-            self.heard.append(text)
-
-    ear = Ear()
-    with use_sink(ear):
-        yield ear.heard

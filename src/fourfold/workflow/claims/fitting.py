@@ -117,10 +117,9 @@ def _train(context: StageContext, cell: Cell, plan: Plan, data: ClaimData, modul
         objective=causal_language_modelling(),
         batches=ArrangedBatches(windows, training.arrangement, data.start_id),
         optimizer=options.make(module),
+        update=options,
         precision=FLOAT32,
         steps=plan.steps,
-        schedule=options.make_schedule(plan.steps),
-        clip=training.clip,
         label=cell.title,
     )
     try:

@@ -231,10 +231,9 @@ def tune(context: StageContext, bench: Bench, side: str) -> tuple[TransformerLM 
         objective=objective,
         batches=batches,
         optimizer=optimizer,
+        update=options.optimizer,
         precision=precision,
         steps=steps,
-        schedule=options.optimizer.make_schedule(steps),
-        clip=options.optimizer.clip,
         label=f"{context.name}, {side} weights",
     )
     folder = context.folder / side

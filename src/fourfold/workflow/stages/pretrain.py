@@ -9,7 +9,7 @@ side where there are two.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -20,7 +20,6 @@ from fourfold.workflow.kinds import Options, StageKind, Use, need
 from fourfold.workflow.measuring import bits_per_byte, first_words, held_out_loss, held_out_samples
 from fourfold.workflow.pretraining import (
     chosen_objective,
-    compile_layers,
     full_config,
     held_out_batches,
     loss_of,
@@ -93,6 +92,8 @@ class PretrainOptions(Options):
     """How much work a crash may cost."""
     curve: CurveOptions = CurveOptions()
     """The held-out curve."""
+    trackers: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
+    """Experiment trackers to tell, beside metrics.jsonl and TensorBoard's files in the stage folder."""
     compile: bool = False
     """Compile the layers of a transformer: faster steps after a first one of a minute or so; needs a C++ compiler."""
 
@@ -188,17 +189,16 @@ def fit_gradient(
 ) -> None:
     """Train a recurrent model or a transformer by gradient, resuming from the last checkpoint."""
     from fourfold.models import count_parameters
+    from fourfold.pretraining import Job, flops_per_token
     from fourfold.training import choose_precision, steps_for_seconds
 
     assert options.budget is not None  # checked with the recipe
     target = chosen_objective(options)
     config = full_config(options, tokenizer, target)
-    module = new_module(config, context.seed)
+    module = new_module(config, context.seed, compiled=options.compile)
     parameters = count_parameters(module)
     label = options.label or f"{options.model['family']} {parameters / 1e6:.1f}M"
     precision = choose_precision("cpu", module)
-    if options.compile:
-        compile_layers(module)
     say(f"{label}: {parameters:,} parameters, {precision}")
     batches = make_batches(options, target, model_form(config), tokenizer, shards, context.seed)
     optimizer = options.optimizer.make(module)
@@ -217,11 +217,12 @@ def fit_gradient(
         objective=objective,
         batches=batches,
         optimizer=optimizer,
+        update=options.optimizer,
         precision=precision,
         steps=steps,
-        schedule=options.optimizer.make_schedule(steps),
-        clip=options.optimizer.clip,
         label=label,
+        flops_per_token=flops_per_token(Job(config=config, tokens=1, context=options.row_tokens)),
+        trackers=options.trackers,
     )
     held_out = held_out_batches(context, options, target, config, tokenizer)
 

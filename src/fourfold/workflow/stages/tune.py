@@ -115,10 +115,9 @@ def run(context: StageContext, options: TuneOptions) -> None:
         objective=objective,
         batches=batches,
         optimizer=optimizer,
+        update=options.optimizer,
         precision=precision,
         steps=steps,
-        schedule=options.optimizer.make_schedule(steps),
-        clip=options.optimizer.clip,
         label=label,
     )
     totals = run_fit(context, fit, options.checkpoint)

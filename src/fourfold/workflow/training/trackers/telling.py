@@ -1,0 +1,98 @@
+"""Tell every tracker, and go on without one that fails: a training must not die of its curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, final
+
+from fourfold.errors import UserError
+from fourfold.progress import say
+from fourfold.workflow.machine import resident_bytes
+from fourfold.workflow.training.trackers.services import Tracker, open_service
+from fourfold.workflow.training.trackers.tensorboard import EventFile
+
+if TYPE_CHECKING:
+    from fourfold.training import TrainingStep
+    from fourfold.workflow.context import StageContext
+    from fourfold.workflow.training.fitting import Fit
+
+FOLDER = "tensorboard"
+
+
+@final
+class Trackers:
+    """The trackers of one training that still answer."""
+
+    def __init__(self, trackers: Mapping[str, Tracker], flops_per_token: float | None, peak: float | None) -> None:
+        self._trackers = dict(trackers)
+        self._flops_per_token, self._peak = flops_per_token, peak
+
+    def log(self, step: int, row: Mapping[str, Any]) -> None:
+        """The numbers of a row of metrics.jsonl or curve.jsonl, groups by group/name."""
+        values = dict(_scalars(row))
+        for name, tracker in list(self._trackers.items()):
+            try:
+                tracker.log(step, values)
+            except Exception as error:  # whatever a tracker raises: the run matters more
+                del self._trackers[name]
+                say(f"Tracker '{name}' failed at step {step} and is told no more: {_first_line(error)}")
+
+    def finish(self) -> None:
+        for name, tracker in self._trackers.items():
+            try:
+                tracker.finish()
+            except Exception as error:  # as above
+                say(f"Tracker '{name}' could not finish: {_first_line(error)}")
+
+    def note(self, step: TrainingStep) -> str:
+        """A line for the screen: loss, speed, share of the machine's rate, memory."""
+        rate = step.tokens / max(step.seconds, 1e-9)
+        parts = [f"loss {step.losses['loss']:.3f}", f"{rate:,.0f} tokens/s"]
+        if self._flops_per_token and self._peak:
+            parts.append(f"MFU {rate * self._flops_per_token / self._peak:.0%}")
+        if memory := resident_bytes():
+            parts.append(f"{memory / 1e9:.1f} GB")
+        return ", ".join(parts)
+
+
+@contextmanager
+def open_trackers(context: StageContext, fit: Fit) -> Iterator[Trackers]:
+    """TensorBoard's file in the stage folder, and the services the fit names; one that does not start is said."""
+    trackers: dict[str, Tracker] = {}
+    try:
+        trackers["tensorboard"] = EventFile(context.folder / FOLDER)
+    except OSError as error:
+        say(f"No TensorBoard file: {_first_line(error)}")
+    settings = {"stage": context.name, "label": fit.label, "steps": fit.steps, **fit.update.model_dump(mode="json")}
+    for service in fit.trackers:
+        try:
+            trackers[service] = open_service(service, "fourfold", f"{context.run_folder.name}/{context.name}", settings)
+        except UserError:
+            raise
+        except Exception as error:  # a server that is down
+            say(f"Tracker '{service}' did not start, the training goes on without it: {_first_line(error)}")
+    telling = Trackers(trackers, fit.flops_per_token, _peak(fit))
+    try:
+        yield telling
+    finally:
+        telling.finish()
+
+
+def _peak(fit: Fit) -> float | None:
+    from fourfold.pretraining import peak_flops
+
+    return peak_flops(fit.precision) if fit.flops_per_token else None
+
+
+def _scalars(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}/{name}", number) for name, number in _scalars(value))
+        elif isinstance(value, int | float) and not isinstance(value, bool) and key != "step" and math.isfinite(value):
+            yield key, float(value)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,112 @@
+"""Trackers: TensorBoard reads our files, services are told, and one that fails does not stop a training."""
+
+import sys
+import types
+
+import pytest
+
+from fourfold.errors import UserError
+from fourfold.training import TrainingStep
+from fourfold.workflow.training.trackers import Trackers
+from fourfold.workflow.training.trackers.services import open_service
+from fourfold.workflow.training.trackers.tensorboard import EventFile, masked_checksum
+
+
+def test_the_checksum_of_a_known_text():
+    # CRC-32C of "123456789" is 0xE3069283; the mask is a rotation by 15 and an addition
+    checksum = 0xE3069283
+    assert masked_checksum(b"123456789") == ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def test_tensorboard_reads_the_file(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    file = EventFile(tmp_path)
+    for step in (1, 2, 300):
+        file.log(step, {"loss": 3.5 / step, "bits_per_byte/prose": float(step)})
+    file.finish()
+    found = accumulator.EventAccumulator(str(tmp_path))
+    found.Reload()
+    assert sorted(found.Tags()["scalars"]) == ["bits_per_byte/prose", "loss"]
+    assert [(event.step, event.value) for event in found.Scalars("loss")] == [
+        (1, 3.5),
+        (2, 1.75),
+        (300, pytest.approx(3.5 / 300)),
+    ]
+
+
+class Told:
+    def __init__(self, fail=False):
+        self.rows, self.fail, self.finished = [], fail, False
+
+    def log(self, step, values):
+        if self.fail:
+            raise ConnectionError("the server is down\nmore")
+        self.rows.append((step, dict(values)))
+
+    def finish(self):
+        self.finished = True
+
+
+def test_numbers_of_a_row_are_told_by_name_and_a_failing_tracker_is_dropped(remarks):
+    good, bad = Told(), Told(fail=True)
+    trackers = Trackers({"good": good, "bad": bad}, None, None)
+    row = {"step": 3, "loss": 2.5, "applied": False, "lr": None, "bits_per_byte": {"prose": 1.5}}
+    trackers.log(3, row)
+    trackers.log(4, row)
+    trackers.finish()
+    assert good.rows == [(3, {"loss": 2.5, "bits_per_byte/prose": 1.5}), (4, {"loss": 2.5, "bits_per_byte/prose": 1.5})]
+    assert (good.finished, bad.finished) == (True, False)
+    assert remarks == ["Tracker 'bad' failed at step 3 and is told no more: the server is down"]
+
+
+def test_the_line_on_the_screen():
+    step = TrainingStep(0, {"loss": 2.5}, 1000, 1.0, 1e-3, 0.5)
+    assert Trackers({}, 1e6, 4e9).note(step).startswith("loss 2.500, 2,000 tokens/s, MFU 50%, ")
+    assert "MFU" not in Trackers({}, None, None).note(step)
+
+
+def test_services_are_told_as_they_want_it(monkeypatch):
+    calls = []
+
+    class Run:
+        def log(self, values, step):
+            calls.append(("log", values, step))
+
+        def finish(self):
+            calls.append(("finish",))
+
+    def init(**options):
+        calls.append(("init", options))
+        return Run()
+
+    mlflow = types.SimpleNamespace(
+        set_experiment=lambda name: calls.append(("experiment", name)),
+        start_run=lambda run_name: calls.append(("start", run_name)),
+        log_params=lambda values: calls.append(("params", values)),
+        log_metrics=lambda values, step: calls.append(("metrics", values, step)),
+        end_run=lambda: calls.append(("end",)),
+    )
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init))
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    for name in ("wandb", "mlflow"):
+        tracker = open_service(name, "fourfold", "run/stage", {"lr": 0.1})
+        tracker.log(7, {"loss": 1.0})
+        tracker.finish()
+    assert calls == [
+        ("init", {"project": "fourfold", "name": "run/stage", "config": {"lr": 0.1}}),
+        ("log", {"loss": 1.0}, 7),
+        ("finish",),
+        ("experiment", "fourfold"),
+        ("start", "run/stage"),
+        ("params", {"lr": 0.1}),
+        ("metrics", {"loss": 1.0}, 7),
+        ("end",),
+    ]
+
+
+def test_a_tracker_that_is_not_there(monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UserError, match=r"'wandb' is not installed.*pip install 'fourfold\[wandb\]'"):
+        open_service("wandb", "fourfold", "name", {})
+    with pytest.raises(UserError, match="Did you mean 'mlflow'"):
+        open_service("mlflo", "fourfold", "name", {})
