@@ -49,10 +49,12 @@ def test_accumulation_equals_the_big_batch(config):
     big = batch(4, 10, 0)
     parts = [LabelledBatch(big.ids[:1], big.labels[:1]), LabelledBatch(big.ids[1:], big.labels[1:])]
     one, other = build_model(config, 50), build_model(config, 50)
-    whole, split = run(one, [[big]]), run(other, [parts])
+    # Plain descent, since Adam divides by what may be nothing but rounding.
+    descents = [torch.optim.SGD(model.parameters(), 1.0) for model in (one, other)]
+    whole, split = run(one, [[big]], descents[0]), run(other, [parts], descents[1])
     assert whole[-1].losses["loss"] == pytest.approx(split[-1].losses["loss"], rel=1e-5)
     for left, right in zip(one.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config["family"])
@@ -66,7 +68,7 @@ def test_resuming_is_bit_exact(config, tmp_path):
     save_checkpoint(tmp_path, first, first_optimizer, 2)
     second = build_model(config, 50, seed=1)
     second_optimizer = adamw(second, 0.01)
-    assert load_latest_checkpoint(tmp_path, second, second_optimizer) == (2, {})
+    assert load_latest_checkpoint(tmp_path, second, second_optimizer) == (2, {}, {})
     resumed = run(second, steps, second_optimizer, start=2, stop=4)
     assert [step.losses for step in resumed] == [step.losses for step in expected[2:]]
     for left, right in zip(whole.parameters(), second.parameters(), strict=True):
