@@ -146,10 +146,10 @@ def test_a_crash_between_the_two_trainings_changes_nothing(recipe, run, tmp_path
 
     real = fourfold.training.save_checkpoint
 
-    def save_until(folder, module, optimizer, step, extra):
+    def save_until(folder, module, optimizer, step, extra, **more):
         if folder.parent.name == "random" and step == 20:
             raise RuntimeError
-        return real(folder, module, optimizer, step, extra)
+        return real(folder, module, optimizer, step, extra, **more)
 
     monkeypatch.setattr(fourfold.training, "save_checkpoint", save_until)
     with pytest.raises(RuntimeError):
