@@ -3,7 +3,7 @@
     python benchmarks/family_speed.py [--families llama,gpt2,…] [--rounds 9] [--dtypes fp32,bf16] [-o FILE.json]
     python benchmarks/family_speed.py --clock processor          on a machine that others use too
 
-A random model of each family (hidden size 512, 6 layers) is saved by `transformers` and read by both. The peer runs
+A random model of each family (hidden size 512, 4 layers) is saved by `transformers` and read by both. The peer runs
 its own best attention (`sdpa`; `eager` where it has no other), in eval mode for the forward pass and decoding, in
 train mode without dropout for the backward pass. Both compute the logits of every position. Runs alternate in pairs;
 a figure is the median over the pairs of their time over ours: above 1 we are faster.
@@ -31,17 +31,18 @@ import transformers
 from fourfold.models import EncoderDecoder, Step
 from fourfold.models.files import load_model
 
-ROWS, LENGTH, PROMPT, NEW, VOCABULARY = 4, 128, 64, 16, 8192
+ROWS, LENGTH, PROMPT, NEW, VOCABULARY = 2, 128, 64, 16, 8192
 QUIET, PATIENCE = 0.1, 3
 """Share of the machine others may take during a pair; how many times the wanted pairs are tried."""
-SMALL = {"vocab_size": VOCABULARY, "hidden_size": 512, "num_hidden_layers": 6, "num_attention_heads": 8,
+SMALL = {"vocab_size": VOCABULARY, "hidden_size": 512, "num_hidden_layers": 4, "num_attention_heads": 8,
          "max_position_embeddings": 1024}  # fmt: skip
 PLAIN = {**SMALL, "intermediate_size": 2048}
 GATED = {**SMALL, "intermediate_size": 1408, "num_key_value_heads": 4}
 HEADED = {**GATED, "head_dim": 64}
-T5 = {"vocab_size": VOCABULARY, "d_model": 512, "num_layers": 3, "num_heads": 8, "d_ff": 2048}
-BART = {"encoder_layers": 3, "decoder_layers": 3, "encoder_attention_heads": 8, "decoder_attention_heads": 8,
+T5 = {"vocab_size": VOCABULARY, "d_model": 512, "num_layers": 2, "num_heads": 8, "d_ff": 2048}
+BART = {"encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 8, "decoder_attention_heads": 8,
         "encoder_ffn_dim": 2048, "decoder_ffn_dim": 2048}  # fmt: skip
+DISTILBERT = {"vocab_size": VOCABULARY, "dim": 512, "n_layers": 4, "n_heads": 8, "hidden_dim": 2048}
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("LlamaForCausalLM", GATED),
     "mistral": ("MistralForCausalLM", {**GATED, "sliding_window": 128}),
@@ -53,17 +54,16 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma3": ("Gemma3ForCausalLM", HEADED),
     "olmo2": ("Olmo2ForCausalLM", GATED),
     "glm": ("GlmForCausalLM", HEADED),
-    "gpt2": ("GPT2LMHeadModel", {"vocab_size": VOCABULARY, "n_embd": 512, "n_layer": 6, "n_head": 8}),
+    "gpt2": ("GPT2LMHeadModel", {"vocab_size": VOCABULARY, "n_embd": 512, "n_layer": 4, "n_head": 8}),
     "gpt_neox": ("GPTNeoXForCausalLM", PLAIN),
     "phi": ("PhiForCausalLM", PLAIN),
     "falcon": ("FalconForCausalLM", SMALL),
-    "bloom": ("BloomForCausalLM", {"vocab_size": VOCABULARY, "hidden_size": 512, "n_layer": 6, "n_head": 8}),
+    "bloom": ("BloomForCausalLM", {"vocab_size": VOCABULARY, "hidden_size": 512, "n_layer": 4, "n_head": 8}),
     "opt": ("OPTForCausalLM", {**SMALL, "ffn_dim": 2048, "word_embed_proj_dim": 512}),
     "bert": ("BertForMaskedLM", PLAIN),
     "roberta": ("RobertaForMaskedLM", PLAIN),
     "electra": ("ElectraForMaskedLM", {**PLAIN, "embedding_size": 512}),
-    "distilbert": ("DistilBertForMaskedLM", {"vocab_size": VOCABULARY, "dim": 512, "n_layers": 6, "n_heads": 8,
-                                             "hidden_dim": 2048}),  # fmt: skip
+    "distilbert": ("DistilBertForMaskedLM", DISTILBERT),
     "bart": ("BartForConditionalGeneration", {**BART, "vocab_size": VOCABULARY, "d_model": 512}),
     "t5": ("T5ForConditionalGeneration", T5),
     "mt5": ("MT5ForConditionalGeneration", {**T5, "d_ff": 1408, "d_kv": 64}),
