@@ -4,7 +4,7 @@ import random
 import pytest
 
 from fourfold.errors import UserError
-from fourfold.evaluation import compare, read_samples
+from fourfold.evaluation import compare, read_results
 
 
 def write(folder, scores, model="m", task="t", solver="zero_shot", shift=0):
@@ -90,9 +90,9 @@ def test_several_models_ask_for_a_choice(tmp_path):
     ("line", "message"),
     [("{", "samples.jsonl:1: not a JSON line"), ("[]", "not a sample"), ('{"score": 1}', "without model, task")],
 )
-def test_bad_sample_files(tmp_path, line, message):
+def test_bad_reading(tmp_path, line, message):
     (tmp_path / "samples.jsonl").write_text(line + "\n")
     with pytest.raises(UserError, match=message):
-        read_samples(tmp_path)
+        read_results(tmp_path)
     with pytest.raises(UserError, match="no results here"):
-        read_samples(tmp_path / "none")
+        read_results(tmp_path / "none")

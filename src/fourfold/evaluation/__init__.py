@@ -1,9 +1,8 @@
 """Fold 4, evaluation: tasks, scores with their error bars, comparisons that say when they cannot tell."""
 
-from fourfold.evaluation.comparing import compare, sentence_of
+from fourfold.evaluation.comparing import Results, Sample, amount, compare, read_results, sentence_of
 from fourfold.evaluation.registry import make_task, task_names
 from fourfold.evaluation.running import evaluate
-from fourfold.evaluation.sample_files import Sample, read_samples
 from fourfold.evaluation.solving import make_solver, solver_names
 from fourfold.evaluation.task import Item, Metric, Task
 from fourfold.evaluation.tasks import (
@@ -20,9 +19,11 @@ from fourfold.evaluation.text_scores import score_texts
 __all__ = [
     "Item",
     "Metric",
+    "Results",
     "Sample",
     "Task",
     "TooLittleText",
+    "amount",
     "arithmetic_task",
     "compare",
     "continuation_task",
@@ -33,7 +34,7 @@ __all__ = [
     "make_solver",
     "make_task",
     "preference_task",
-    "read_samples",
+    "read_results",
     "score_texts",
     "sentence_of",
     "solver_names",

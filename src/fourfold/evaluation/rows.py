@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,9 +63,17 @@ def _numbers(metric: Metric, values: Sequence[float], seed: int) -> Row:
     }
 
 
-def comparison_row(head: Row, a: Sequence[float], b: Sequence[float], *, higher_is_better: bool, seed: int) -> Row:
+def comparison_row(
+    head: Row,
+    a: Sequence[float],
+    b: Sequence[float],
+    *,
+    higher_is_better: bool,
+    seed: int,
+    strata: Sequence[Hashable] | None = None,
+) -> Row:
     """b against a on the same items; `settle` gives the verdict once all comparisons are known."""
-    result = paired_difference(a, b, level=LEVEL, seed=seed, higher_is_better=higher_is_better)
+    result = paired_difference(a, b, level=LEVEL, seed=seed, higher_is_better=higher_is_better, strata=strata)
     moved = np.asarray(b, dtype=np.float64) - np.asarray(a, dtype=np.float64)
     discordance = float(np.mean(moved != 0))
     return (

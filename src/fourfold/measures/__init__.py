@@ -5,6 +5,7 @@ from fourfold.measures.comparisons import PairedResult, Verdict, holm, mcnemar, 
 from fourfold.measures.intervals import Interval, bootstrap_interval, is_binary, mean_interval, wilson_interval
 from fourfold.measures.power import detectable_effect, detectable_effect_paired
 from fourfold.measures.seeds import detectable_shift, student_interval, student_quantile
+from fourfold.measures.stratified import stratified_interval
 from fourfold.measures.text import (
     contains_keyword,
     exact_match,
@@ -41,6 +42,7 @@ __all__ = [
     "paired_difference",
     "ratio_difference",
     "ratio_interval",
+    "stratified_interval",
     "student_interval",
     "student_quantile",
     "verdict_of",

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fourfold.errors import UserError
-from fourfold.evaluation import compare, read_samples
+from fourfold.evaluation import compare, read_results
 
 
 def lm_eval(folder, scores, task="arc_easy", date="2026-01-02T03-04-05.678901", extra=()):
@@ -42,7 +42,7 @@ def test_lm_eval_folders_compare(tmp_path):
 
 def test_one_lm_eval_file_and_task_names_with_underscores(tmp_path):
     lm_eval(tmp_path, [1, 0], task="mmlu_high_school_biology")
-    samples = read_samples(next(tmp_path.glob("*.jsonl")))
+    samples = read_results(next(tmp_path.glob("*.jsonl"))).samples
     assert {sample.task for sample in samples} == {"mmlu_high_school_biology"}
     assert [sample.score for sample in samples] == [1, 0]
 
@@ -50,4 +50,4 @@ def test_one_lm_eval_file_and_task_names_with_underscores(tmp_path):
 def test_a_sample_without_a_number(tmp_path):
     lm_eval(tmp_path, [None], extra={"acc_norm": None}.items())
     with pytest.raises(UserError, match="without a number"):
-        read_samples(tmp_path)
+        read_results(tmp_path)
