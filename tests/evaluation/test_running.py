@@ -152,7 +152,7 @@ def test_refusals_name_the_alternative(tmp_path):
 
     path = tmp_path / "mc.jsonl"
     path.write_text('{"question": "q", "choices": ["a", "b"], "answer": 0}\n')
-    with pytest.raises(UserError, match=r"no log-probabilities.*Use tasks answered by generation.*--method letter_chat"):
+    with pytest.raises(UserError, match=r"Use tasks answered by generation.*--method letter_chat"):
         evaluate({"gpt": Endpoint()}, [f"file:{path}"], folder=tmp_path)
     with pytest.raises(UserError, match=r"cannot chat.*scored by log-likelihood"):
         evaluate({"m": Likely({})}, ["format"], folder=tmp_path)
