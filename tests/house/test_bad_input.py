@@ -411,12 +411,12 @@ def folder_of_sentences(models: Path) -> list[object]:
     return ["ngram", "train", "notes", "-o", "words"]
 
 
-@case("unknown solver 'few_shots'", "Did you mean 'few_shot'?")
+@case("unknown way of asking 'few_shots'", "Did you mean 'few_shot'?")
 def unknown_solver(models: Path) -> list[object]:
     return ["evaluate", models / "model", "--tasks", "arithmetic", "--solvers", "few_shots", "-o", "results"]
 
 
-@case("unknown solver 'chain_of_thoughts'", "Did you mean 'chain_of_thought'?")
+@case("unknown way of asking 'chain_of_thoughts'", "Did you mean 'chain_of_thought'?")
 def unknown_solver_for_a_question(models: Path) -> list[object]:
     return ["solve", models / "model", "1+1?", "--solver", "chain_of_thoughts"]
 

@@ -59,7 +59,8 @@ def compare(
     """Compare two results (folders or sample files of `evaluate` or lm-eval, plain JSONL) over the items they share.
 
     Items are paired by content. Each task gets a paired difference b - a with interval and exact test, the items
-    gained and lost, and the smallest difference that could have been seen; verdicts are corrected over the tasks (Holm).
+    gained and lost, and the smallest difference that could have been seen; verdicts are corrected over the tasks
+    (Holm).
     Parts of a group (MMLU's subjects, as lm-eval's results file lists them, or tasks beginning with a name of `pool`
     and "_") are one comparison, stratified by part. `metric` is a name, or NAME_A=NAME_B where the sides differ.
     Items whose text stands in the files of `train` are flagged, and every comparison is made again without them.
