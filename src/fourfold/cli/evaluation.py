@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fourfold.cli.console import command_line, finish, resume_command, say, show, show_json, show_table
+from fourfold.cli.console import command_line, finish, resume_command, show, show_json, show_table
 from fourfold.cli.options import EVALUATE, Json, Seed, load_model, names
 from fourfold.errors import UserError
 from fourfold.files import read_text
@@ -71,34 +71,3 @@ def _show_results(results: dict[str, Any]) -> None:
         show()
         columns = ["task", "solver", "a", "b", "difference", "low", "high", "p_value", "verdict"]
         show_table(results["comparisons"], {key: key for key in columns})
-
-
-@commands.command(rich_help_panel=EVALUATE, epilog="Example: fourfold compare evaluations/before evaluations/after")
-def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A result folder of `evaluate`, or a samples file.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="The one that may be better.")],
-    model_a: Annotated[str | None, typer.Option(help="Which model, when A holds several.")] = None,
-    model_b: Annotated[str | None, typer.Option(help="Which model, when B holds several.")] = None,
-    seed: Seed = 0,
-    as_json: Json = False,
-) -> None:
-    """Is B better than A, or is it noise? Paired, item by item; reads lm-eval's sample files too."""
-    from fourfold import evaluation
-
-    if not a.exists() or not b.exists():
-        raise UserError("no such result", where=b if a.exists() else a, advice="Make one with: fourfold evaluate")
-    results = evaluation.compare(a, b, model_a=model_a, model_b=model_b, seed=seed)
-    if as_json:
-        show_json(results)
-    else:
-        show(results["sentence"])
-        if len(results["rows"]) > 1:
-            for row in results["rows"]:
-                show(f"  {row['sentence']}")
-        for flip in results["flips"][:6]:
-            mark = "gained" if flip["score_b"] > flip["score_a"] else "lost"
-            outputs = f"{flip['output_a'][:40]!r} → {flip['output_b'][:40]!r}"
-            show(f"  {mark} {flip['task']}/{flip['id']}: {flip['prompt'][:60]!r}: {outputs}")
-        for note in results["notes"]:
-            say(note)
-    finish(next_command=["evaluate", "MODEL", "--tasks", "arithmetic"], result_on_stdout=False)

@@ -12,6 +12,7 @@ from fourfold.evaluation.comparing.samples import Sample
 
 _BEFORE = re.compile(r"^\s*(question|problem|q|问题|题目)\s*[::.]\s*", re.IGNORECASE)
 _AFTER = re.compile(r"\s*\b(answer|solution|a|答案|回答)\s*[::]?\s*$", re.IGNORECASE)
+_LAYOUT = re.compile(r"""\s|(?<!\d)[.,;:?!'"“”‘’«»、。…_]|[.,;:?!'"“”‘’«»、。…_](?!\d)""")
 
 Key = Callable[[Sample], Hashable]
 
@@ -47,13 +48,12 @@ def pair_items(a: Sequence[Sample], b: Sequence[Sample]) -> Pairing:
 
 
 def plain_text(text: str) -> str:
-    """Letters and digits of any script, in lower case: what stays of a question under another layout.
+    """What stays of a text under another layout: lower case, no white space, no marks of sentences and quotations.
 
-    A question of signs alone (code, formulas) stays as it is, but for white space.
+    Signs that carry meaning stay: those of arithmetic and code, brackets, marks between two digits.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    kept = "".join(c for c in folded if c.isalnum())
-    return kept or "".join(folded.split())
+    return _LAYOUT.sub("", folded) or "".join(folded.split())
 
 
 def _paired(a: Sequence[Sample], b: Sequence[Sample], key: Key) -> list[tuple[Sample, Sample]]:
