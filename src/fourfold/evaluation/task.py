@@ -103,7 +103,8 @@ class Task:
 
 
 LOG_LIKELIHOOD, LETTERS = "log_likelihood", "letters"
-LETTER_GENERATION, LETTER_CHAT, COMPLETION = "letter_generation", "letter_chat", "completion"
-WAYS = (LOG_LIKELIHOOD, LETTERS, LETTER_GENERATION, LETTER_CHAT, COMPLETION)
+LETTER_GENERATION, LETTER_CHAT = "letter_generation", "letter_chat"
+COMPLETION, SAMPLED_COMPLETION, CHAT = "completion", "sampled_completion", "chat"
+WAYS = (LOG_LIKELIHOOD, LETTERS, LETTER_GENERATION, LETTER_CHAT, COMPLETION, SAMPLED_COMPLETION, CHAT)
 """Ways of asking beside the solvers: each choice's log-likelihood, its letter's probability, the letter
-generated after the text or in a chat, and the text simply continued."""
+generated after the text or in a chat; the text simply continued, once or in several attempts, or answered in a chat."""

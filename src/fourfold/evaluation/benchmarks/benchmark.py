@@ -69,5 +69,7 @@ class Benchmark:
     """Where demonstrations come from: the first that is there and is not the one asked."""
     shots: bool = True
     """Whether demonstrations may be shown; some have theirs in the wording."""
+    worked: Callable[[Record], Sequence[Item]] | None = None
+    """How a record of the demonstrations is read where it holds several, or reads otherwise than a question."""
     version: int = 1
     """Goes up when the wording or the reading changes."""

@@ -83,7 +83,9 @@ def _shot_files(
 
 def _shown(benchmark: Benchmark, files: Sequence[SplitFile], shots: int) -> dict[str, list[Item]]:
     shown: dict[str, list[Item]] = {}
-    for item in _items(benchmark, files):
+    read = benchmark.worked or (lambda record: [benchmark.read(record)])
+    records = (record for file in files for record in records_in(file.path, file.subject))
+    for item in (item for record in records for item in read(record)):
         of_subject = shown.setdefault(item.subject, [])
         if len(of_subject) < shots:
             of_subject.append(item)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.evaluation.benchmarks.benchmark import Benchmark
+from fourfold.evaluation.benchmarks.chinese import CMRC
 from fourfold.evaluation.benchmarks.commonsense import COMMONSENSE
 from fourfold.evaluation.benchmarks.data import load_data
+from fourfold.evaluation.benchmarks.following import IFEVAL
 from fourfold.evaluation.benchmarks.knowledge import KNOWLEDGE
+from fourfold.evaluation.benchmarks.mathematics import MATHEMATICS
+from fourfold.evaluation.benchmarks.programs import HUMANEVAL
 from fourfold.evaluation.benchmarks.texts import TEXTS
 from fourfold.evaluation.task import Task
 
-BENCHMARKS: dict[str, Benchmark] = {one.name: one for one in (*KNOWLEDGE, *COMMONSENSE, *TEXTS)}
+_ALL = (*KNOWLEDGE, *COMMONSENSE, *TEXTS, *MATHEMATICS, HUMANEVAL, IFEVAL, CMRC)
+BENCHMARKS: dict[str, Benchmark] = {one.name: one for one in _ALL}
 """By name, in the order of the docs."""
 
 AT = "@"
