@@ -416,7 +416,7 @@ def unknown_solver(models: Path) -> list[object]:
     return ["evaluate", models / "model", "--tasks", "arithmetic", "--solvers", "few_shots", "-o", "results"]
 
 
-@case("unknown way of asking 'chain_of_thoughts'", "Did you mean 'chain_of_thought'?")
+@case("unknown solver 'chain_of_thoughts'", "Did you mean 'chain_of_thought'?")
 def unknown_solver_for_a_question(models: Path) -> list[object]:
     return ["solve", models / "model", "1+1?", "--solver", "chain_of_thoughts"]
 

@@ -1,4 +1,4 @@
-"""`fourfold compare`: a difference between two results, with a verdict."""
+"""`fourfold compare` and `fourfold results`: a difference with a verdict, and results for other tools."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from fourfold.cli.console import finish, say, show, show_json, show_table
-from fourfold.cli.options import EVALUATE, Json, Seed, names
+from fourfold.cli.options import EVALUATE, Json, Output, Seed, names
 from fourfold.errors import UserError
 
 commands = typer.Typer()
+group = typer.Typer(no_args_is_help=True, help="Results of `evaluate` for other tools.")
+commands.add_typer(group, name="results", rich_help_panel=EVALUATE)
 
 SHOWN = 6
 COLUMNS = ("task", "metric", "n", "A", "B", "difference", "95 % interval", "gained", "lost", "p (Holm)", "detectable")
@@ -51,6 +53,18 @@ def compare(
     page = write_comparison(results, output) if output else None
     show_json(results) if as_json else _show(results)
     finish(where=page or flips, next_command=_next(a, b, page), result_on_stdout=not as_json)
+
+
+@group.command("export", epilog="Example: fourfold results export evaluations/smollm2 -o for-lm-eval")
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Results of `evaluate`.")],
+    output: Output,
+) -> None:
+    """Write results in lm-eval's layout: results_DATE.json and samples_TASK_DATE.jsonl in a folder a model."""
+    from fourfold.evaluation import export_lm_eval
+
+    places = export_lm_eval(folder, output)
+    finish(where=output, next_command=["compare", places[0], "OTHER"])
 
 
 def _show(results: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from fourfold.evaluation.benchmarks import BENCHMARKS, Benchmark, benchmark_task
 from fourfold.evaluation.comparing import Results, Sample, amount, compare, read_results, sentence_of
+from fourfold.evaluation.exporting import export_lm_eval
 from fourfold.evaluation.registry import is_benchmark, make_task, task_names
 from fourfold.evaluation.running import evaluate
 from fourfold.evaluation.solving import ask, make_solver, method_names, solver_names
@@ -35,6 +36,7 @@ __all__ = [
     "compare",
     "continuation_task",
     "evaluate",
+    "export_lm_eval",
     "file_task",
     "format_task",
     "general_task",

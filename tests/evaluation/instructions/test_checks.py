@@ -84,7 +84,8 @@ def test_an_empty_answer_follows_nothing():
     [
         ("", 0), ("no end", 1), ("One. Two! Three?", 3), ("Dr. Smith came at 5 p.m. today", 1), ("3.5 is. It is.", 2),
         ("Wait... what? Yes.", 2), ("a heading\nand a line.", 1), ("一句。两句！三句", 3),
-        ('He said "Go." He left.', 2), ("J. K. Rowling wrote. It sold.", 2), ("See e.g. this one.", 1), ("Really?! Yes.", 2),
+        ('He said "Go." He left.', 2), ("J. K. Rowling wrote. It sold.", 2), ("See e.g. this one.", 1),
+        ("Really?! Yes.", 2),
     ],
 )  # fmt: skip
 def test_sentences(text, count):
@@ -99,9 +100,9 @@ def test_words():
 PIECES = [
     "P.S. hello", "P.P.S bye", "p. p. s. x", "***", "\n\n", "******", "<<title>>", "<<>>", "* item", "- item",
     "**bold**", "*em*", "**", "[name]", "[a][b]", "Section 1", "SECTION 2", "My answer is no.", '"quoted"', '"',
-    '{"a": [1,2]}', '```json\n{"a":1}\n```', "Hello there.", "Wow! Really? yes", "COMMA, here", "NO WAY", "DON'T IT'S FINE",
-    "lower case", "Le chat est sur la table et mange.", "is there anything else i can help with?", "\n", "  ", "'Tis",
-    "word", "qqq",
+    '{"a": [1,2]}', '```json\n{"a":1}\n```', "Hello there.", "Wow! Really? yes", "COMMA, here", "NO WAY",
+    "DON'T IT'S FINE", "lower case", "Le chat est sur la table et mange.", "is there anything else i can help with?",
+    "\n", "  ", "'Tis", "word", "qqq",
 ]  # fmt: skip
 ARGUMENTS = {
     "keywords:existence": {"keywords": ["hello", "word"]},
