@@ -1,6 +1,7 @@
 """What we export, lm-eval's own functions and the reader of its files take for lm-eval's."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -73,8 +74,7 @@ def test_lm_evals_own_functions_read_it(evaluated):
     names = [str(file) for file in place.iterdir()]
     (latest,) = utils.get_results_filenames(names)
     assert utils.get_latest_filename(names) in names
-    files = utils.get_sample_results_filenames([file.name for file in place.iterdir()])
-    tasks = {utils.get_file_task_name(name) for name in files}
+    tasks = {utils.get_file_task_name(Path(name).name) for name in utils.get_sample_results_filenames(names)}
     assert tasks == {"arc_easy", "mmlu_law", "mmlu_art", "gsm8k", "ifeval"}
     with open(latest, encoding="utf-8") as stream:
         table = utils.make_table(json.load(stream))
