@@ -124,7 +124,7 @@ class LanguageModel:
         results = []
         with task("log-likelihood", len(pairs), "items") as work:
             for start in range(0, len(pairs), PAIRS_AT_ONCE):
-                spans = [self._feed.pair(*pair) for pair in pairs[start : start + PAIRS_AT_ONCE]]
+                spans = self._feed.pairs(pairs[start : start + PAIRS_AT_ONCE])
                 part = score_shared(self.module, spans, self.device)
                 results += [Continuation(sum(s.log_probs), all(s.greedy), len(s.log_probs)) for s in part]
                 work.advance(len(part))

@@ -59,7 +59,10 @@ class _Walk:
             return before.fork(torch.tensor(rows, device=self.device))
         if not any(branch.then for branch in batch):
             return None
-        return self.model.new_state(len(batch), max(branch.longest for branch in batch))
+        # Rows of one call are padded to the widest: a row that is already long then reaches beyond its own end.
+        return self.model.new_state(
+            len(batch), max(branch.longest for branch in batch) + max(branch.widest for branch in batch)
+        )
 
     def _forward(self, batch: Sequence[Branch], state: State | None) -> None:
         """One call of the model, and the results of the targets in it."""

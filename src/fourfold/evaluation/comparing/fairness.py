@@ -6,6 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _SHOWN = 60
+_LM_EVALS = {
+    "log_likelihood": "multiple_choice",
+    "letters": "multiple_choice",
+    "letter_generation": "generate_until",
+    "completion": "generate_until",
+    "sampled_completion": "generate_until",
+    "chat": "generate_until",
+}
+"""A way of asking of ours, and what lm-eval calls all of its kind."""
 
 
 def unlike(task: str, a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -14,8 +23,16 @@ def unlike(task: str, a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, A
     return [
         f"{task}: not like with like, {name} is {_written(first[name])} in A and {_written(second[name])} in B"
         for name in first
-        if name in second and first[name] != second[name]
+        if name in second and not _alike(name, first[name], second[name])
     ]
+
+
+def _alike(name: str, a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Equal, or as far as lm-eval's names of methods tell equal."""
+    if name != "method" or a == b:
+        return a == b
+    coarse_a, coarse_b = ([_LM_EVALS.get(str(value), value) for value in values] for values in (a, b))
+    return coarse_a == b or a == coarse_b
 
 
 def _joined(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
