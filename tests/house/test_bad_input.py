@@ -206,6 +206,25 @@ def malformed_line_among_questions(models: Path) -> list[object]:
     return ["evaluate", models / "model", "--tasks", "file:q.jsonl", "-o", "results"]
 
 
+@case("the two results have no common items", "a.jsonl holds 1 of items ('Why?'", "b.jsonl holds 2 of items ('How?'")
+def comparison_of_results_without_common_items(models: Path) -> list[object]:
+    write("a.jsonl", '{"question": "Why?", "score": 1}\n')
+    write("b.jsonl", '{"question": "How?", "score": 1}\n{"question": "Where?", "correct": true}\n')
+    return ["compare", "a.jsonl", "b.jsonl"]
+
+
+@case("a.jsonl:1: not a sample", "score")
+def comparison_of_lines_without_scores(models: Path) -> list[object]:
+    write("a.jsonl", '{"question": "Why?"}\n')
+    return ["compare", "a.jsonl", "a.jsonl"]
+
+
+@case("seen.txt: no such training text")
+def comparison_with_training_text_that_is_not_there(models: Path) -> list[object]:
+    write("a.jsonl", '{"question": "Why?", "score": 1}\n')
+    return ["compare", "a.jsonl", "a.jsonl", "--train", "seen.txt"]
+
+
 @case("q.jsonl", "not UTF-8")
 def questions_in_another_encoding(models: Path) -> list[object]:
     write("q.jsonl", b'{"question": "\xb5\xe7?", "answer": "2"}\n')
