@@ -82,6 +82,17 @@ def test_scores_are_those_of_lone_spans(family):
         assert mine.greedy == other.greedy
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])  # gpt2 has no position beyond its context
+def test_rows_filled_up_stay_within_the_context(family):
+    module = small(family)
+    early, late = [1] * 20, [2] * 120
+    rows = [[*early, 3, *[4] * 90], [*early, 5, *[6] * 90], [*late, 7, 8], [*late, 9, 8], [*late, 9, 9, 9, 9, 9, 9, 9]]
+    spans = [Span(ids=row, start=21) for row in rows]
+    alone = [score_spans(module, [span], CPU, want_greedy=True)[0] for span in spans]
+    for mine, other in zip(score_shared(module, spans, CPU), alone, strict=True):
+        assert mine.log_probs == pytest.approx(other.log_probs, abs=2e-5)
+
+
 def test_each_token_is_read_once():
     module = small()
     read = []
