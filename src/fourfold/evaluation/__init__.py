@@ -1,6 +1,6 @@
 """Fold 4, evaluation: tasks, scores with their error bars, comparisons that say when they cannot tell."""
 
-from fourfold.evaluation.benchmarks import BENCHMARKS, Benchmark, benchmark_task
+from fourfold.evaluation.benchmarks import BENCHMARKS, Benchmark, benchmark_task, ways_of
 from fourfold.evaluation.comparing import Results, Sample, amount, compare, read_results, sentence_of
 from fourfold.evaluation.exporting import export_lm_eval
 from fourfold.evaluation.registry import is_benchmark, make_task, task_names
@@ -50,4 +50,5 @@ __all__ = [
     "sentence_of",
     "solver_names",
     "task_names",
+    "ways_of",
 ]

@@ -38,11 +38,6 @@ class Branch:
         """Tokens to the end of the longest row below."""
         return max((branch.longest for branch in self.then), default=self.end)
 
-    @property
-    def widest(self) -> int:
-        """Tokens of the largest single branch below; 0 where nothing follows."""
-        return max((max(branch.size, branch.widest) for branch in self.then), default=0)
-
 
 def grow(rows: Sequence[Sequence[int]]) -> list[Branch]:
     """The branches of rows of ids, none empty; every row is a path from a root to where it ends."""

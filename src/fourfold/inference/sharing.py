@@ -45,7 +45,7 @@ class _Walk:
 
     def _read(self, branches: Sequence[Branch], before: State | None, rows: Sequence[int]) -> None:
         """Read branches, of which number i goes on from row `rows[i]` of the state `before`, and all below them."""
-        for batch in _batches(branches):
+        for batch in _batches(branches, self.model.context):
             state = self._state([branches[i] for i in batch], before, [rows[i] for i in batch] if rows else [])
             self._forward([branches[i] for i in batch], state)
             below = [(branch, row) for row, i in enumerate(batch) for branch in branches[i].then]
@@ -59,10 +59,7 @@ class _Walk:
             return before.fork(torch.tensor(rows, device=self.device))
         if not any(branch.then for branch in batch):
             return None
-        # Rows of one call are padded to the widest: a row that is already long then reaches beyond its own end.
-        return self.model.new_state(
-            len(batch), max(branch.longest for branch in batch) + max(branch.widest for branch in batch)
-        )
+        return self.model.new_state(len(batch), _room(batch))
 
     def _forward(self, batch: Sequence[Branch], state: State | None) -> None:
         """One call of the model, and the results of the targets in it."""
@@ -105,18 +102,33 @@ def log_probs_of(
     return log_probs.tolist(), greedy.tolist()
 
 
-def _batches(branches: Sequence[Branch]) -> Iterator[list[int]]:
-    """Numbers of branches for one call each: ends apart from those that go on, short ones first."""
-    order = sorted(range(len(branches)), key=lambda i: (bool(branches[i].then), branches[i].size))
+def _batches(branches: Sequence[Branch], context: int | None) -> Iterator[list[int]]:
+    """Numbers of branches for one call each: ends apart from those that go on, short ones first.
+
+    Rows are filled up to the longest; with what is filled up, none may reach beyond the context.
+    """
+    order = sorted(range(len(branches)), key=lambda i: (bool(branches[i].then), branches[i].size, branches[i].start))
     batch: list[int] = []
-    deepest = 0
+    latest = deepest = 0
     for number in order:
         branch = branches[number]
-        rows, deepest = len(batch) + 1, max(deepest, branch.longest)
-        apart = batch and bool(branches[batch[-1]].then) != bool(branch.then)
-        if batch and (apart or rows * branch.size > TOKENS_AT_ONCE or rows * deepest > STATE_AT_ONCE):
+        latest, deepest = max(latest, branch.start), max(deepest, branch.longest)
+        rows = len(batch) + 1
+        apart = bool(batch) and bool(branches[batch[-1]].then) != bool(branch.then)
+        outside = context is not None and latest + branch.size > context
+        if batch and (apart or outside or rows * branch.size > TOKENS_AT_ONCE or rows * deepest > STATE_AT_ONCE):
             yield batch
-            batch, deepest = [], branch.longest
+            batch, latest, deepest = [], branch.start, branch.longest
         batch.append(number)
     if batch:
         yield batch
+
+
+def _room(branches: Sequence[Branch]) -> int:
+    """Tokens a state needs for these branches and all below them, with what fills up the rows of a batch."""
+    room = 0
+    level = list(branches)
+    while level:
+        room = max(room, max(branch.start for branch in level) + max(branch.size for branch in level))
+        level = [branch for above in level for branch in above.then]
+    return room

@@ -2,7 +2,7 @@
 
 from fourfold.evaluation.benchmarks.benchmark import Benchmark, Data, HubData
 from fourfold.evaluation.benchmarks.choices import choices, one_way, task_of
-from fourfold.evaluation.benchmarks.known import AT, BENCHMARKS, benchmark_task
+from fourfold.evaluation.benchmarks.known import AT, BENCHMARKS, benchmark_task, ways_of
 from fourfold.evaluation.benchmarks.reading import made, text_of
 from fourfold.evaluation.benchmarks.records import Record, refusal
 
@@ -20,4 +20,5 @@ __all__ = [
     "refusal",
     "task_of",
     "text_of",
+    "ways_of",
 ]

@@ -48,7 +48,7 @@ def judge_answer(item: Item, text: str) -> Answered:
 
 
 def _build(benchmark: Benchmark, data: Data) -> Task:
-    if any(needs_languages(item.meta["instructions"]) for item in data.items) and not can_tell_languages():
+    if any(needs_languages(item.meta.get("instructions", ())) for item in data.items) and not can_tell_languages():
         raise UserError(
             "some instructions ask for a language, and telling it needs a package",
             advice="pip install 'fourfold[evaluation]'",

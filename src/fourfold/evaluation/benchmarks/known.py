@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fourfold.errors import UserError, unknown_name
-from fourfold.evaluation.benchmarks.benchmark import Benchmark
+from fourfold.evaluation.benchmarks.benchmark import Benchmark, Data
 from fourfold.evaluation.benchmarks.chinese import CMRC
 from fourfold.evaluation.benchmarks.commonsense import COMMONSENSE
 from fourfold.evaluation.benchmarks.data import load_data
@@ -12,7 +12,7 @@ from fourfold.evaluation.benchmarks.knowledge import KNOWLEDGE
 from fourfold.evaluation.benchmarks.mathematics import MATHEMATICS
 from fourfold.evaluation.benchmarks.programs import HUMANEVAL
 from fourfold.evaluation.benchmarks.texts import TEXTS
-from fourfold.evaluation.task import Task
+from fourfold.evaluation.task import Item, Task
 
 _ALL = (*KNOWLEDGE, *COMMONSENSE, *TEXTS, *MATHEMATICS, HUMANEVAL, IFEVAL, CMRC)
 BENCHMARKS: dict[str, Benchmark] = {one.name: one for one in _ALL}
@@ -35,3 +35,10 @@ def benchmark_task(reference: str, *, shots: int = 0, shots_from: str | None = N
         raise UserError("the number of demonstrations is out of range", expected="0 or more", got=shots)
     benchmark = BENCHMARKS[name]
     return benchmark.build(benchmark, load_data(benchmark, place or None, shots, shots_from))
+
+
+def ways_of(benchmark: Benchmark) -> list[str]:
+    """How a benchmark can be asked, its own way first."""
+    made = Item(id="1", prompt="?", target="a", choices=("a", "b"), answer=0)
+    task = benchmark.build(benchmark, Data(items=[made]))
+    return [*task.ways, *task.solvers]

@@ -53,7 +53,7 @@ def _csv(path: Path) -> Iterator[tuple[int, Any]]:
     header: Sequence[str] = ()
     for row in rows:
         if not header:
-            headless = len(row) == len(HEADLESS) and row[-1].strip() in HEADLESS
+            headless = len(row) == len(HEADLESS) and row[-1].strip() in HEADLESS[1:5]
             header = HEADLESS if headless else [name if name in HEADLESS else name.strip().lower() for name in row]
             if not headless:
                 continue
