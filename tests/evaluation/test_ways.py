@@ -132,9 +132,10 @@ def test_subjects_have_rows_and_a_mean(tmp_path):
     mean, law, logic = results["details"]
     assert (law["subject"], law["value"], law["n"]) == ("law", 0.25, 4)
     assert (logic["subject"], logic["value"], logic["n"]) == ("logic", 1.0, 1)
-    # Variance within groups: 3 × (1/4) × (3/4) / 3 … by hand: sum of squares 0.75 over 3 degrees of freedom.
+    # By hand: within the groups, a sum of squares of 0.75 over 3 degrees of freedom.
     half = 1.959964 * math.sqrt(0.25 * (1 / 4 + 1)) / 2
-    assert (mean["subject"], mean["value"]) == ("(mean of subjects)", 0.625)
+    assert (mean["metric"], mean["value"]) == ("accuracy_mean_of_subjects", 0.625)
+    assert (mean["n"], mean["subjects"]) == (5, 2)
     assert (mean["low"], mean["high"]) == (pytest.approx(0.625 - half), pytest.approx(0.625 + half))
 
 

@@ -108,7 +108,7 @@ def _tasks(wanted: list[str], held_out: str | None, shots: int, shots_from: list
 
 def _show_results(results: dict[str, Any]) -> None:
     columns = ["label", "task", "solver", "metric", "value", "low", "high", "n", "chance", "detectable", "method"]
-    others = [row for row in results["details"] if "subject" not in row or row["subject"].startswith("(")]
+    others = [row for row in results["details"] if "subject" not in row]
     show_table([*results["rows"], *others], {key: key for key in columns})
     if results["comparisons"]:
         show()
