@@ -116,6 +116,12 @@ def test_a_way_the_task_has_not_is_refused(tmp_path):
         ask(Known({}), task(tmp_path, "lambada", [{"text": "a b"}]), "letters")
 
 
+def test_two_tasks_of_one_name_are_refused(tmp_path):
+    one = task(tmp_path)
+    with pytest.raises(UserError, match="two tasks of the name 'arc_easy'"):
+        evaluate({"m": Known({})}, [one, one], folder=tmp_path / "out")
+
+
 def subjects(tmp_path, counts):
     records = [
         {"id": f"{name}{n}", "question": f"{name} {n}", "subject": name, "choices": list("wxyz"), "answer": n % 4}
