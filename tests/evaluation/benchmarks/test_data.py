@@ -161,6 +161,7 @@ def test_splits_and_subjects_by_name(tmp_path):
         "all/test-00000-of-00001.parquet": ("test", "all"),
         "dev/law.csv": ("dev", "law"),
         "law/val-00000-of-00001.parquet": ("validation", "law"),
+        "law/test/0000.parquet": ("test", "law"),
         "law_val.csv": ("validation", "law"),
         "college_law_test.jsonl": ("test", "college_law"),
         "train.jsonl": ("train", ""),
