@@ -116,6 +116,12 @@ def test_a_way_the_task_has_not_is_refused(tmp_path):
         ask(Known({}), task(tmp_path, "lambada", [{"text": "a b"}]), "letters")
 
 
+def test_two_tasks_of_one_name_are_refused(tmp_path):
+    one = task(tmp_path)
+    with pytest.raises(UserError, match="two tasks of the name 'arc_easy'"):
+        evaluate({"m": Known({})}, [one, one], folder=tmp_path / "out")
+
+
 def subjects(tmp_path, counts):
     records = [
         {"id": f"{name}{n}", "question": f"{name} {n}", "subject": name, "choices": list("wxyz"), "answer": n % 4}
@@ -132,9 +138,10 @@ def test_subjects_have_rows_and_a_mean(tmp_path):
     mean, law, logic = results["details"]
     assert (law["subject"], law["value"], law["n"]) == ("law", 0.25, 4)
     assert (logic["subject"], logic["value"], logic["n"]) == ("logic", 1.0, 1)
-    # Variance within groups: 3 × (1/4) × (3/4) / 3 … by hand: sum of squares 0.75 over 3 degrees of freedom.
+    # By hand: within the groups, a sum of squares of 0.75 over 3 degrees of freedom.
     half = 1.959964 * math.sqrt(0.25 * (1 / 4 + 1)) / 2
-    assert (mean["subject"], mean["value"]) == ("(mean of subjects)", 0.625)
+    assert (mean["metric"], mean["value"]) == ("accuracy_mean_of_subjects", 0.625)
+    assert (mean["n"], mean["subjects"]) == (5, 2)
     assert (mean["low"], mean["high"]) == (pytest.approx(0.625 - half), pytest.approx(0.625 + half))
 
 

@@ -18,33 +18,38 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
+Tasks = Annotated[
+    str,
+    typer.Option(
+        help="a,b,… of arithmetic, arithmetic_unseen, general, format, continuation, file:PATH.jsonl, and public"
+        " ones: arc_easy@FILE, mmlu@FOLDER; without @ they come from the hub (docs/tasks.md lists them)."
+    ),
+]
+Methods = Annotated[
+    str,
+    typer.Option(
+        "--solvers",
+        "--method",
+        help="Ways of asking: log_likelihood, letters, letter_generation, letter_chat; zero_shot, few_shot,"
+        " chain_of_thought, …; a task that has none of these is asked in its own way.",
+    ),
+]
+Shots = Annotated[int, typer.Option(help="Demonstrations before each question of a public task.")]
+ShotsFrom = Annotated[
+    list[str] | None,
+    typer.Option(help="File or folder the demonstrations come from, for one task: TASK@PATH; may be repeated."),
+]
+
 
 @commands.command(
     rich_help_panel=EVALUATE, epilog="Example: fourfold evaluate smollm2 --tasks arithmetic,general --limit 32"
 )
 def evaluate(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Later ones are compared with the first.")],
-    tasks: Annotated[
-        str,
-        typer.Option(
-            help="a,b,… of arithmetic, arithmetic_unseen, general, format, continuation, file:PATH.jsonl, and public"
-            " ones: arc_easy@FILE, mmlu@FOLDER; without @ they come from the hub (docs/tasks.md lists them)."
-        ),
-    ],
-    solvers: Annotated[
-        str,
-        typer.Option(
-            "--solvers",
-            "--method",
-            help="Ways of asking: log_likelihood, letters, letter_generation, letter_chat; zero_shot, few_shot,"
-            " chain_of_thought, …; a task that has none of these is asked in its own way.",
-        ),
-    ] = "zero_shot",
-    shots: Annotated[int, typer.Option(help="Demonstrations before each question of a public task.")] = 0,
-    shots_from: Annotated[
-        list[str] | None,
-        typer.Option(help="File or folder the demonstrations come from, for one task: TASK@PATH; may be repeated."),
-    ] = None,
+    tasks: Tasks,
+    solvers: Methods = "zero_shot",
+    shots: Shots = 0,
+    shots_from: ShotsFrom = None,
     limit: Annotated[int | None, typer.Option(help="At most so many items of a task, drawn with the seed.")] = None,
     text: Annotated[Path | None, typer.Option(help="Held-out text the task `continuation` is made from.")] = None,
     output: Annotated[
@@ -108,7 +113,7 @@ def _tasks(wanted: list[str], held_out: str | None, shots: int, shots_from: list
 
 def _show_results(results: dict[str, Any]) -> None:
     columns = ["label", "task", "solver", "metric", "value", "low", "high", "n", "chance", "detectable", "method"]
-    others = [row for row in results["details"] if "subject" not in row or row["subject"].startswith("(")]
+    others = [row for row in results["details"] if "subject" not in row]
     show_table([*results["rows"], *others], {key: key for key in columns})
     if results["comparisons"]:
         show()

@@ -91,6 +91,24 @@ def last_word_way(wording: Wording, shots: Shots = no_shots) -> Way:
     return Way(metrics=(accuracy, perplexity), answer=_by_likelihood(wording, shots, judge))
 
 
+def text_way(wording: Wording, shots: Shots = no_shots) -> Way:
+    """Pieces of text, each after what stood before it: bits a byte and a character.
+
+    The mean is over pieces, which should be of about one size.
+    """
+
+    def judge(item: Item, found: Sequence[Continuation]) -> Answered:
+        (one,) = found
+        bits, text = -one.log_prob / math.log(2), item.choices[0]
+        per = {"bits_per_byte": bits / len(text.encode()), "bits_per_character": bits / len(text)}
+        return Answered("", per | {"perplexity": -one.log_prob / one.tokens}, {"tokens": one.tokens})
+
+    method = "log-likelihood of each block after the one before"
+    bits = [Metric(name=f"bits_per_{unit}", higher_is_better=False, method=method) for unit in ("byte", "character")]
+    perplexity = Metric(name="perplexity", higher_is_better=False, method=f"{method}, a token", of_mean=math.exp)
+    return Way(metrics=(*bits, perplexity), answer=_by_likelihood(wording, shots, judge))
+
+
 def true_share_way(wording: Wording, shots: Shots = no_shots) -> Way:
     """The share of the choices' probability that falls on true ones (`meta["true"]`, a flag each)."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from fourfold.evaluation.task import Item, Metric, Task
 from fourfold.measures import (
+    Interval,
     PairedResult,
     detectable_effect_paired,
     holm,
@@ -20,6 +21,7 @@ from fourfold.measures import (
 )
 
 LEVEL = 0.95
+MEAN_OF_SUBJECTS = "_mean_of_subjects"
 Row = dict[str, Any]
 
 
@@ -51,16 +53,21 @@ def subject_rows(first: Row, items: Sequence[Item], scores: Sequence[float], see
         return []
     names = ("model", "label", "task", "solver", "method", "metric", "higher_is_better", "level", "chance")
     head = {name: first[name] for name in names}
-    rows = []
     macro = mean_of_means_interval(list(groups.values()), LEVEL)
-    for subject, interval, n in [
-        ("(mean of subjects)", macro, len(groups)),
-        *((subject, mean_interval(values, LEVEL, seed=seed), len(values)) for subject, values in groups.items()),
-    ]:
-        low, high = (None if np.isnan(bound) else bound for bound in (interval.low, interval.high))
-        numbers = {"value": interval.value, "low": low, "high": high, "interval": interval.method}
-        rows.append(head | {"subject": subject, "n": n, "detectable": None} | numbers)
-    return rows
+    mean = head | {"metric": f"{first['metric']}{MEAN_OF_SUBJECTS}"} | _bounds(macro) | {"n": len(items)}
+    return [
+        mean | {"subjects": len(groups)},
+        *(
+            head | {"subject": subject} | _bounds(mean_interval(values, LEVEL, seed=seed)) | {"n": len(values)}
+            for subject, values in groups.items()
+        ),
+    ]
+
+
+def _bounds(interval: Interval) -> Row:
+    """Value, bounds and method; bounds that do not exist become None."""
+    low, high = (None if np.isnan(bound) else bound for bound in (interval.low, interval.high))
+    return {"value": interval.value, "low": low, "high": high, "interval": interval.method, "detectable": None}
 
 
 def _numbers(metric: Metric, values: Sequence[float], seed: int) -> Row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,9 @@ def evaluate(
     """
     labels, hashes = labels or {}, hashes or {}
     plans = [_plan(task, solvers, seed, limit, held_out) for task in tasks]
+    for name, count in Counter(plan.task.name for plan in plans).items():
+        if count > 1:
+            raise UserError(f"two tasks of the name '{name}'", advice="Put them into two evaluations.")
     chosen_pairs = _checked_pairs(list(models), pairs)
     cells: dict[tuple[str, str, str], Cell] = {}
     total = len(models) * sum(len(plan.items) * len(plan.solvers) for plan in plans)

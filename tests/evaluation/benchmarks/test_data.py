@@ -143,11 +143,25 @@ def test_the_hub_is_read_from_its_cache(tmp_path, monkeypatch):
     assert text.startswith("Question: train\nAnswer: train\n\n")
 
 
+def test_a_text_is_cut_into_blocks_that_lose_nothing(tmp_path):
+    text = "The first line.\n\n" + " ".join(f"word{n} 汉字。" for n in range(900))
+    (tmp_path / "a.txt").write_text(text, "utf-8")
+    items = benchmark_task(f"perplexity@{tmp_path / 'a.txt'}").items(0, None)
+    assert "".join(item.choices[0] for item in items) == text
+    assert [item.prompt for item in items] == ["", *(item.choices[0] for item in items[:-1])]
+    assert all(1900 < len(item.choices[0].encode()) <= 2048 for item in items[:-1])
+    (first, *_) = ask(Reader(), benchmark_task(f"perplexity@{tmp_path / 'a.txt'}"))
+    length = len(items[0].choices[0])
+    assert first.scores["bits_per_character"] == pytest.approx(1 / 0.6931472)
+    assert first.scores["bits_per_byte"] == pytest.approx(length / 0.6931472 / len(items[0].choices[0].encode()))
+
+
 def test_splits_and_subjects_by_name(tmp_path):
     names = {
         "all/test-00000-of-00001.parquet": ("test", "all"),
         "dev/law.csv": ("dev", "law"),
         "law/val-00000-of-00001.parquet": ("validation", "law"),
+        "law/test/0000.parquet": ("test", "law"),
         "law_val.csv": ("validation", "law"),
         "college_law_test.jsonl": ("test", "college_law"),
         "train.jsonl": ("train", ""),
@@ -184,9 +198,9 @@ def test_a_wrong_record_is_named(name, record, expected, tmp_path):
 def test_wrong_files_are_named(tmp_path):
     with pytest.raises(UserError, match="no such file or folder"):
         benchmark_task(f"arc_easy@{tmp_path / 'nothing'}")
-    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "a.tsv").write_text("x")
     with pytest.raises(UserError, match=r"not a file of records, expected \.jsonl"):
-        benchmark_task(f"arc_easy@{tmp_path / 'a.txt'}")
+        benchmark_task(f"arc_easy@{tmp_path / 'a.tsv'}")
     with pytest.raises(UserError, match=r"no test split.*got no files of records"):
         benchmark_task(f"arc_easy@{tmp_path}")
     exam(tmp_path / "law_test.csv", [("q", "a", "b")])

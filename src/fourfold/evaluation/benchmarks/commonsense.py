@@ -94,7 +94,7 @@ SIQA = Benchmark(
     title="Social IQa",
     asks="why people do what they do, and what comes of it",
     paper="Sap et al. 2019",
-    licence="CC BY 4.0",
+    licence="not stated",
     hub=HubData("lighteval/siqa"),
     read=_siqa,
     build=choices(Wording(text="Q: {question}\nA:", answer=" {choice}"), first="accuracy_raw"),

@@ -82,7 +82,8 @@ CMMLU = replace(
     title="CMMLU",
     asks="Chinese exam questions of 67 subjects",
     paper="Li et al. 2023",
-    hub=HubData("haonan-li/cmmlu"),
+    licence="CC BY-NC 4.0",
+    hub=HubData("haonan-li/cmmlu", revision="refs/convert/parquet"),
     read=by_subject(chinese_field("cmmlu")),
     build=choices(
         Wording(text="问题：{stripped}\n答案：", answer="{choice}"),

@@ -1,9 +1,10 @@
-"""Records of a public benchmark from files: JSONL, JSON, CSV (with a header or without), Parquet."""
+"""Records of a public benchmark from files: JSONL, JSON, CSV (with a header or without), Parquet, plain text."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +13,11 @@ from fourfold.errors import UserError
 from fourfold.files import read_json, read_jsonl, read_text, require_file
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
+BLOCK = 2048
+"""Bytes of text in a record of a plain text, about."""
 HEADLESS = ("question", "A", "B", "C", "D", "answer")
 """The columns of MMLU's own files, which have no header."""
+_WORD = re.compile(r"\s*\S{1,400}")
 
 
 class Record(NamedTuple):
@@ -29,11 +33,11 @@ class Record(NamedTuple):
 
 def records_in(path: Path, subject: str = "") -> Iterator[Record]:
     """The records of one file, in order; UserError names the line that is none."""
-    readers = {".jsonl": read_jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet}
+    readers = {".jsonl": read_jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet, ".txt": _blocks}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         require_file(path)
-        raise UserError("not a file of records", where=path, expected=", ".join(SUFFIXES))
+        raise UserError("not a file of records", where=path, expected=", ".join((*SUFFIXES, ".txt")))
     for line, value in reader(path):
         if not isinstance(value, dict):
             raise UserError("not a record", where=f"{path}:{line}", expected="an object with columns by name")
@@ -72,6 +76,18 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
     except polars.exceptions.PolarsError as error:
         raise UserError("not a Parquet file", where=path, got=str(error).splitlines()[0]) from None
     return iter(enumerate(frame.iter_rows(named=True), 1))
+
+
+def _blocks(path: Path) -> Iterator[tuple[int, Any]]:
+    """A text in blocks of about `BLOCK` bytes, cut before the white space before a word; each has the one before."""
+    before, block, number = "", "", 0
+    for word in _WORD.findall(read_text(path).rstrip()):
+        if len((block + word).encode()) > BLOCK and block:
+            yield (number := number + 1), {"before": before, "text": block}
+            before, block = block, ""
+        block += word
+    if block:
+        yield number + 1, {"before": before, "text": block}
 
 
 def refusal(record: Record, expected: Sequence[str]) -> UserError:

@@ -48,6 +48,6 @@ def _told(relative: Path) -> tuple[str, str]:
     split = next((SPLITS[word] for word in reversed(words) if word in SPLITS), "")
     for part in reversed(relative.with_suffix("").parts):
         kept = [word for word in re.split(r"[_.]", _SHARD.sub("", part)) if word and word.lower() not in SPLITS]
-        if kept:
+        if kept and not all(word.isdecimal() for word in kept):
             return split, "_".join(kept)
     return split, ""

@@ -9,7 +9,7 @@ from fourfold.evaluation.benchmarks.benchmark import Benchmark, HubData
 from fourfold.evaluation.benchmarks.choices import choices, one_way
 from fourfold.evaluation.benchmarks.reading import made, text_of, with_meta
 from fourfold.evaluation.benchmarks.records import Record, refusal
-from fourfold.evaluation.choices import last_word_way, true_share_way
+from fourfold.evaluation.choices import last_word_way, text_way, true_share_way
 from fourfold.evaluation.task import Item
 from fourfold.evaluation.wording import Wording
 
@@ -59,6 +59,14 @@ def _lambada(record: Record) -> Item:
     if not context or not word:
         raise refusal(record, ('"text" of two words or more',))
     return made(record, context, [word], 0)
+
+
+def _text(record: Record) -> Item:
+    """A block of a plain text, or a text of its own."""
+    (text,) = text_of(record, "text", expected=('"text"', "a .txt file"))
+    if not text.strip():
+        raise refusal(record, ("a text",))
+    return made(record, str(record.values.get("before", "")), [text], 0)
 
 
 def _truthful(choice: str) -> Callable[[Record], Item]:
@@ -115,6 +123,18 @@ LAMBADA = Benchmark(
     shots=False,
 )
 
+PERPLEXITY = Benchmark(
+    name="perplexity",
+    title="Perplexity",
+    asks="how well a text of yours is predicted, in blocks of 2 KB, each after the one before",
+    paper="Jelinek et al. 1977",
+    licence="yours",
+    hub=None,
+    read=_text,
+    build=one_way(text_way, Wording()),
+    shots=False,
+)
+
 TRUTHFULQA_MC1 = Benchmark(
     name="truthfulqa_mc1",
     title="TruthfulQA, one true answer",
@@ -137,4 +157,4 @@ TRUTHFULQA_MC2 = replace(
     build=one_way(true_share_way, _TRUTHFUL),
 )
 
-TEXTS = (BOOLQ, LAMBADA, TRUTHFULQA_MC1, TRUTHFULQA_MC2)
+TEXTS = (BOOLQ, LAMBADA, PERPLEXITY, TRUTHFULQA_MC1, TRUTHFULQA_MC2)
