@@ -18,6 +18,8 @@ from fourfold.models import CausalLM, State, Step
 
 STATE_AT_ONCE = 1 << 14
 """Tokens that the states of one batch hold at most (a batch has one row at least)."""
+FILLED_UP = 128
+"""Places of a batch that may be filled up to its longest row: more of them cost more than another call."""
 
 
 def score_shared(model: CausalLM, spans: Sequence[Span], device: torch.device) -> list[Scored]:
@@ -109,19 +111,25 @@ def _batches(branches: Sequence[Branch], context: int | None) -> Iterator[list[i
     """
     order = sorted(range(len(branches)), key=lambda i: (bool(branches[i].then), branches[i].size, branches[i].start))
     batch: list[int] = []
-    latest = deepest = 0
     for number in order:
-        branch = branches[number]
-        latest, deepest = max(latest, branch.start), max(deepest, branch.longest)
-        rows = len(batch) + 1
-        apart = bool(batch) and bool(branches[batch[-1]].then) != bool(branch.then)
-        outside = context is not None and latest + branch.size > context
-        if batch and (apart or outside or rows * branch.size > TOKENS_AT_ONCE or rows * deepest > STATE_AT_ONCE):
+        if batch and not _fits([branches[i] for i in (*batch, number)], context):
             yield batch
-            batch, latest, deepest = [], branch.start, branch.longest
+            batch = []
         batch.append(number)
     if batch:
         yield batch
+
+
+def _fits(batch: Sequence[Branch], context: int | None) -> bool:
+    """Whether these branches, the longest last, may be read in one call."""
+    longest, rows = batch[-1].size, len(batch)
+    return (
+        bool(batch[0].then) == bool(batch[-1].then)
+        and rows * longest <= TOKENS_AT_ONCE
+        and rows * longest - sum(branch.size for branch in batch) <= FILLED_UP
+        and rows * max(branch.longest for branch in batch) <= STATE_AT_ONCE
+        and (context is None or max(branch.start for branch in batch) + longest <= context)
+    )
 
 
 def _room(branches: Sequence[Branch]) -> int:
