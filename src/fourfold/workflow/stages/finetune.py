@@ -8,7 +8,8 @@
     budget = { steps = 300 }
 
 Made from the corpus, without a file: `period` (classification), `token-types` (tagging), `functions`
-(extraction) and `docstrings` (seq2seq); see `adaptation/downstream/made.py`. A file has one object a line:
+(extraction) and `docstrings` (seq2seq); see `adaptation/downstream/made.py`. What is held out there are the documents
+that the corpus holds out, so pre-training has not read them either. A file has one object a line:
 
     classification   {"text": …, "label": …}, and "question" where there are two texts
     tagging          {"tokens": [word, …], "tags": [tag, …]}
@@ -187,15 +188,19 @@ def records(context: StageContext, options: FinetuneOptions) -> tuple[list[Recor
     else:
         assert options.corpus is not None  # checked with the recipe
         made, corpus = MADE[options.data], context.path(options.corpus)
-        splits = ("train",) if made.by_hash else ("train", "validation", "test")
-        found = {split: list(made.make(read_documents(corpus / f"{split}.jsonl"))) for split in splits}
-        train, held_out = hold_out(found["train"]) if made.by_hash else (
-            found["train"], found["validation"] + found["test"]
-        )  # fmt: skip
+        train, *others = (
+            list(made.make(read_documents(corpus / f"{split}.jsonl"))) for split in ("train", "validation", "test")
+        )
+        held_out = others[0] + others[1]
     if not train or not held_out:
         raise UserError(
             "too little data for this task", got=f"{len(train)} records to learn from, {len(held_out)} held out"
         )
+    if options.task == "classification" and len({record.answer for record in held_out}) == 1:
+        raise UserError(
+            "the held-out records are all of one class", where=context.name, got=held_out[0].answer,
+            advice='Give a held_out file with all classes, or a corpus with hold_out = "hash".',
+        )  # fmt: skip
     draw = random.Random(context.seed)
     return draw.sample(train, min(len(train), options.examples)), draw.sample(
         held_out, min(len(held_out), options.limit)
