@@ -37,7 +37,7 @@ from fourfold.workflow.training import Budget, CheckpointOptions, Fit, Optimizer
 
 if TYPE_CHECKING:
     from fourfold.adaptation.downstream import Answer, Record, RowMaker
-    from fourfold.models import EncoderDecoder, TransformerLM
+    from fourfold.models import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM
     from fourfold.tokenizers import Tokenizer
     from fourfold.workflow.context import StageContext
 
@@ -107,6 +107,8 @@ class Bench:
 
     options: FinetuneOptions
     base: TransformerLM | EncoderDecoder
+    config: TransformerConfig | EncoderDecoderConfig
+    """Of the base, its weights drawn as they were before pre-training."""
     tokenizer: Tokenizer
     maker: RowMaker
     train: list[Record]
@@ -148,7 +150,7 @@ def run(context: StageContext, options: FinetuneOptions) -> None:
 
 def set_up(context: StageContext, options: FinetuneOptions) -> Bench:
     from fourfold.adaptation.downstream import RowMaker
-    from fourfold.models import EncoderDecoder, TransformerLM
+    from fourfold.models import EncoderDecoder, TransformerLM, with_axes
     from fourfold.pretraining.objectives import form_of
 
     model = context.models.fresh(options.model)
@@ -157,19 +159,30 @@ def set_up(context: StageContext, options: FinetuneOptions) -> Bench:
         raise UserError("this model cannot be tuned on a task", where=options.model, expected="a transformer")
     train, held_out = records(context, options)
     classes = sorted({record.answer for record in train} | {tag.name for record in train for tag in record.tags})
-    longest = base.config.context
+    table = context.models.card(options.model).get("config", {})
+    started = {axis: table[axis] for axis in ("initialisation",) if axis in table}  # which model files do not hold
+    config = with_axes(base.config, started)
+    longest = config.context
     if isinstance(base, EncoderDecoder):
         longest = min(longest, base.config.encoder.context)
     row = min(options.context or longest, longest)
     maker = RowMaker(
         model.tokenizer,
         options.task,
-        form_of(base.config),
+        form_of(config),
         row,
         classes if options.task in ("classification", "tagging") else (),
     )
     say(f"{context.name}: {len(train)} records to learn from, {len(held_out)} held out")
-    return Bench(options=options, base=base, tokenizer=model.tokenizer, maker=maker, train=train, held_out=held_out)
+    return Bench(
+        options=options,
+        base=base,
+        config=config,
+        tokenizer=model.tokenizer,
+        maker=maker,
+        train=train,
+        held_out=held_out,
+    )
 
 
 def records(context: StageContext, options: FinetuneOptions) -> tuple[list[Record], list[Record]]:
@@ -213,7 +226,7 @@ def tune(context: StageContext, bench: Bench, side: str) -> tuple[TransformerLM 
     from fourfold.training import LanguageModelling, choose_precision, steps_for_seconds
 
     options, maker = bench.options, bench.maker
-    config = task_config(bench.base.config, options.task, len(maker.classes), maker.writes)
+    config = task_config(bench.config, options.task, len(maker.classes), maker.writes)
     module = make_tuned(config, context.seed, bench.base if side == PRETRAINED else None)
     rows = [maker.row(record) for record in bench.train]
     kept = rows if maker.writes else [row for row in rows if row.targets is not None]
