@@ -100,8 +100,8 @@ def finetuned(folder: Path, low: float, high: float) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "said"),
     [
-        (0.02, 0.18, "BERT raised period of a paragraph from 50 % to 60 % (+10 points, 95 % interval +2 to +18"),
-        (-0.02, 0.22, "BERT left period of a paragraph at 60 % after 50 %, a change within noise"),
+        (0.02, 0.18, "BERT raised period of a paragraph (accuracy) from 50 % to 60 % (+10 points, 95 % interval +2"),
+        (-0.02, 0.22, "BERT left period of a paragraph (accuracy) at 60 % after 50 %, a change within noise"),
     ],
 )
 def test_what_pretraining_was_worth_is_told_with_its_interval(

@@ -45,9 +45,10 @@ class Block:
 
     @property
     def name(self) -> Text:
-        return (
-            task_name(self.task) if self.main else joined([task_name(self.task), metric_name(self.metric)], ": ", "：")
-        )
+        task, metric = task_name(self.task), metric_name(self.metric)
+        if self.is_finetuning:  # tasks of one figure are measured in different ways
+            return Text(f"{task.en} ({metric.en})", f"{task.zh}（{metric.zh}）")
+        return task if self.main else joined([task, metric], ": ", "：")
 
     def row(self, model: str) -> EvaluationRow | None:
         return next((row for row in self.rows if row.model == model), None)
