@@ -603,7 +603,8 @@ def test_too_little_memory_is_no_error_of_ours(call: Call, monkeypatch: pytest.M
 def test_a_short_budget_is_said(call: Call) -> None:
     outcome = call("run", recipe())
     assert outcome.code == 0, outcome.err
-    assert re.search(r"decoder sees \d+% of your text; the 5-gram will win; use --minutes 60", outcome.err)
+    said = r"decoder sees \d+% of your text; the 5-gram will win; train longer \(quickstart: --minutes 60\)"
+    assert re.search(said, outcome.err)
     card = json.loads(Path("runs/small/pretrain.decoder/card.json").read_text("utf-8"))
     assert "the 5-gram will win" in card["warnings"][0]
 
