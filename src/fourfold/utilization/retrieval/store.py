@@ -1,0 +1,228 @@
+"""The index on disk: one SQLite database, so that a kill at any instant leaves it as it was or as it was to be."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fourfold.errors import UserError
+from fourfold.utilization.retrieval.documents import Part
+from fourfold.utilization.retrieval.postings import Arrays, Segment
+
+VERSION = 1
+"""Of the tables, the terms and the passages: an index of another version is made afresh."""
+_TABLES = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, modified INTEGER NOT NULL,
+    seen INTEGER NOT NULL, hash TEXT NOT NULL, readable INTEGER NOT NULL, reason TEXT NOT NULL
+);
+CREATE TABLE passages (
+    id INTEGER PRIMARY KEY, file INTEGER NOT NULL, number INTEGER NOT NULL,
+    place TEXT NOT NULL, heading TEXT NOT NULL, text TEXT NOT NULL
+);
+CREATE INDEX passages_of_file ON passages (file, number);
+CREATE TABLE segments (
+    id INTEGER PRIMARY KEY, first INTEGER NOT NULL, terms BLOB NOT NULL, starts BLOB NOT NULL,
+    passages BLOB NOT NULL, counts BLOB NOT NULL, lengths BLOB NOT NULL, owners BLOB NOT NULL
+);
+CREATE TABLE vectors (id INTEGER PRIMARY KEY, encoder TEXT NOT NULL, passages BLOB NOT NULL, vectors BLOB NOT NULL);
+"""
+_TYPES = {"terms": np.uint64, "starts": np.uint32, "lengths": np.uint16, "owners": np.uint32}
+
+
+class FileRow(NamedTuple):
+    """A file as it was when it was last looked at."""
+
+    id: int
+    path: str
+    size: int
+    modified: int
+    """Nanoseconds, as the file system says."""
+    seen: int
+    """Nanoseconds, when it was looked at."""
+    hash: str
+    readable: int
+    """1: its passages are searched; 0: it holds none, or is still being read."""
+    reason: str
+    """Why it is left out, or what of it; empty: it was read whole."""
+
+
+class StoredPassage(NamedTuple):
+    id: int
+    path: str
+    number: int
+    place: str
+    heading: str
+    text: str
+
+
+class Store:
+    """Tables of files, passages, segments and vectors; `writing` makes what happens inside it one step."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._db.execute("PRAGMA foreign_keys = OFF")
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            raise UserError(
+                "not an index of ours, or a damaged one", where=path, advice="Delete it; it will be made again."
+            ) from error
+
+    def _prepare(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version == VERSION:
+            return
+        with self.writing():
+            for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                if not name.startswith("sqlite_"):
+                    self._db.execute(f'DROP TABLE "{name}"')
+            for statement in _TABLES.split(";\n"):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {VERSION}")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # ---- facts and files
+
+    def fact(self, name: str) -> str:
+        row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else ""
+
+    def set_fact(self, name: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def files(self) -> dict[str, FileRow]:
+        return {row[1]: FileRow(*row) for row in self._db.execute("SELECT * FROM files")}
+
+    def add_file(self, row: FileRow) -> int:
+        """The id that the file gets: one no file had before."""
+        found = self._db.execute(
+            "INSERT INTO files (path, size, modified, seen, hash, readable, reason) VALUES (?, ?, ?, ?, ?, ?, ?)", row[1:]
+        ).lastrowid
+        assert found is not None
+        return found
+
+    def set_file(self, row: FileRow) -> None:
+        """All of a row, its path too."""
+        self._db.execute(
+            "UPDATE files SET path = ?, size = ?, modified = ?, seen = ?, hash = ?, readable = ?, reason = ? WHERE id = ?", (*row[1:], row.id)
+        )
+
+    def remove_file(self, id: int) -> None:
+        self._db.execute("DELETE FROM passages WHERE file = ?", (id,))
+        self._db.execute("DELETE FROM files WHERE id = ?", (id,))
+
+    # ---- passages
+
+    def next_number(self) -> int:
+        """One more than any passage has or had in a segment."""
+        ends = (first + len(owners) // 4 for first, owners in self._db.execute("SELECT first, owners FROM segments"))
+        return max(ends, default=0)
+
+    def add_passages(self, first: int, parts: Sequence[tuple[int, int, Part]]) -> None:
+        """Passages of (file, number of its first one there, part), numbered on from `first`."""
+        rows = ((file, number + at, *draft) for file, number, part in parts for at, draft in enumerate(part.drafts))
+        self._db.executemany(
+            "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)",
+            ((id, file, number, place, heading, text) for id, (file, number, text, place, heading) in enumerate(rows, first)),
+        )
+
+    def passages(self, ids: Sequence[int]) -> list[StoredPassage]:
+        """In the order asked for; one that is gone by now is left out."""
+        marks = ", ".join("?" * len(ids))
+        rows = self._db.execute(
+            "SELECT passages.id, path, number, place, heading, text FROM passages JOIN files ON files.id = file"
+            f" WHERE passages.id IN ({marks})",
+            [int(id) for id in ids],
+        )
+        found = {row[0]: StoredPassage(*row) for row in rows}
+        return [found[id] for id in ids if id in found]
+
+    def passage(self, path: str, number: int) -> StoredPassage | None:
+        row = self._db.execute(
+            "SELECT passages.id, path, number, place, heading, text FROM passages JOIN files ON files.id = file"
+            " WHERE path = ? AND number = ?",
+            (path, number),
+        ).fetchone()
+        return StoredPassage(*row) if row else None
+
+    def count_passages(self) -> int:
+        (count,) = self._db.execute("SELECT count(*) FROM passages").fetchone()
+        return int(count)
+
+    # ---- segments
+
+    def add_segment(self, first: int, arrays: Arrays) -> None:
+        self._db.execute(
+            "INSERT INTO segments (first, terms, starts, passages, counts, lengths, owners) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (first, *(memoryview(np.ascontiguousarray(array)).cast("B") if array.size else b"" for array in arrays)),
+        )
+
+    def remove_segments(self, firsts: Sequence[int]) -> None:
+        self._db.executemany("DELETE FROM segments WHERE first = ?", [(first,) for first in firsts])
+
+    def segments(self) -> list[Segment]:
+        """All segments in the order of their passages, as search needs them."""
+        living = {id for (id,) in self._db.execute("SELECT id FROM files WHERE readable")}
+        known = np.zeros(max(living, default=0) + 1, np.bool_)
+        known[list(living)] = True
+        found = []
+        for id, first, *blobs in self._db.execute("SELECT id, first, terms, starts, lengths, owners FROM segments ORDER BY first"):
+            terms, starts, lengths, owners = (
+                np.frombuffer(blob, kind) for blob, kind in zip(blobs, _TYPES.values(), strict=True)
+            )
+            alive = known[np.minimum(owners, len(known) - 1)] & (owners < len(known))
+            found.append(
+                Segment(first=first, terms=terms, starts=starts, alive=alive, lengths=lengths, fetch=_Postings(self._db, id))
+            )
+        return found
+
+    def arrays(self, first: int) -> Arrays:
+        row = self._db.execute(
+            "SELECT terms, starts, passages, counts, lengths, owners FROM segments WHERE first = ?", (first,)
+        ).fetchone()
+        kinds = (np.uint64, np.uint32, np.uint32, np.uint16, np.uint16, np.uint32)
+        return Arrays(*(np.frombuffer(blob, kind) for blob, kind in zip(row, kinds, strict=True)))
+
+
+class _Postings:
+    """Reads a stretch of a segment's postings from the database, and nothing else of them."""
+
+    def __init__(self, db: sqlite3.Connection, segment: int) -> None:
+        self._db = db
+        self._segment = segment
+
+    def __call__(self, start: int, end: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+        return self._read("passages", np.uint32, start, end), self._read("counts", np.uint16, start, end)
+
+    def _read(self, column: str, kind: type[np.generic], start: int, end: int) -> NDArray[np.generic]:
+        size = np.dtype(kind).itemsize
+        with self._db.blobopen("segments", column, self._segment, readonly=True) as blob:
+            blob.seek(start * size)
+            return np.frombuffer(blob.read((end - start) * size), kind)
