@@ -1,23 +1,27 @@
 """Reading many files, in processes of their own: a file that crashes its reader or holds it up costs only itself.
 
-A reader is not trusted, since it has parsed what may have been made to break it: it answers in JSON and plain numbers,
-within a bound on its memory, and is ended when it is silent too long. Where the system has no pipes that `Connection`
-can wrap (Windows), and for a few plain texts, files are read in this process, by the same function.
+A reader is not trusted, since it parses what may have been made to break it: it answers in JSON and plain numbers,
+within a bound on its memory, and is ended when it is silent too long. On Linux it is a fork: it starts at once, where
+a fresh interpreter would import for seconds, and touches nothing that the parent's other threads may hold.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
+import multiprocessing
 import os
-import subprocess
+import signal
 import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,14 +29,13 @@ from fourfold.kernels import TermCounts
 from fourfold.pretraining.corpus.formats import ReadingLimits
 from fourfold.utilization.retrieval.documents import Outcome, Part, read_passages
 from fourfold.utilization.retrieval.passages import Draft, Splitting
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
+from fourfold.utilization.retrieval.terms import count_terms_of
 
 _TASK_BYTES = 4 * 2**20
 _TASK_FILES = 64
 _TYPES = (np.uint64, np.uint16, np.int64, np.int32)
 _START_SECONDS = 120.0
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,23 +65,18 @@ def read_here(jobs: Sequence[Job], limits: ReadingLimits, splitting: Splitting) 
             yield job.index, found
 
 
-def can_start_readers() -> bool:
-    return os.name == "posix"
-
-
 def read_apart(
     jobs: Sequence[Job], limits: ReadingLimits, splitting: Splitting, readers: ReaderLimits
 ) -> Iterator[Answer]:
     """The same answers in any order of files; those of one file keep theirs."""
-    from multiprocessing.connection import wait
-
+    count_terms_of([""])  # compiled and its table made before the fork, not in each reader
     waiting = deque(_tasks(jobs))
-    options = json.dumps([asdict(limits), asdict(splitting), readers.memory])
     working: dict[Connection, _Reader] = {}
     try:
         while waiting or working:
             while waiting and len(working) < readers.processes:
-                reader = _Reader(options, waiting.popleft())
+                reader = _Reader(limits, splitting, readers.memory)
+                reader.take(waiting.popleft())
                 working[reader.answers] = reader
             silent = min(reader.deadline(readers.seconds) for reader in working.values())
             for answers in wait(list(working), max(silent - time.monotonic(), 0.0)):
@@ -128,30 +126,23 @@ def _tasks(jobs: Sequence[Job]) -> Iterator[list[Job]]:
 class _Reader:
     """A reader process and the files it has been given."""
 
-    def __init__(self, options: str, task: list[Job]) -> None:
-        from multiprocessing.connection import Connection
-
-        code = "from fourfold.utilization.retrieval.pool import serve; serve()"
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._orders = Connection(os.dup(self._process.stdin.fileno()), readable=False)
-        self.answers = Connection(os.dup(self._process.stdout.fileno()), writable=False)
-        self._process.stdin.close()
-        self._process.stdout.close()
+    def __init__(self, limits: ReadingLimits, splitting: Splitting, memory: int) -> None:
+        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        self.answers, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, limits, splitting, memory), daemon=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: see above
+            self._process.start()
+        theirs.close()
         self.left: deque[Job] = deque()
         self.sound = True
         self._heard = time.monotonic() + _START_SECONDS
-        with suppress(OSError):  # it ended at once: the answer will tell
-            self._orders.send_bytes(options.encode())
-        self.take(task)
 
     def take(self, task: list[Job]) -> None:
         self.left.extend(task)
         self._heard = max(self._heard, time.monotonic())
         with suppress(OSError):
-            self._orders.send_bytes(json.dumps([[job.index, os.fspath(job.path)] for job in task]).encode())
+            self.answers.send_bytes(json.dumps([[job.index, os.fspath(job.path)] for job in task]).encode())
 
     def deadline(self, seconds: float) -> float:
         return self._heard + seconds
@@ -171,39 +162,39 @@ class _Reader:
 
     def end(self) -> None:
         self._process.kill()
-        self._process.wait()
-        self._orders.close()
+        self._process.join()
+        self._process.close()
         self.answers.close()
 
 
-def serve() -> None:
-    """What a reader process does: take tasks from its input until that ends."""
-    from multiprocessing.connection import Connection
-
-    orders, answers = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
-    os.dup2(2, 1)  # what a library prints is no answer
-    limits, splitting, memory = json.loads(orders.recv_bytes())
-    limit_memory(memory)
-    with suppress(EOFError):
+def _serve(parent: Connection, limits: ReadingLimits, splitting: Splitting, memory: int) -> None:
+    """What a reader process does: take tasks until it is ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    _bound(memory)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)  # what a library prints may quote the file
+    with suppress(EOFError, OSError):
         while True:
-            jobs = [Job(index, Path(path), 0) for index, path in json.loads(orders.recv_bytes())]
-            for index, found in read_here(jobs, ReadingLimits(**limits), Splitting(**splitting)):
-                _send(answers, index, found)
+            jobs = [Job(index, Path(path), 0) for index, path in json.loads(parent.recv_bytes())]
+            for index, found in read_here(jobs, limits, splitting):
+                _send(parent, index, found)
 
 
-def limit_memory(size: int) -> None:
-    """Bound this process's own memory, where the system can."""
-    if sys.platform != "win32":
+def _bound(memory: int) -> None:
+    """Bound what this process takes beyond what it has, and end it when its parent ends, where the system can."""
+    if sys.platform == "linux":
         import resource
 
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        held = int(Path("/proc/self/statm").read_text("ascii").split()[5]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_DATA, (held + memory, held + memory))
 
 
-def _send(answers: Connection, index: int, found: Part | Outcome) -> None:
+def _send(parent: Connection, index: int, found: Part | Outcome) -> None:
     kind = "part" if isinstance(found, Part) else "outcome"
     value = found.drafts if isinstance(found, Part) else found
-    answers.send_bytes(json.dumps([index, kind, value]).encode())
+    parent.send_bytes(json.dumps([index, kind, value]).encode())
     if isinstance(found, Part):
-        for array, kind_of_number in zip(found.terms, _TYPES, strict=True):
-            answers.send_bytes(np.ascontiguousarray(array, kind_of_number).tobytes())
+        for array, number in zip(found.terms, _TYPES, strict=True):
+            parent.send_bytes(np.ascontiguousarray(array, number).tobytes())

@@ -17,7 +17,7 @@ from fourfold.pretraining.corpus.formats import ReadingLimits
 from fourfold.progress import say, task
 from fourfold.utilization.retrieval.documents import Outcome, Part
 from fourfold.utilization.retrieval.passages import Splitting
-from fourfold.utilization.retrieval.pool import Answer, Job, ReaderLimits, can_start_readers, read_apart, read_here
+from fourfold.utilization.retrieval.pool import Answer, Job, ReaderLimits, read_apart, read_here
 from fourfold.utilization.retrieval.postings import build, merge
 from fourfold.utilization.retrieval.report import MEGABYTE, IndexPlan, IndexReport, group
 from fourfold.utilization.retrieval.store import FileRow, Store
@@ -156,7 +156,7 @@ def _answers(folder: Path, rows: list[FileRow], limits: IndexLimits) -> Iterator
     paths = {row.path: folder / row.path for row in rows}
     jobs = [Job(index, paths[row.path], row.size) for index, row in enumerate(rows)]
     native = any(job.path.suffix.lower() in _NATIVE for job in jobs)
-    apart = can_start_readers() and (native or sum(job.size for job in jobs) > _FEW_BYTES)
+    apart = native or sum(job.size for job in jobs) > _FEW_BYTES
     answers: Iterator[Answer]
     if apart:
         answers = read_apart(jobs, limits.reading, limits.splitting, limits.readers)
