@@ -45,6 +45,8 @@ def read_passages(path: Path, limits: ReadingLimits, splitting: Splitting) -> It
         yield Outcome(digest, "" if found else "holds no text")
     except Unreadable as error:
         yield Outcome(digest, str(error), retry=isinstance(error, ReaderMissing))
+    except MemoryError:
+        yield Outcome(digest, "needs more memory than a reader may take")
     except FileNotFoundError:
         yield Outcome(digest, "vanished while it was being read", retry=True)
     except OSError as error:

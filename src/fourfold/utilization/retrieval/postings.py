@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fourfold.utilization.retrieval.documents import Part
 
-K1 = 1.2
+K1 = 1.5
 B = 0.75
 
 
