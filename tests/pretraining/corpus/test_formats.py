@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fourfold.pretraining.corpus import Skips, read_file
 from fourfold.pretraining.corpus.formats import ReadingLimits, Section, Unreadable, read_sections
 from tests.pretraining.corpus.samples import write_docx, write_eml, write_pdf, write_pptx, write_xlsx
 
@@ -76,10 +77,19 @@ def test_html_by_heading_and_paragraph_without_navigation(tmp_path):
 
 
 def test_pdf_by_page(tmp_path):
-    sections = read(write_pdf(tmp_path / "a.pdf", ["Hello world\nsecond line", "", "Third page"]))
+    sections = read(write_pdf(tmp_path / "a.pdf", ["Hello world\nsecond line", "", "Third page", "4"]))
     assert [(section.place, section.text.split()) for section in sections] == [
-        ("page 1", ["Hello", "world", "second", "line"]), ("page 3", ["Third", "page"])
+        ("page 1", ["Hello", "world", "second", "line"]), ("page 3", ["Third", "page"]), ("page 4", ["4"])
     ]  # fmt: skip
+
+
+def test_pdf_that_is_half_a_scan_is_read_and_said(tmp_path):
+    path = write_pdf(tmp_path / "a.pdf", ["one", "", "", "two"])
+    found = []
+    with pytest.raises(Unreadable, match="more than a quarter of its pages hold no text"):
+        found.extend(read_sections(path))
+    document = next(read_file(path, "a.pdf", "here", Skips()))
+    assert document.text.split() == ["one", "two"] == [section.text.strip() for section in found]
 
 
 def test_docx_by_heading_and_paragraph(tmp_path):

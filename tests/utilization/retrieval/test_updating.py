@@ -12,9 +12,19 @@ import time
 import pytest
 
 from fourfold.errors import UserError
+from fourfold.pretraining.corpus.formats import ReadingLimits
 from fourfold.progress import use_sink
-from fourfold.utilization.retrieval import IndexLimits, ReaderLimits, default_index_folder, open_index, updating
+from fourfold.utilization.retrieval import (
+    IndexLimits,
+    ReaderLimits,
+    Splitting,
+    default_index_folder,
+    open_index,
+    updating,
+)
 from fourfold.utilization.retrieval import documents as reading
+from fourfold.utilization.retrieval.documents import Outcome
+from fourfold.utilization.retrieval.pool import Job, read_apart
 from tests.pretraining.corpus.samples import write_pdf
 
 
@@ -169,6 +179,23 @@ def test_a_reader_that_dies_hangs_or_takes_too_much_costs_one_file(docs, tmp_pat
     assert reasons(report)["large.txt"] == "needs more memory than a reader may take"
     assert report.read == 4
     assert {"y pears", "z pears"} <= texts(index)
+
+
+def test_damaged_pdfs_end_one_way_or_another(tmp_path):
+    """PDFium is not ours and reads what may be made to break it: in a process of its own, whatever it does."""
+    rng = random.Random(4)
+    jobs = []
+    for number in range(60):
+        path = write_pdf(tmp_path / f"{number}.pdf", ["some text", "more text"])
+        data = bytearray(path.read_bytes())
+        for _ in range(rng.randrange(1, 60)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        path.write_bytes(data[: rng.randrange(len(data) // 2, len(data) + 1)])
+        jobs.append(Job(number, path, len(data)))
+    answers = list(read_apart(jobs, ReadingLimits(), Splitting(), ReaderLimits(seconds=20)))
+    ended = [number for number, answer in answers if isinstance(answer, Outcome)]
+    assert sorted(ended) == list(range(60))
+    assert len(answers) > 60  # some can still be read
 
 
 def test_readers_apart_give_what_one_process_gives(docs, tmp_path, monkeypatch):

@@ -36,17 +36,16 @@ class Outcome(NamedTuple):
 def read_passages(path: Path, limits: ReadingLimits, splitting: Splitting) -> Iterator[Part | Outcome]:
     """Parts of a file in bounded size, then how it ended. What stands before damage is kept."""
     digest = ""
+    found = False
     try:
         digest = hash_file(path)
-        found = False
         for part in _parts(path, limits, splitting):
             found = True
             yield part
         yield Outcome(digest, "" if found else "holds no text")
-    except Unreadable as error:
-        yield Outcome(digest, str(error), retry=isinstance(error, ReaderMissing))
-    except MemoryError:
-        yield Outcome(digest, "needs more memory than a reader may take")
+    except (Unreadable, MemoryError) as error:
+        reason = str(error) if isinstance(error, Unreadable) else "needs more memory than a reader may take"
+        yield Outcome(digest, f"{reason}; the rest is read" if found else reason, isinstance(error, ReaderMissing))
     except FileNotFoundError:
         yield Outcome(digest, "vanished while it was being read", retry=True)
     except OSError as error:

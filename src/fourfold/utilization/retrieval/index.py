@@ -117,7 +117,7 @@ class DocumentIndex:
 
         A file counts as changed when its size or time did, and its content too. What it may cost is said first.
         """
-        with lock_folder(self.index_folder), disk_errors(self.index_folder):
+        with lock_folder(self.index_folder, "Wait for it."), disk_errors(self.index_folder):
             report = update(self.folder, self._store, self.limits)
             self._segments = self._store.segments()
             if self.encoder is not None:
