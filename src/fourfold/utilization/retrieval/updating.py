@@ -49,6 +49,8 @@ class _Found:
 
     rows: dict[str, FileRow] = field(default_factory=dict)
     """Files to read, as they are now (without an id)."""
+    paths: dict[str, Path] = field(default_factory=dict)
+    """Where those files are."""
     unchanged: int = 0
     touched: list[FileRow] = field(default_factory=list)
     gone: list[FileRow] = field(default_factory=list)
@@ -74,7 +76,7 @@ def update(folder: Path, store: Store, limits: IndexLimits) -> IndexReport:
             store.remove_file(row.id)
     writer = _Writer(store, found)
     with task("read", size / MEGABYTE, "MB") as work:
-        for path, part in _answers(folder, list(found.rows.values()), limits):
+        for path, part in _answers(found, limits):
             writer.take(path, part)
             if isinstance(part, Outcome):
                 work.advance(found.rows[path].size / MEGABYTE)
@@ -150,11 +152,12 @@ def _compare_file(path: Path, name: str, before: FileRow | None, trust: _Trust, 
                 return
         found.old[name] = before.id
     found.rows[name] = now
+    found.paths[name] = path
 
 
-def _answers(folder: Path, rows: list[FileRow], limits: IndexLimits) -> Iterator[tuple[str, Part | Outcome]]:
-    paths = {row.path: folder / row.path for row in rows}
-    jobs = [Job(index, paths[row.path], row.size) for index, row in enumerate(rows)]
+def _answers(found: _Found, limits: IndexLimits) -> Iterator[tuple[str, Part | Outcome]]:
+    names = list(found.rows)
+    jobs = [Job(number, found.paths[name], found.rows[name].size) for number, name in enumerate(names)]
     native = any(job.path.suffix.lower() in _NATIVE for job in jobs)
     apart = native or sum(job.size for job in jobs) > _FEW_BYTES
     answers: Iterator[Answer]
@@ -162,8 +165,8 @@ def _answers(folder: Path, rows: list[FileRow], limits: IndexLimits) -> Iterator
         answers = read_apart(jobs, limits.reading, limits.splitting, limits.readers)
     else:
         answers = read_here(jobs, limits.reading, limits.splitting)
-    for index, answer in answers:
-        yield rows[index].path, answer
+    for number, answer in answers:
+        yield names[number], answer
 
 
 class _Writer:
