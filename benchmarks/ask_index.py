@@ -8,8 +8,9 @@ to the wanted size, a share of each folder. Office files and mails are rare ther
 XLSX, PPTX and EML out of HTML pages. Questions are sentences from the documents, every second word left out, so that
 there is something to find.
 
-Printed: documents and megabytes a second, by kind where it matters; peak memory of all processes; disk; time to find
-nothing changed; time after one file changed; latency of a search, median and 95th percentile. `--peer` gives the same
+Printed: documents and megabytes a second of the clock and of processor time (which other work on the machine leaves
+alone); peak memory of all processes; disk; time to find nothing changed; time after one file changed; latency of a
+search, median and 95th percentile. `--peer` gives the same
 passages to bm25s: the time and memory of its index, which has to be made anew for any change.
 """
 
@@ -122,11 +123,15 @@ def measure_indexing(index: DocumentIndex) -> None:
             sizes[path.suffix.lower()] += path.stat().st_size
             counts[path.suffix.lower()] += 1
     kinds = ", ".join(f"{counts[kind]} {kind} {size / MEGABYTE:.1f} MB" for kind, size in sizes.most_common())
-    print(f"{sum(counts.values())} files, {sum(sizes.values()) / MEGABYTE:.1f} MB: {kinds}")
+    print(f"{sum(counts.values())} files, {sum(sizes.values()) / MEGABYTE:.1f} MB: {kinds}", flush=True)
+    before = processor_seconds()
     with PeakMemory() as peak:
         report = index.update()
+    spent = processor_seconds() - before
     print(report)
     rate = report.bytes / MEGABYTE / report.seconds
+    each = report.bytes / MEGABYTE / spent
+    print(f"{spent:.1f} s of processor time, {each:.1f} MB in each; load average {os.getloadavg()[0]:.1f}")
     disk = sum(path.stat().st_size for path in index.index_folder.iterdir()) / MEGABYTE
     print(f"{report.read / report.seconds:.0f} documents/s, {rate:.1f} MB/s, peak memory {peak.most / MEGABYTE:.0f} MB")
     print(f"disk {disk:.0f} MB; bound stated: {report.plan}")
@@ -151,16 +156,17 @@ def ask_back(index: DocumentIndex, count: int) -> Iterator[str]:
 def measure_search(index: DocumentIndex, questions: Sequence[str]) -> None:
     with open_index(index.folder, index_folder=index.index_folder) as opened:
         opened.search(questions[0])
-        times = []
+        times, used = [], time.process_time()
         for question in questions:
             started = time.perf_counter()
             opened.search(question)
             times.append(1000 * (time.perf_counter() - started))
+        used = 1000 * (time.process_time() - used) / len(questions)
     started = time.perf_counter()
     open_index(index.folder, index_folder=index.index_folder).search(questions[0])
     first = 1000 * (time.perf_counter() - started)
     print(f"search over {len(index)} passages: p50 {np.quantile(times, 0.5):.1f} ms, p95 {np.quantile(times, 0.95):.1f}"
-          f" ms; opening and the first search {first:.0f} ms")  # fmt: skip
+          f" ms, {used:.1f} ms of processor time; opening and the first search {first:.0f} ms")  # fmt: skip
 
 
 def measure_peer(index: DocumentIndex) -> None:
@@ -177,6 +183,12 @@ def measure_peer(index: DocumentIndex) -> None:
           f" {grown:.0f} MB more at its peak")  # fmt: skip
     vocabulary = {hash_term(term) for text in tokens[:20000] for term in text}
     print(f"({len(vocabulary)} distinct terms in the first 20,000)")
+
+
+def processor_seconds() -> float:
+    """Of this process and its ended children."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 class PeakMemory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def test_what_it_may_cost_is_said_first(docs, index):
     with use_sink(Sink()):
         index.update()
     assert said[0].startswith("2 files to read (0.0 MB), with at most")
-    assert " GB of memory and 20.0 GB of disk" in said[0]
+    assert re.search(r" [\d.]+ GB of memory and [\d.]+ GB of disk; ", said[0])
     assert said[0].endswith(f"the index is in {index.index_folder}")
 
 
@@ -154,7 +155,8 @@ def test_names_that_are_no_text(docs, index):
     mail = (
         b'Subject: plums\xe9\nContent-Type: multipart/mixed; boundary="b"\n\n'
         b"--b\nContent-Type: text/plain\n\nplums\n"
-        b'--b\nContent-Type: text/plain; name="\xe9.txt"\nContent-Disposition: attachment; filename="\xe9.txt"\n\nplums\n'
+        b'--b\nContent-Type: text/plain; name="\xe9.txt"\nContent-Disposition: attachment; filename="\xe9.txt"\n\n'
+        b"plums\n"
         b"--b--\n"
     )
     (docs / "m.eml").write_bytes(mail)

@@ -127,6 +127,8 @@ class DocumentIndex:
 
     def search(self, question: str, k: int = 8, method: Method = "bm25") -> list[Hit]:
         """The `k` passages that answer best, best first; fewer if fewer have anything in common with it."""
+        if k < 1:
+            raise UserError("how many passages?", expected="at least 1", got=k)
         if self._store.changed_elsewhere():
             self._segments, self._vectors = self._store.segments(), None
         found = self._words(question, k) if method == "bm25" else self._meaning(question, k, method)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -66,7 +67,8 @@ def update(folder: Path, store: Store, limits: IndexLimits) -> IndexReport:
     found = _compare(folder, store, limits)
     size = sum(row.size for row in found.rows.values())
     memory = _OWN_MEMORY + limits.readers.processes * limits.readers.memory
-    plan = IndexPlan(index_folder=store.path.parent, files=len(found.rows), bytes=size, memory=memory, disk=limits.disk)
+    disk = _disk_bound(store.path, limits.disk)
+    plan = IndexPlan(index_folder=store.path.parent, files=len(found.rows), bytes=size, memory=memory, disk=disk)
     if found.rows:
         say(str(plan))
     with store.writing():
@@ -80,8 +82,8 @@ def update(folder: Path, store: Store, limits: IndexLimits) -> IndexReport:
             writer.take(path, part)
             if isinstance(part, Outcome):
                 work.advance(found.rows[path].size / MEGABYTE)
-                if writer.is_full(limits.disk):
-                    writer.leave_out_the_rest(f"the index has reached its limit of {limits.disk / 2**30:.1f} GB")
+                if writer.is_full(disk):
+                    writer.leave_out_the_rest(f"the index has reached its limit of {disk / 2**30:.1f} GB")
                     break
     writer.commit()
     _merge_small(store)
@@ -94,6 +96,11 @@ def update(folder: Path, store: Store, limits: IndexLimits) -> IndexReport:
         passages=store.count_passages(), seconds=time.monotonic() - started,
         skipped=group([*skips, *writer.retried, *found.passed_over]),
     )  # fmt: skip
+
+
+def _disk_bound(path: Path, limit: int) -> int:
+    """The limit, or less where the disk has less: a tenth of what is free stays free."""
+    return min(limit, path.stat().st_size + shutil.disk_usage(path.parent).free * 9 // 10)
 
 
 def _compare(folder: Path, store: Store, limits: IndexLimits) -> _Found:
