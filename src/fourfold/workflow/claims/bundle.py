@@ -11,7 +11,8 @@ from fourfold.files import atomic_file, write_json, write_text
 from fourfold.progress import say
 from fourfold.workflow.claims.catalogue import references
 from fourfold.workflow.claims.drawing import draw
-from fourfold.workflow.claims.page import write_methods, write_page
+from fourfold.workflow.claims.methods import write_methods
+from fourfold.workflow.claims.page import write_page
 from fourfold.workflow.claims.results import Results, measures_of, record
 from fourfold.workflow.claims.spec import Claim, Size
 from fourfold.workflow.report.plotting import can_plot

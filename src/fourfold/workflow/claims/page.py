@@ -6,21 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fourfold.workflow.claims.catalogue import references
+from fourfold.workflow.claims.methods import write_methods
 from fourfold.workflow.claims.quantities import QUANTITIES
 from fourfold.workflow.claims.results import Results, measures_of, summary
 from fourfold.workflow.claims.spec import Claim, FigureOptions, Size
 from fourfold.workflow.claims.verdicts import Comparison
 from fourfold.workflow.machine import processor_name
-from fourfold.workflow.report.formatting import duration, short_count
+from fourfold.workflow.report.formatting import duration
 
 VERDICTS_ZH = {"agrees": "一致", "disagrees": "不一致", "cannot tell at this size": "此规模下无法判断"}
 OUTCOMES = {"holds": "holds", "fails": "contradicted", "open": "open"}
-ARRANGEMENTS = {
-    "stream": "every token from those before it",
-    "halves": "the second half of a row from the first",
-    "prefix": "the second half of a row from the first, which is read in both directions",
-    "encoder-decoder": "the second half of a row by a decoder from the first, read by an encoder",
-}
 
 
 def write_page(claim: Claim, size: Size, results: Results, seconds: float, figures: Sequence[FigureOptions]) -> str:
@@ -50,43 +45,9 @@ def write_page(claim: Claim, size: Size, results: Results, seconds: float, figur
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def write_methods(claim: Claim, size: Size, results: Results) -> str:
-    """The methods as a paragraph that could stand in a paper."""
-    amounts = claim.size(size)
-    training = claim.training.model_copy(update=dict(amounts.training))
-    steps = _span([int(model["steps"]) for model in results.models])
-    parameters = _span([int(model["parameters"]) for model in results.models])
-    flops = " to ".join(
-        dict.fromkeys(short_count(end(float(model["flops"]) for model in results.models)) for end in (min, max))
-    )
-    axes = "; ".join(f"{axis.label} ({', '.join(claim.labels(axis, size))})" for axis in claim.axis)
-    tokens = training.batch_size * training.context
-    values = [value for axis in claim.axis for value in axis.values.values()]
-    varied = any("arrangement" in value.training for value in values)
-    task = "" if varied else f" It predicts {ARRANGEMENTS[training.arrangement]}."
-    return (
-        f"We vary {axes}, and train each combination with {amounts.seeds} seeds, which set the initial weights and the "
-        f"order of the data. A model has {parameters} parameters and is trained for {steps} steps of {tokens:,} tokens "
-        f"(rows of {training.context}), {flops} FLOPs a model, "
-        f"with AdamW (Loshchilov and Hutter 2019; peak learning rate {training.lr:g}, {training.warmup:.0%} warm-up, "
-        f"{training.schedule} schedule, weight decay {training.weight_decay:g}, gradients clipped at "
-        f"{training.clip:g}) in fp32.{task} The text is {', '.join(claim.data.sources)}: "
-        f"{results.data['train_tokens']:,} training tokens of a byte-level BPE of "
-        f"{results.data['vocabulary_size']:,}; everything is measured on documents held out from it "
-        f"({results.data['held_out_tokens']:,} tokens; token frequencies alone give "
-        f"{results.data['token_frequency_loss']:.3f} nats a token). Differences are taken within a seed and given with "
-        "Student's 95 % interval over seeds; shares of failed runs are compared by McNemar's exact test over runs."
-    )
-
-
 def _trained(claim: Claim, results: Results) -> int:
     derived = {name for axis in claim.axis for name in axis.derived}
     return sum(not derived & set(row.labels.values()) for row in results.rows)
-
-
-def _span(values: Sequence[int]) -> str:
-    low, high = min(values), max(values)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _rule(comparisons: Sequence[Comparison]) -> str:
@@ -140,5 +101,5 @@ def _reference(key: str) -> str:
     authors = fields["author"].split(" and ")
     names = [author.partition(",")[0] for author in authors]
     short = names[0] if len(names) == 1 else " and ".join(names) if len(names) == 2 else f"{names[0]} et al."
-    venue = fields.get("journal") or fields["booktitle"]
-    return f"{short} {fields['year']}. {fields['title']}. {venue}."
+    venue = next(fields[kind] for kind in ("journal", "booktitle", "publisher") if kind in fields)
+    return f"{short} {fields['year']}. {fields['title'].rstrip('.?')}. {venue}."

@@ -38,7 +38,7 @@ def gather(claim: Claim, size: Size, records: Sequence[Mapping[str, Any]], data:
         labels = record["measured"][0]["labels"]
         models[tuple(labels.values())] = {
             "labels": labels,
-            **{key: record[key] for key in ("parameters", "steps", "flops")},
+            **{key: record[key] for key in ("making", "parameters", "steps", "flops")},
         }
         for measured in record["measured"]:
             rows.append(Row(labels=measured["labels"], seed=record["seed"], numbers=measured["numbers"]))
