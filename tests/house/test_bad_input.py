@@ -411,7 +411,7 @@ def folder_of_sentences(models: Path) -> list[object]:
     return ["ngram", "train", "notes", "-o", "words"]
 
 
-@case("unknown solver 'few_shots'", "Did you mean 'few_shot'?")
+@case("unknown way of asking 'few_shots'", "Did you mean 'few_shot'?")
 def unknown_solver(models: Path) -> list[object]:
     return ["evaluate", models / "model", "--tasks", "arithmetic", "--solvers", "few_shots", "-o", "results"]
 

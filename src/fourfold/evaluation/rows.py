@@ -33,28 +33,24 @@ class Cellmark(NamedTuple):
 
 def metric_rows(task: Task, mark: Cellmark, scores: Sequence[Mapping[str, float]], seed: int) -> list[Row]:
     """One row a metric, in the task's order."""
-    method = "log-likelihood per byte" if task.method == "log_likelihood" else "generation, rule-checked"
-    rows = []
-    for metric in task.metrics:
-        shown = "log-likelihood, raw" if metric.name.endswith("_raw") else method
-        values = [score[metric.name] for score in scores]
-        rows.append(
-            {"model": mark.model, "label": mark.label, "task": task.name, "solver": mark.solver, "method": shown}
-            | _numbers(metric, values, seed)
-            | {"seconds": round(mark.seconds, 3)}
-        )
-    return rows
+    return [
+        {"model": mark.model, "label": mark.label, "task": task.name, "solver": mark.solver, "method": metric.method}
+        | _numbers(metric, [score[metric.name] for score in scores], seed)
+        | {"seconds": round(mark.seconds, 3)}
+        for metric in task.metrics_of(mark.solver)
+    ]
 
 
 def _numbers(metric: Metric, values: Sequence[float], seed: int) -> Row:
     interval = mean_interval(values, LEVEL, seed=seed)
     detectable = detectable_effect_paired(len(values), interval.value) if is_binary(values) else None
+    shown = metric.of_mean or float
     return {
         "metric": metric.name,
         "higher_is_better": metric.higher_is_better,
-        "value": interval.value,
-        "low": interval.low,
-        "high": interval.high,
+        "value": shown(interval.value),
+        "low": shown(interval.low),
+        "high": shown(interval.high),
         "level": LEVEL,
         "interval": interval.method,
         "n": len(values),

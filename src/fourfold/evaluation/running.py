@@ -113,6 +113,7 @@ def _keys(
                     "model_hash": model_hash,
                     "task": plan.task.name,
                     "version": plan.task.version,
+                    "setting": dict(plan.task.setting),
                     "data_hash": plan.data_hash,
                     "solver": solver,
                     "max_tokens": plan.task.max_tokens,
@@ -131,7 +132,7 @@ def _cell(
     folder: Path,
 ) -> Cell:
     """The answers and scores of one (model, task, solver)."""
-    primary = plan.task.metrics[0].name
+    primary = plan.task.metrics_of(solver)[0].name
 
     def make() -> Cell:
         model = models[name]
@@ -161,8 +162,8 @@ def _assembled(
     details: list[Row] = []
     comparisons: list[Row] = []
     for plan in plans:
-        primary = plan.task.metrics[0]
         for solver in plan.solvers:
+            primary = plan.task.metrics_of(solver)[0]
             here = {
                 model: cell for (model, task, how), cell in cells.items() if (task, how) == (plan.task.name, solver)
             }
@@ -182,5 +183,7 @@ def _assembled(
         "correction": f"Holm over {len(comparisons)} comparisons",
         "level": LEVEL,
         "seed": seed,
-        "data": {plan.task.name: {"n": len(plan.items), "hash": plan.data_hash} for plan in plans},
+        "data": {
+            plan.task.name: {"n": len(plan.items), "hash": plan.data_hash, **plan.task.setting} for plan in plans
+        },
     }
