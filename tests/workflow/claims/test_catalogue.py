@@ -6,20 +6,27 @@ from pathlib import Path
 import pytest
 
 from fourfold.errors import UserError
+from fourfold.files import hash_file, read_json
 from fourfold.models import parameter_count
 from fourfold.models.ngram import SMOOTHINGS
-from fourfold.workflow.claims import claim_names, find_claim, index_page, read_claim
+from fourfold.workflow.claims import CHAPTERS, claim_index, claim_names, find_claim, index_page, read_claim
 from fourfold.workflow.claims.bundle import bibtex
 from fourfold.workflow.claims.catalogue import measured_labels, references, resolve
 from fourfold.workflow.claims.cells import expand
 from fourfold.workflow.claims.counting import counting_options
+from fourfold.workflow.claims.listing import REGISTERED
 from fourfold.workflow.claims.quantities import CURVES, GIVES, QUANTITIES
+from fourfold.workflow.claims.register import registered
 
 SHIPPED = claim_names()
 
 
 def test_the_survey_has_its_claims():
-    assert {"norm-place-depth", "activations", "positions-extrapolation", "architectures-one-budget"} <= set(SHIPPED)
+    decided_here = {
+        "ngram-sparsity", "smoothing-merit", "transformer-against-counting", "norm-place-depth",
+        "positions-extrapolation", "duplicated-data", "letters-hide-ability", "forgetting-replay",
+    }  # fmt: skip
+    assert decided_here | {"activations", "architectures-one-budget"} <= set(SHIPPED)
 
 
 @pytest.mark.parametrize("size", ["quick", "full"])
@@ -27,7 +34,7 @@ def test_the_survey_has_its_claims():
 def test_every_cell_of_a_shipped_claim_can_be_built(name, size):
     claim = read_claim(find_claim(name))
     assert claim.name == name
-    cells = expand(claim, size)
+    cells = expand(claim, size) if claim.questions is None else []
     for cell in cells:
         if cell.counted:
             assert counting_options(cell)["smoothing"] in SMOOTHINGS
@@ -60,6 +67,11 @@ def test_every_quantity_and_reference_is_described():
         ('of = "RoPE"', 'of = "ALiBi"', "needs a name of its own and the trained value it is of"),
         ("steps = 3", "steps = 3\ntraining = { context = 2 }", "quick: training 'context': input should be greater"),
         ("{ layers = 2 } }", "{ layers = 2 }, training = { contxt = 32 } }", "unknown key of training 'contxt'"),
+        ('"1" = { model', '"1" = { after = "2", model', "comes after '2', which is no earlier value"),
+        ('kind = "held_out"', 'kind = "texts"', "of two texts, expected a second text"),
+        ("context = 16", "context = 16\nparts = [{ share = 0.5 }]", "the shares of the parts must make 1"),
+        ('layers = "first" }', 'layers = "first" }\ndecides = "full"', "quick: no prediction decides"),
+        ('label = "layers"', 'label = "layers"\nevery = "smoothing"', "give either values or every"),
         ('series = "layers"', 'series = "depth"', "figure loss: unknown axis 'depth'"),
         ("section =", "sections =", "'section'"),
     ],
@@ -82,11 +94,35 @@ def test_an_unknown_claim_names_the_nearest():
 def test_the_index_among_the_docs_is_that_of_its_runs():
     docs = Path(__file__).resolve().parents[3] / "docs" / "claims"
     assert (docs / "README.md").read_text("utf-8") == index_page(docs)
+    assert (docs / "README.zh.md").read_text("utf-8") == index_page(docs, "zh")
+    assert read_json(REGISTERED) == registered(docs)
     for results in docs.glob("*/results.json"):
         page = docs / f"{results.parent.name}.md"
         pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text("utf-8"))
         assert pictures
         assert all((docs / picture).is_file() for picture in pictures)
+        digest = read_json(results.parent / "manifest.json")["claim_sha256"]
+        assert digest == hash_file(find_claim(results.parent.name)), "the rule changed after the run"
+
+
+def test_the_index_is_in_the_surveys_order_and_says_how_to_check():
+    entries = claim_index()
+    assert [entry.name for entry in entries] == SHIPPED
+    numbers = [[int(number) for number in entry.section.split(".")] for entry in entries]
+    assert numbers == sorted(numbers)
+    for entry in entries:
+        assert entry.chapter in CHAPTERS
+        assert entry.references[0] == "Zhao et al. 2023"
+        assert entry.command == f"fourfold claim run {entry.name}"
+        assert ("--model" in entry.models) == (entry.name == "letters-hide-ability")
+
+
+def test_an_axis_takes_what_its_registry_has(monkeypatch):
+    path = find_claim("smoothing-merit")
+    claim = read_claim(path)
+    assert tuple(claim.axis[0].values) == tuple(name for name in SMOOTHINGS if name != "maximum-likelihood")
+    monkeypatch.setitem(SMOOTHINGS, "another", SMOOTHINGS["witten-bell"])
+    assert read_claim(path).axis[0].values["another"].model == {"smoothing": "another"}
 
 
 def test_cells_are_all_combinations_seed_by_seed(claim_file):

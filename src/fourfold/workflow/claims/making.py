@@ -41,7 +41,7 @@ CODE = (
 class OwnModels:
     """An experiment whose models are trained or counted here, on the claim's own text."""
 
-    code = CODE
+    code: tuple[str, ...] = CODE
 
     def __init__(self, claim: Claim, size: Size, folder: Path) -> None:
         self._claim, self._folder = claim, folder

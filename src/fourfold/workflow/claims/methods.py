@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from fourfold.workflow.claims.catalogue import measured_labels
 from fourfold.workflow.claims.results import Results
 from fourfold.workflow.claims.spec import Claim, Size, TrainingOptions
 from fourfold.workflow.report.formatting import short_count
@@ -15,6 +16,10 @@ ARRANGEMENTS = {
     "prefix": "the second half of a row from the first, which is read in both directions",
     "encoder-decoder": "the second half of a row by a decoder from the first, read by an encoder",
 }
+PAIRED = (
+    "Differences are taken within a seed and given with Student's 95 % interval over seeds; shares of failed runs are "
+    "compared by McNemar's exact test over runs."
+)
 
 
 def write_methods(claim: Claim, size: Size, results: Results) -> str:
@@ -22,15 +27,14 @@ def write_methods(claim: Claim, size: Size, results: Results) -> str:
     axes = "; ".join(f"{axis.label} ({', '.join(claim.labels(axis, size))})" for axis in claim.axis)
     made = {kind: [model for model in results.models if model["making"] == kind] for kind in ("trained", "counted")}
     sentences = [f"We vary {axes}, and make each combination with {claim.size(size).seeds} seeds."]
+    if claim.questions is not None:
+        return " ".join([_asking(claim, size, results), PAIRED])
     if made["trained"]:
         sentences += _training(claim, size, made["trained"])
     if made["counted"]:
         sentences.append(_counting(made["counted"]))
     sentences += _text(claim, results.data)
-    sentences.append(
-        "Differences are taken within a seed and given with Student's 95 % interval over seeds; shares of failed runs "
-        "are compared by McNemar's exact test over runs."
-    )
+    sentences.append(PAIRED)
     return " ".join(sentences)
 
 
@@ -55,6 +59,22 @@ def _counting(models: Sequence[Mapping[str, Any]]) -> str:
     return (
         f"A counted model stores {_span(models, 'parameters')} probabilities and back-off weights; the seed draws "
         "the documents that are counted."
+    )
+
+
+def _asking(claim: Claim, size: Size, results: Results) -> str:
+    assert claim.questions is not None
+    data, seeds = results.data, claim.size(size).seeds
+    ways = "; ".join(
+        f"{axis.label} ({', '.join(measured_labels(claim, axis, size))})"
+        for axis in claim.axis
+        if len(measured_labels(claim, axis, size)) > 1
+    )
+    return (
+        f"{data['model']} is asked questions of {data['title']} ({data['paper']}; {data['licence']}; "
+        f"{data['questions']:,} questions of {data['source']}, sha256 {data['sha256'][:12]}), without demonstrations. "
+        f"We vary {ways} on the same questions. In an order drawn beforehand, each of {seeds} seeds has the next "
+        f"{claim.questions.items} questions for itself, so seeds are independent. Letters are generated greedily."
     )
 
 

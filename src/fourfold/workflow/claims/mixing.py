@@ -51,7 +51,3 @@ class MixedWindows:
         rows = step * self._batch_size
         second = int(rows * self._second_share)
         return [rows - second, second][: len(self._windows)]
-
-    def rounds(self, steps: int) -> list[float]:
-        """How often so many steps see each text."""
-        return [rows / windows.windows for rows, windows in zip(self.read(steps), self._windows, strict=True)]

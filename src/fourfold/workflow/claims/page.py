@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fourfold.workflow.claims.catalogue import references
+from fourfold.workflow.claims.listing import VERDICTS_ZH, short_reference
 from fourfold.workflow.claims.methods import write_methods
 from fourfold.workflow.claims.quantities import QUANTITIES
 from fourfold.workflow.claims.results import Results, measures_of, summary
@@ -14,21 +15,18 @@ from fourfold.workflow.claims.verdicts import Comparison
 from fourfold.workflow.machine import processor_name
 from fourfold.workflow.report.formatting import duration
 
-VERDICTS_ZH = {"agrees": "一致", "disagrees": "不一致", "cannot tell at this size": "此规模下无法判断"}
 OUTCOMES = {"holds": "holds", "fails": "contradicted", "open": "open"}
 
 
 def write_page(claim: Claim, size: Size, results: Results, seconds: float, figures: Sequence[FigureOptions]) -> str:
     """The page as Markdown; figures are linked as `figures/NAME.svg`."""
-    models = len({(*row.labels.values(), row.seed) for row in results.rows})
     parts = [
         f"# {claim.title.en}",
         f"*{claim.title.zh}*",
         f"The survey (Zhao et al. 2023), section {claim.section}: {claim.statement.en}",
         f"综述第 {claim.section} 节：{claim.statement.zh}",
         f"**Our run {results.verdict}** (本次实验：{VERDICTS_ZH[results.verdict]}). {results.sentence} "
-        f"{size.capitalize()} size: {models} results from {_trained(claim, results)} models, "
-        f"{duration(seconds).en} on {processor_name()}.",
+        f"{size.capitalize()} size: {_amount(claim, results)}, {duration(seconds).en} on {processor_name()}.",
         *(f"![{figure.title}](figures/{figure.name}.svg)\n\n{figure.caption}" for figure in figures),
         "## The rule, fixed beforehand",
         f"{_rule(results.comparisons)}\n\n{_comparisons(results.comparisons)}",
@@ -40,14 +38,25 @@ def write_page(claim: Claim, size: Size, results: Results, seconds: float, figur
         "\n".join(f"- {limit}" for limit in claim.limits),
         "## References",
         "\n".join(f"- {_reference(key)}" for key in claim.cites),
-        f"Run it again: `fourfold claim run {claim.name} --{size}`",
+        f"Run it again: `{_command(claim, size, results)}`",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _trained(claim: Claim, results: Results) -> int:
+def _command(claim: Claim, size: Size, results: Results) -> str:
+    own = claim.questions is None or results.data["model"] == claim.model["reference"]
+    from_hub = claim.questions is None or results.data["source"].startswith("hf:")
+    options = ("" if own else f" --model {results.data['model']}") + ("" if from_hub else " --data FILE")
+    return f"fourfold claim run {claim.name} --{size}{options}"
+
+
+def _amount(claim: Claim, results: Results) -> str:
+    """How much was measured on how many models."""
+    if claim.questions is not None:
+        return f"{len(results.rows)} results from {results.data['model']}"
     derived = {name for axis in claim.axis for name in axis.derived}
-    return sum(not derived & set(row.labels.values()) for row in results.rows)
+    models = sum(not derived & set(row.labels.values()) for row in results.rows)
+    return f"{len(results.rows)} results from {models} models"
 
 
 def _rule(comparisons: Sequence[Comparison]) -> str:
@@ -98,8 +107,5 @@ def interval_text(value: float, low: float, high: float, digits: int) -> str:
 
 def _reference(key: str) -> str:
     fields = references()[key]
-    authors = fields["author"].split(" and ")
-    names = [author.partition(",")[0] for author in authors]
-    short = names[0] if len(names) == 1 else " and ".join(names) if len(names) == 2 else f"{names[0]} et al."
     venue = next(fields[kind] for kind in ("journal", "booktitle", "publisher") if kind in fields)
-    return f"{short} {fields['year']}. {fields['title'].rstrip('.?')}. {venue}."
+    return f"{short_reference(key)}. {fields['title'].rstrip('.?')}. {venue}."

@@ -34,6 +34,7 @@ QUANTITIES = {
     "seen": Quantity(label="share of held-out n-grams that were seen", higher_is_better=True, digits=2),
     "filled": Quantity(label="possible n-grams that were seen, log10 of their share", higher_is_better=True, digits=1),
     "impossible": Quantity(label="share of held-out tokens with probability zero", digits=2),
+    "right": Quantity(label="share of questions answered rightly", higher_is_better=True, digits=2),
 }
 CURVES = {"loss_by_position": Quantity(label="loss, nats a token")}
 GIVES = {
@@ -43,6 +44,7 @@ GIVES = {
     "continuation": ("second_half", "choice", "shown_once"),
     "texts": ("first_text", "second_text"),
     "coverage": ("seen", "filled", "impossible"),
+    "choices": ("right",),
 }
 """Measurement -> the quantities it gives."""
 

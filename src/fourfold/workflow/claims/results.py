@@ -11,6 +11,7 @@ import numpy as np
 
 from fourfold.measures import student_interval, wilson_interval
 from fourfold.workflow.claims.drawing import Curve
+from fourfold.workflow.claims.listing import models_of
 from fourfold.workflow.claims.quantities import GIVES, QUANTITIES
 from fourfold.workflow.claims.spec import Claim, Size
 from fourfold.workflow.claims.verdicts import Comparison, Row, Verdict, compare, sentence_of, verdict_of
@@ -87,6 +88,8 @@ def record(claim: Claim, size: Size, results: Results, seconds: float) -> dict[s
         "section": claim.section,
         "title": claim.title.model_dump(),
         "statement": claim.statement.model_dump(),
+        "cites": claim.cites,
+        "runs_on": models_of(claim).model_dump(),
         "verdict": results.verdict,
         "sentence": results.sentence,
         "seconds": round(seconds, 1),

@@ -106,16 +106,29 @@ class _Run:
         return record is not None and record["key"] == key and (self._folder(cell) / RESULT).is_file()
 
 
-def make_experiment(claim: Claim, size: Size, folder: Path) -> Experiment:
-    """Of models of our own."""
-    from fourfold.workflow.claims.making import OwnModels  # brings torch; listing claims must not wait for it
+def make_experiment(claim: Claim, size: Size, folder: Path, model: str | None, data: Path | None) -> Experiment:
+    """Of models of our own, or of one that is there; imported here, as listing claims must not wait for torch."""
+    if claim.questions is not None:
+        from fourfold.workflow.claims.asking import AskedModels
+
+        return AskedModels(claim, size, model, data)
+    if model is not None or data is not None:
+        option = "--data" if model is None else "--model"
+        raise UserError(
+            f"claim '{claim.name}' makes its own models from its own text, so {option} means nothing to it",
+            advice="`fourfold claim list` says which claims take a model.",
+        )
+    from fourfold.workflow.claims.making import OwnModels
 
     return OwnModels(claim, size, folder)
 
 
-def run_claim(file: Path, size: Size, folder: Path, again: str) -> dict[str, Any]:
+def run_claim(
+    file: Path, size: Size, folder: Path, again: str, *, model: str | None = None, data: Path | None = None
+) -> dict[str, Any]:
     """Run the claim in `file` inside `folder` and return what results.json holds.
 
+    `model` and `data` are for claims that ask pre-trained models: another model, and the file of the benchmark.
     A finished cell is never trained again; Ctrl-C raises `Interrupted`, which names `again`,
     the command that goes on.
     """
@@ -126,7 +139,7 @@ def run_claim(file: Path, size: Size, folder: Path, again: str) -> dict[str, Any
         write_text(folder / "claim.toml", read_text(file))
         manifest = _Manifest(folder, claim, size)
         try:
-            experiment = make_experiment(claim, size, folder)
+            experiment = make_experiment(claim, size, folder, model, data)
             run = _Run(claim=claim, size=size, folder=folder, interrupts=interrupts, experiment=experiment)
             results, seconds = run.cells()
             write_bundle(claim, size, results, seconds, folder)

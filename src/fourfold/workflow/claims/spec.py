@@ -74,6 +74,19 @@ class TrainingOptions(Options):
         return self
 
 
+class Questions(Options):
+    """What pre-trained models are asked. Each seed has questions of its own, so that seeds are independent."""
+
+    task: str
+    """A public benchmark; its data are a file the user names, or come from the hub."""
+    items: int = Field(default=32, ge=4)
+    """Questions a seed."""
+    way: str = "log_likelihood"
+    """How they are asked, as `fourfold evaluate --method` has it."""
+    metric: str = "accuracy"
+    """Which number of that way is taken."""
+
+
 class AxisValue(Options):
     """What one value of an axis changes."""
 
@@ -92,6 +105,10 @@ class Derived(Options):
     """The value whose model is used."""
     scaling: Literal["linear", "ntk", "dynamic-ntk", "yarn"] | None = None
     """How rotary positions are stretched to the length that is measured."""
+    way: str | None = None
+    """Another way of asking the same questions."""
+    metric: str | None = None
+    """Another metric of that way, or of the claim's own."""
 
 
 class Axis(Options):
@@ -128,10 +145,10 @@ class Axis(Options):
 class Measurement(Options):
     """What is measured on every trained model."""
 
-    kind: Literal["held_out", "stability", "lengths", "continuation", "texts", "coverage"]
+    kind: Literal["held_out", "stability", "lengths", "continuation", "texts", "coverage", "choices"]
     """Loss of held-out text; how smoothly training went; loss at one, two and four times the trained length; loss and
     choice of the second half of a passage given the first; bits per byte of the first and of the second text; how many
-    held-out n-grams were seen."""
+    held-out n-grams were seen; how many questions are answered rightly."""
     tokens: int = Field(default=16384, ge=256)
     """Held-out tokens that are predicted."""
 
@@ -212,7 +229,7 @@ class Claim(Options):
 
     name: str = Field(pattern="^[a-z0-9-]+$")
     title: Bilingual
-    section: str
+    section: str = Field(pattern=r"^[1-8](\.[0-9]+)*$")
     """Of the survey (Zhao et al. 2023)."""
     statement: Bilingual
     """In our own words."""
@@ -224,6 +241,8 @@ class Claim(Options):
     model: dict[str, Any]
     """The model table that axes change, as in a recipe."""
     training: TrainingOptions = TrainingOptions()
+    questions: Questions | None = None
+    """For claims about pre-trained models, whose model table is a `reference`."""
     axis: tuple[Axis, ...] = Field(min_length=1)
     measurement: tuple[Measurement, ...] = Field(min_length=1)
     equal: Equal = Equal()
@@ -231,6 +250,13 @@ class Claim(Options):
     figure: tuple[FigureOptions, ...] = Field(min_length=1)
     quick: SizeOptions
     full: SizeOptions
+
+    @model_validator(mode="after")
+    def _asked(self) -> Self:
+        kinds = {measurement.kind for measurement in self.measurement}
+        if len({self.questions is not None, "reference" in self.model, kinds == {"choices"}}) > 1:
+            raise ValueError("questions, a model reference and the measurement 'choices' belong together")
+        return self
 
     def size(self, size: Size) -> SizeOptions:
         return self.quick if size == "quick" else self.full
