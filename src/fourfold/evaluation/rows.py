@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fourfold.evaluation.task import Metric, Task
+from fourfold.evaluation.task import Item, Metric, Task
 from fourfold.measures import (
     PairedResult,
     detectable_effect_paired,
     holm,
     is_binary,
     mean_interval,
+    mean_of_means_interval,
     paired_difference,
     verdict_of,
 )
@@ -39,6 +40,27 @@ def metric_rows(task: Task, mark: Cellmark, scores: Sequence[Mapping[str, float]
         | {"seconds": round(mark.seconds, 3)}
         for metric in task.metrics_of(mark.solver)
     ]
+
+
+def subject_rows(first: Row, items: Sequence[Item], scores: Sequence[float], seed: int) -> list[Row]:
+    """For items of several subjects: the mean over subjects, each counting the same, then a row a subject."""
+    groups: dict[str, list[float]] = {}
+    for item, score in zip(items, scores, strict=True):
+        groups.setdefault(item.subject, []).append(score)
+    if len(groups) < 2:
+        return []
+    names = ("model", "label", "task", "solver", "method", "metric", "higher_is_better", "level", "chance")
+    head = {name: first[name] for name in names}
+    rows = []
+    macro = mean_of_means_interval(list(groups.values()), LEVEL)
+    for subject, interval, n in [
+        ("(mean of subjects)", macro, len(groups)),
+        *((subject, mean_interval(values, LEVEL, seed=seed), len(values)) for subject, values in groups.items()),
+    ]:
+        low, high = (None if np.isnan(bound) else bound for bound in (interval.low, interval.high))
+        numbers = {"value": interval.value, "low": low, "high": high, "interval": interval.method}
+        rows.append(head | {"subject": subject, "n": n, "detectable": None} | numbers)
+    return rows
 
 
 def _numbers(metric: Metric, values: Sequence[float], seed: int) -> Row:

@@ -2,7 +2,14 @@
 
 from fourfold.measures.blocks import BITS, block_borders, block_nats, ratio_difference, ratio_interval
 from fourfold.measures.comparisons import PairedResult, Verdict, holm, mcnemar, paired_difference, verdict_of
-from fourfold.measures.intervals import Interval, bootstrap_interval, is_binary, mean_interval, wilson_interval
+from fourfold.measures.intervals import (
+    Interval,
+    bootstrap_interval,
+    is_binary,
+    mean_interval,
+    mean_of_means_interval,
+    wilson_interval,
+)
 from fourfold.measures.power import detectable_effect, detectable_effect_paired
 from fourfold.measures.seeds import detectable_shift, student_interval, student_quantile
 from fourfold.measures.text import (
@@ -34,6 +41,7 @@ __all__ = [
     "last_number",
     "mcnemar",
     "mean_interval",
+    "mean_of_means_interval",
     "ngram_overlap",
     "normalise_answer",
     "numbers_in",
