@@ -59,7 +59,9 @@ class _Walk:
             return before.fork(torch.tensor(rows, device=self.device))
         if not any(branch.then for branch in batch):
             return None
-        return self.model.new_state(len(batch), max(branch.longest for branch in batch))
+        # A short branch after a long past is padded to the longest of its batch, so it may reach beyond its own end.
+        room = max(branch.longest for branch in batch) + max(branch.widest for branch in batch)
+        return self.model.new_state(len(batch), room)
 
     def _forward(self, batch: Sequence[Branch], state: State | None) -> None:
         """One call of the model, and the results of the targets in it."""

@@ -132,8 +132,11 @@ def test_an_advantage_beyond_that_elsewhere(rule):
 def test_a_prediction_may_decide_at_full_size_only(rule):
     claim = rule(expectation(), expectation(better='"1"', than='"2"', more='decides = "full"'))
     numbers = rows("loss", _1=(5.0, 5.3, 4.9), _2=(4.8, 5.0, 4.7))
-    assert verdict_of(compare(claim, "quick", numbers)) == "agrees"
-    assert verdict_of(compare(claim, "full", numbers)) == "disagrees"
+    quick, full = (compare(claim, size, numbers) for size in ("quick", "full"))
+    assert [item.decides for item in quick] == [True, False]
+    assert verdict_of(quick) == "cannot tell at this size"
+    assert sentence_of(quick).startswith("1 of 1 predictions holds, 1 needs --full to be decided.")
+    assert verdict_of(full) == "disagrees"
 
 
 def test_what_cannot_be_told_says_what_could_have_been(rule):

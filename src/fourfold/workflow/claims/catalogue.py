@@ -59,12 +59,12 @@ def with_registries(claim: Claim) -> Claim:
     """The claim with the values of its `every` axes written out, in the order of their registry."""
     if all(axis.every is None for axis in claim.axis):
         return claim
-    from fourfold.models.ngram import SMOOTHINGS
+    from fourfold.models.ngram import smoothing_names
 
     def filled(axis: Axis) -> Axis:
         if axis.every is None:
             return axis
-        names = [name for name in SMOOTHINGS if name not in axis.without]
+        names = [name for name in smoothing_names() if name not in axis.without]
         values = {name: AxisValue(model={axis.every: name}) for name in names}
         return axis.model_copy(update={"values": values, "every": None})
 

@@ -9,7 +9,7 @@ from fourfold.workflow.claims.catalogue import references
 from fourfold.workflow.claims.listing import VERDICTS_ZH, short_reference
 from fourfold.workflow.claims.methods import write_methods
 from fourfold.workflow.claims.quantities import QUANTITIES
-from fourfold.workflow.claims.results import Results, measures_of, summary
+from fourfold.workflow.claims.results import Results, Took, measures_of, summary
 from fourfold.workflow.claims.spec import Claim, FigureOptions, Size
 from fourfold.workflow.claims.verdicts import Comparison
 from fourfold.workflow.machine import processor_name
@@ -18,7 +18,7 @@ from fourfold.workflow.report.formatting import duration
 OUTCOMES = {"holds": "holds", "fails": "contradicted", "open": "open"}
 
 
-def write_page(claim: Claim, size: Size, results: Results, seconds: float, figures: Sequence[FigureOptions]) -> str:
+def write_page(claim: Claim, size: Size, results: Results, took: Took, figures: Sequence[FigureOptions]) -> str:
     """The page as Markdown; figures are linked as `figures/NAME.svg`."""
     parts = [
         f"# {claim.title.en}",
@@ -26,7 +26,7 @@ def write_page(claim: Claim, size: Size, results: Results, seconds: float, figur
         f"The survey (Zhao et al. 2023), section {claim.section}: {claim.statement.en}",
         f"综述第 {claim.section} 节：{claim.statement.zh}",
         f"**Our run {results.verdict}** (本次实验：{VERDICTS_ZH[results.verdict]}). {results.sentence} "
-        f"{size.capitalize()} size: {_amount(claim, results)}, {duration(seconds).en} on {processor_name()}.",
+        f"{size.capitalize()} size: {_amount(claim, results)}, {_time(took)} on {processor_name()}.",
         *(f"![{figure.title}](figures/{figure.name}.svg)\n\n{figure.caption}" for figure in figures),
         "## The rule, fixed beforehand",
         f"{_rule(results.comparisons)}\n\n{_comparisons(results.comparisons)}",
@@ -48,6 +48,11 @@ def _command(claim: Claim, size: Size, results: Results) -> str:
     from_hub = claim.questions is None or results.data["source"].startswith("hf:")
     options = ("" if own else f" --model {results.data['model']}") + ("" if from_hub else " --data FILE")
     return f"fourfold claim run {claim.name} --{size}{options}"
+
+
+def _time(took: Took) -> str:
+    processor = f" ({duration(took.processor_seconds).en} of processor time)" if took.processor_seconds else ""
+    return duration(took.seconds).en + processor
 
 
 def _amount(claim: Claim, results: Results) -> str:
@@ -76,7 +81,8 @@ def _comparisons(comparisons: Sequence[Comparison]) -> str:
         measured = QUANTITIES[comparison.measure]
         versus = f"{comparison.better} against {comparison.than}: {measured.label}"
         advantage = interval_text(comparison.advantage, comparison.low, comparison.high, 3)
-        outcome = OUTCOMES[comparison.outcome] + ("" if comparison.decides else " (no say in the verdict)")
+        say = "" if comparison.decides else " (decides with --full)" if comparison.waits else " (no say in the verdict)"
+        outcome = OUTCOMES[comparison.outcome] + say
         says = comparison.says + (f" (by more than {comparison.by:g})" if comparison.by else "")
         lines.append(
             f"| {says} | {versus} | {advantage}, n = {comparison.n} | {comparison.detectable:.3f} | {outcome} |"

@@ -23,7 +23,8 @@ HEAD = """# Claims of the survey, and whether our small runs agree
 Each statement is checked by an experiment whose rule stands in its claim file before it is run, with at
 least three seeds. *Agrees* and *disagrees* speak of models of this size on this text, not of the survey's.
 *Detectable* is the smallest advantage that the least certain of the deciding comparisons would show four times out of
-five. `fourfold claim list` shows all claims, the command repeats one; minutes are those of the registered run.
+five. `fourfold claim list` shows all claims, the command repeats one; minutes are those of the registered run by
+the clock of a machine that had other work as well, those of processor time in brackets.
 """
 HEAD_ZH = """# 综述中的论断，以及我们的小规模实验是否一致
 
@@ -32,7 +33,8 @@ HEAD_ZH = """# 综述中的论断，以及我们的小规模实验是否一致
 每个论断都由一个实验检验：判定规则在运行之前就写在论断文件里，至少三个随机种子。
 “一致”与“不一致”只针对这种规模的模型和这些文本。
 “可检出差异”指最不确定的那个判定性比较以五次中四次的把握能显示出的最小优势。
-`fourfold claim list` 列出全部论断，用所列命令可重做一个；分钟数取自登记的那次运行。
+`fourfold claim list` 列出全部论断，用所列命令可重做一个；
+分钟数是登记的那次运行的挂钟时间（当时机器上还有别的任务），括号内为处理器时间。
 """
 
 
@@ -98,11 +100,17 @@ def _row(record: Mapping[str, Any], found: Mapping[str, Any], language: str) -> 
         statement + (f"<br>({cites})" if cites else ""),
         f"`fourfold claim run {record['claim']} --{record['size']}`",
         record["runs_on"][language] if "runs_on" in record else "",
-        f"{record['seconds'] / 60:.0f}",
+        _minutes(record),
         f"**{verdict}**",
         f"{detectable['value']:.3f}<br>{detectable['unit']}",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _minutes(record: Mapping[str, Any]) -> str:
+    """By the clock, and of the processor where that was measured."""
+    processor = record.get("processor_seconds")
+    return f"{record['seconds'] / 60:.0f}" + (f" ({processor / 60:.0f})" if processor else "")
 
 
 def _found(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,14 @@ class Results:
     models: tuple[Mapping[str, Any], ...]
     """Parameters, steps and compute of every variant."""
     data: Mapping[str, Any]
+
+
+class Took(NamedTuple):
+    """How long the cells took, added up."""
+
+    seconds: float
+    processor_seconds: float
+    """Of all cores: what is left of the time when others use the machine, too; 0 where it was not measured."""
 
 
 def gather(claim: Claim, size: Size, records: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> Results:
@@ -80,7 +88,7 @@ def summary(claim: Claim, results: Results) -> list[dict[str, Any]]:
     return table
 
 
-def record(claim: Claim, size: Size, results: Results, seconds: float) -> dict[str, Any]:
+def record(claim: Claim, size: Size, results: Results, took: Took) -> dict[str, Any]:
     """What results.json holds."""
     return {
         "claim": claim.name,
@@ -92,7 +100,8 @@ def record(claim: Claim, size: Size, results: Results, seconds: float) -> dict[s
         "runs_on": models_of(claim).model_dump(),
         "verdict": results.verdict,
         "sentence": results.sentence,
-        "seconds": round(seconds, 1),
+        "seconds": round(took.seconds, 1),
+        "processor_seconds": round(took.processor_seconds, 1),
         "data": dict(results.data),
         "models": [dict(model) for model in results.models],
         "comparisons": [dataclasses.asdict(comparison) for comparison in results.comparisons],

@@ -16,7 +16,7 @@ from fourfold.progress import say
 from fourfold.workflow.claims.bundle import write_bundle
 from fourfold.workflow.claims.catalogue import read_claim
 from fourfold.workflow.claims.cells import Cell
-from fourfold.workflow.claims.results import Results, gather
+from fourfold.workflow.claims.results import Results, Took, gather
 from fourfold.workflow.claims.spec import Claim, Size
 from fourfold.workflow.context import StageContext
 from fourfold.workflow.fingerprint import code_fingerprint
@@ -60,22 +60,24 @@ class _Run:
     interrupts: Interrupts
     experiment: Experiment
 
-    def cells(self) -> tuple[Results, float]:
-        """Make what is not there; returns the numbers and the seconds of all sittings."""
+    def cells(self) -> tuple[Results, Took]:
+        """Make what is not there; returns the numbers and the time of all sittings."""
         cells, keys, work = self.experiment.cells, self.experiment.keys(), self.experiment.work
         missing = [cell for cell in cells if not self._is_done(cell, keys[cell.name])]
         if len(missing) < len(cells):
             say(f"{len(cells) - len(missing)} of {len(cells)} cells are there already")
-        began, worked, left = time.monotonic(), 0.0, sum(map(work, missing))
+        began, done, left = time.monotonic(), 0.0, sum(map(work, missing))
         for number, cell in enumerate(missing, len(cells) - len(missing) + 1):
             self._cell(cell, keys[cell.name])
-            worked, left = worked + work(cell), left - work(cell)
-            seconds = (time.monotonic() - began) * left / worked
+            done, left = done + work(cell), left - work(cell)
+            seconds = (time.monotonic() - began) * left / done
             say(f"{number} of {len(cells)}: {cell.title}" + (f"; about {remaining(seconds)} left" if left > 0 else ""))
         folders = [self._folder(cell) for cell in cells]
         seconds = sum(float((finished(folder) or {"seconds": 0.0})["seconds"]) for folder in folders)
         records = [read_json(folder / RESULT) for folder in folders]
-        return gather(self.claim, self.size, records, self.experiment.describe()), seconds
+        worked = [float(one["processor_seconds"]) for one in records if "processor_seconds" in one]
+        took = Took(seconds=seconds, processor_seconds=sum(worked) if len(worked) == len(records) else 0.0)
+        return gather(self.claim, self.size, records, self.experiment.describe()), took
 
     def _cell(self, cell: Cell, key: str) -> None:
         ledger = Ledger(self._folder(cell), key)
@@ -89,8 +91,10 @@ class _Run:
             interrupts=self.interrupts,
             ledger=ledger,
         )
+        began = time.process_time()
         try:
-            write_json(ledger.folder / RESULT, self.experiment.make(context, cell))
+            found = self.experiment.make(context, cell)
+            write_json(ledger.folder / RESULT, {**found, "processor_seconds": time.process_time() - began})
         except BaseException:
             ledger.save()
             raise
@@ -141,8 +145,8 @@ def run_claim(
         try:
             experiment = make_experiment(claim, size, folder, model, data)
             run = _Run(claim=claim, size=size, folder=folder, interrupts=interrupts, experiment=experiment)
-            results, seconds = run.cells()
-            write_bundle(claim, size, results, seconds, folder)
+            results, took = run.cells()
+            write_bundle(claim, size, results, took, folder)
         except (KeyboardInterrupt, Interrupted):
             manifest.finish("interrupted")
             raise Interrupted(f"Interrupted; finished work is kept. Go on with: {again}") from None
@@ -175,7 +179,7 @@ class _Manifest:
         self._record = {
             "claim": claim.name,
             "size": size,
-            "claim_sha256": hash_file(folder / "claim.toml"),
+            "claim_file_sha256": hash_file(folder / "claim.toml"),
             "machine": describe_machine(),
             "sittings": sittings,
         }

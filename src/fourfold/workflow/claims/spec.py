@@ -182,7 +182,8 @@ class Expectation(Options):
     by: float = Field(default=0.0, ge=0)
     """The smallest difference the statement is about."""
     decides: bool | Literal["full"] = True
-    """False: it is reported and has no say in the verdict; "full": it has at that size only."""
+    """False: it is reported and has no say in the verdict; "full": it decides at that size only, and until then the
+    verdict stays open."""
 
     def has_say(self, size: Size) -> bool:
         return self.decides is True or self.decides == size

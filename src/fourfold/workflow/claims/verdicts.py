@@ -49,6 +49,8 @@ class Comparison:
     """The advantage that this many pairs would show four times out of five."""
     outcome: Outcome
     decides: bool
+    waits: bool = False
+    """It decides at full size only: at this one the verdict stays open."""
 
 
 class _Weighed(NamedTuple):
@@ -75,11 +77,12 @@ def compare(claim: Claim, size: Size, rows: Sequence[Row]) -> list[Comparison]:
 
 
 def verdict_of(comparisons: Sequence[Comparison]) -> Verdict:
-    """`agrees` if every deciding comparison holds, `disagrees` if one fails, else it cannot be told."""
+    """`agrees` if every deciding comparison holds and none waits for full size, `disagrees` if one fails."""
     outcomes = [comparison.outcome for comparison in comparisons if comparison.decides]
     if "fails" in outcomes:
         return "disagrees"
-    return "agrees" if all(outcome == "holds" for outcome in outcomes) else "cannot tell at this size"
+    settled = not any(comparison.waits for comparison in comparisons)
+    return "agrees" if settled and all(outcome == "holds" for outcome in outcomes) else "cannot tell at this size"
 
 
 def sentence_of(comparisons: Sequence[Comparison]) -> str:
@@ -87,15 +90,18 @@ def sentence_of(comparisons: Sequence[Comparison]) -> str:
     deciding = [comparison for comparison in comparisons if comparison.decides]
     held = [comparison for comparison in deciding if comparison.outcome == "holds"]
     failed = [comparison for comparison in deciding if comparison.outcome == "fails"]
-    if len(deciding) == 1:
+    waiting = sum(comparison.waits for comparison in comparisons)
+    if len(deciding) == 1 and not waiting:
         only = deciding[0]
         state = {"holds": "holds", "fails": "is contradicted", "open": "stays open"}[only.outcome]
         return f"The one prediction {state}: {only.better} is ahead of {only.than} by {_span(only)}.{_missed(deciding)}"
-    parts = [f"{len(held)} of {len(deciding)} predictions hold"]
+    parts = [f"{len(held)} of {len(deciding)} predictions {'holds' if len(deciding) == 1 else 'hold'}"]
     if failed:
         parts.append(f"{len(failed)} {'is' if len(failed) == 1 else 'are'} contradicted")
     if rest := len(deciding) - len(held) - len(failed):
         parts.append(f"{rest} {'stays' if rest == 1 else 'stay'} open")
+    if waiting:
+        parts.append(f"{waiting} {'needs' if waiting == 1 else 'need'} --full to be decided")
     return ", ".join(parts) + "." + _missed(deciding)
 
 
@@ -154,6 +160,7 @@ def _compare(
         than=_name(than),
         by=expectation.by,
         decides=expectation.has_say(size),
+        waits=expectation.decides == "full" and size != "full",
         **weighed._asdict(),
     )
 
