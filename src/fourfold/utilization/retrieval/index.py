@@ -101,6 +101,12 @@ class DocumentIndex:
         self._segments = self._store.segments()
         return report
 
+    def frequencies(self, terms: Sequence[str]) -> dict[str, int]:
+        """In how many passages each term (of `terms_of`) stands, by itself or in the heading over them."""
+        hashes = {term: hash_term(term) for term in terms}
+        found = {term: [segment.postings(hash) for segment in self._segments] for term, hash in hashes.items()}
+        return {term: sum(len(one[0]) for one in each if one is not None) for term, each in found.items()}
+
     def search(self, question: str, k: int = 8, method: Method = "bm25") -> list[Hit]:
         """The `k` passages that answer best, best first; fewer if fewer have anything in common with it."""
         found = bm25(self._segments, [hash_term(term) for term in terms_of(question)], k)
