@@ -12,8 +12,9 @@ from fourfold.utilization.answering.sentences import Sentence, sentences
 from fourfold.utilization.answering.terms import held_terms, share_held
 from fourfold.utilization.retrieval import Hit, Passage
 
-LONGEST = 360
-"""Characters of a quote of several sentences; a single longer sentence stays whole."""
+LONGEST = 480
+"""Bytes of a quote of several sentences, as a Han character says as much as three letters; a single longer sentence
+stays whole."""
 MOST_SENTENCES = 3
 FALLING = 0.85
 """What a passage counts for against the one ranked before it."""
@@ -63,9 +64,15 @@ def choose_quotes(hits: Sequence[Hit], weights: Mapping[str, float], limit: int 
             break
         if not _repeats(window, chosen):
             chosen.append(window)
+    widened = [(hits[rank].passage, _widened(hits[rank].passage.text, span)) for _, rank, span in chosen]
+    distinct = [
+        (passage, span)
+        for at, (passage, span) in enumerate(widened)
+        if not any(passage is other and span.start < o.end and o.start < span.end for other, o in widened[:at])
+    ]
     return [
-        Citation(number=number, passage=hits[rank].passage, start=span.start, end=span.end)
-        for number, (_, rank, span) in enumerate(chosen, 1)
+        Citation(number=number, passage=passage, start=span.start, end=span.end)
+        for number, (passage, span) in enumerate(distinct, 1)
     ]
 
 
@@ -80,13 +87,32 @@ def _windows(passage: Passage, rank: int, weights: Mapping[str, float]) -> list[
     for i, first in enumerate(parts):
         for j in range(i, min(i + MOST_SENTENCES, len(parts))):
             start, end = first.start, parts[j].end
-            if (j > i and end - start > LONGEST) or (end - start < SHORT and len(parts) > 1):
+            if j > i and _bytes(passage.text, start, end) > LONGEST:
+                break
+            if end - start < SHORT and len(parts) > 1:
                 continue
             best = {term: max(shares[at][term] for at in range(i, j + 1)) for term in weights}
             worth = sum(w * best[term] for term, w in weights.items()) / total
             worth += LOCAL * sum(w * best[term] for term, w in local.items()) / local_total
             found.append(_Window(worth * FALLING**rank, rank, Sentence(passage.text[start:end], start, end)))
     return found
+
+
+def _widened(text: str, span: Sentence) -> Sentence:
+    """The span with the sentences that follow it, then with those before it, while it stays short enough to read."""
+    parts = sentences(text)
+    start, end = span.start, span.end
+    for part in parts:
+        if part.start >= end and _bytes(text, start, part.end) <= LONGEST:
+            end = part.end
+    for part in reversed(parts):
+        if part.end <= start and _bytes(text, part.start, end) <= LONGEST:
+            start = part.start
+    return Sentence(text[start:end], start, end)
+
+
+def _bytes(text: str, start: int, end: int) -> int:
+    return len(text[start:end].encode())
 
 
 def _repeats(window: _Window, chosen: Sequence[_Window]) -> bool:
