@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 TABLE = Path(__file__).resolve().parents[2] / "src" / "fourfold" / "utilization" / "retrieval" / "han_simplified.txt"
-HEAD = """# Traditional Han characters, and under them what each is in simplified script. Made by docs/generate/han_simplified.py
-# from OpenCC's TSCharacters (https://github.com/BYVoid/OpenCC, Apache-2.0).
+HEAD = """# Traditional Han characters, and under them what each is in simplified script.
+# Made by docs/generate/han_simplified.py from OpenCC's TSCharacters (https://github.com/BYVoid/OpenCC, Apache-2.0).
 """
 
 

@@ -2,7 +2,7 @@
 
 from fourfold.kernels.grouping import Groups, Indices, Integers, group_keys, group_keys_plain
 from fourfold.kernels.jit import compiled
-from fourfold.kernels.terms import TermCounts, TextCodes, count_terms, count_terms_plain, hash_term, singular
+from fourfold.kernels.terms import TermCounts, TextCodes, count_terms, count_terms_plain, hash_term
 from fourfold.kernels.trie import (
     Trie,
     dense_rows,
@@ -28,7 +28,6 @@ __all__ = [
     "group_keys",
     "group_keys_plain",
     "hash_term",
-    "singular",
     "walk",
     "walk_plain",
     "walk_scored",

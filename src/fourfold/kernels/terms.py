@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fourfold.kernels.jit import compiled
 
+
 class TextCodes:
     """How a character's code is laid out."""
 
@@ -26,22 +27,25 @@ _CLASS = TextCodes.CLASS
 _LETTER, _PAIRED, _IGNORED, _END = TextCodes.LETTER, TextCodes.PAIRED, TextCodes.IGNORED, TextCodes.END
 _OFFSET = 0xCBF29CE484222325
 _PRIME = 0x100000001B3
-_A, _E, _I, _S, _U, _Y = 97, 101, 105, 115, 117, 121
-_SHORTEST_PLURAL = 4
+
+
+Points = NDArray[np.uint32]
+Hashes = NDArray[np.uint64]
+Counts = NDArray[np.uint16]
 
 
 class TermCounts(NamedTuple):
     """The distinct terms of each text, in rising order of hash."""
 
-    terms: NDArray[np.uint64]
-    counts: NDArray[np.uint16]
+    terms: Hashes
+    counts: Counts
     ends: NDArray[np.int64]
     """For each text, where its terms end."""
     lengths: NDArray[np.int32]
     """For each text, all its terms, repeated ones too."""
 
 
-def count_terms(points: NDArray[np.uint32], table: NDArray[np.uint32]) -> TermCounts:
+def count_terms(points: Points, table: Points) -> TermCounts:
     """Count the terms of every text; a zero ends each. Code points beyond the table part terms."""
     texts = int(np.count_nonzero(points == 0))
     hashes = np.empty(len(points), np.uint64)
@@ -70,47 +74,34 @@ def hash_term(term: str) -> int:
     return value
 
 
-def singular(word: str) -> str:
-    """Harman's S stemmer (1991): `parties` and `party`, `pages` and `page` are one term; `gas`, `class` stay."""
-    if len(word) < _SHORTEST_PLURAL or word[-1] != "s" or word[-2] in "us":
-        return word
-    return f"{word[:-3]}y" if word[-3:-1] == "ie" and word[-4] not in "ea" else word[:-1]
-
-
 @compiled
-def _count(points, table, hashes, counts, ends, lengths):  # type: ignore[no-untyped-def]  # compiled: types are numba's
+def _count(
+    points: Points, table: Points, hashes: Hashes, counts: Counts, ends: NDArray[np.int64], lengths: NDArray[np.int32]
+) -> int:
+    """Write what `TermCounts` holds into the four arrays; returns how much of the first two is in use."""
     prime = np.uint64(_PRIME)
     offset = np.uint64(_OFFSET)
-    whole = one_less = two_less = three_less = offset
-    last = second = third = fourth = np.uint64(0)
-    word = run = 0
-    kept = start = text = 0
-    for index in range(points.size):
-        folded = table[points[index]] if points[index] < table.size else np.uint32(0)
+    word = last = offset
+    in_word = False
+    run = kept = start = text = 0
+    for point in points:
+        folded = table[point] if point < table.size else np.uint32(0)
         kind = folded >> np.uint32(_CLASS) & np.uint32(7)
         code = np.uint64(folded & np.uint32(0xFFFFFF))
         if kind == _IGNORED:
             continue
-        if kind != _LETTER and word:
-            hashes[start] = whole
-            if word >= _SHORTEST_PLURAL and last == _S and second != _U and second != _S:
-                hashes[start] = one_less
-                if second == _E and third == _I and fourth != _E and fourth != _A:
-                    hashes[start] = (three_less ^ np.uint64(_Y)) * prime
+        if kind != _LETTER and in_word:
+            hashes[start] = word
             start += 1
-            word = 0
+            in_word = False
         if kind != _PAIRED and run:
-            if run == 1:
+            if run == 1:  # a character alone is a term too
                 hashes[start] = (offset ^ last) * prime
                 start += 1
             run = 0
         if kind == _LETTER:
-            if word == 0:
-                whole = one_less = two_less = offset
-            three_less, two_less, one_less = two_less, one_less, whole
-            fourth, third, second, last = third, second, last, code
-            whole = (whole ^ code) * prime
-            word += 1
+            word = ((word if in_word else offset) ^ code) * prime
+            in_word = True
         elif kind == _PAIRED:
             if run:
                 hashes[start] = (((offset ^ last) * prime) ^ code) * prime
@@ -119,15 +110,20 @@ def _count(points, table, hashes, counts, ends, lengths):  # type: ignore[no-unt
             run += 1
         elif kind == _END:
             lengths[text] = start - kept
-            found = np.sort(hashes[kept:start])
-            start = kept
-            for place in range(found.size):
-                if place and found[place] == found[place - 1]:
-                    counts[start - 1] += np.uint16(counts[start - 1] < 65535)
-                else:
-                    hashes[start] = found[place]
-                    counts[start] = 1
-                    start += 1
-            ends[text] = kept = start
+            kept = start = _count_equal(np.sort(hashes[kept:start]), hashes, counts, kept)
+            ends[text] = kept
             text += 1
     return kept
+
+
+@compiled
+def _count_equal(found: Hashes, hashes: Hashes, counts: Counts, at: int) -> int:
+    """Write the distinct ones of a sorted run, and how often each occurs, from `at` on; returns where they end."""
+    for place in range(found.size):
+        if place and found[place] == found[place - 1]:
+            counts[at - 1] += np.uint16(counts[at - 1] < 65535)
+        else:
+            hashes[at] = found[place]
+            counts[at] = 1
+            at += 1
+    return at

@@ -5,7 +5,7 @@ from fourfold.pretraining.corpus.cleaning import Deduplicator, normalise
 from fourfold.pretraining.corpus.documents import Document, read_documents
 from fourfold.pretraining.corpus.encodings import UnknownEncoding, decode
 from fourfold.pretraining.corpus.filters import FILTERS
-from fourfold.pretraining.corpus.html import html_to_text
+from fourfold.pretraining.corpus.html import html_parts, html_to_text
 from fourfold.pretraining.corpus.scripts import HAN, language_of, measure_texts, script_counts
 from fourfold.pretraining.corpus.shards import TokenShards, encode_corpus
 from fourfold.pretraining.corpus.skips import extension_of
@@ -25,6 +25,7 @@ __all__ = [
     "decode",
     "encode_corpus",
     "extension_of",
+    "html_parts",
     "html_to_text",
     "language_of",
     "measure_texts",

@@ -10,7 +10,10 @@ import re
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-_DROPPED = "script, style, noscript, template, svg, iframe, nav, header, footer, aside, form, button, select"
+_DROPPED = (
+    "script, style, noscript, template, svg, iframe, nav, header, footer, aside, form, button, select,"
+    " [role=navigation], [role=search]"
+)
 _BLOCKS = (
     "p, div, section, article, main, h1, h2, h3, h4, h5, h6, ul, ol, dl, table, blockquote, pre, figure, hr, title"
 )
@@ -57,10 +60,10 @@ def html_parts(page: str) -> list[HtmlPart]:
     before, *rest = _text(tree.body).split(_HEADING)
     parts = [HtmlPart(0, name, before.strip())]
     for piece in rest:
-        level, _, text = piece.partition(_TITLE)
+        depth, _, text = piece.partition(_TITLE)
         heading, _, text = text.partition(_HEADING_END)
         heading = " ".join(heading.replace("¶", "").split())
-        parts.append(HtmlPart(int(level), heading, f"{heading}\n\n{text.strip()}"))
+        parts.append(HtmlPart(int(depth), heading, f"{heading}\n\n{text.strip()}"))
     return parts
 
 

@@ -5,17 +5,28 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 
-from fourfold.errors import UserError
+import numpy as np
+from numpy.typing import NDArray
+
+from fourfold.errors import UserError, unknown_name
 from fourfold.files import disk_errors, lock_folder
 from fourfold.kernels import hash_term
+from fourfold.utilization.retrieval.dense import (
+    FUSED,
+    Encoder,
+    Vectors,
+    embed_missing,
+    embed_question,
+    fuse,
+    load_vectors,
+    nearest,
+)
 from fourfold.utilization.retrieval.passages import Passage
-from fourfold.utilization.retrieval.postings import bm25
+from fourfold.utilization.retrieval.postings import Scores, bm25
 from fourfold.utilization.retrieval.report import IndexReport
 from fourfold.utilization.retrieval.store import Store, StoredPassage
 from fourfold.utilization.retrieval.terms import terms_of
@@ -23,6 +34,7 @@ from fourfold.utilization.retrieval.updating import IndexLimits, update
 
 Method = Literal["bm25", "dense", "hybrid"]
 _DATABASE = "index.sqlite"
+_MOST_TIED = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,18 +61,23 @@ def default_index_folder(folder: Path) -> Path:
 
 
 def open_index(
-    folder: str | Path, *, index_folder: str | Path | None = None, limits: IndexLimits | None = None
+    folder: str | Path,
+    *,
+    index_folder: str | Path | None = None,
+    limits: IndexLimits | None = None,
+    encoder: Encoder | None = None,
 ) -> DocumentIndex:
     """The index of a folder of documents, as it was left; `update` brings it up to date.
 
     It is kept in `index_folder`, else in the user's cache (`DocumentIndex.index_folder` says where): it holds the
-    documents' text, readable by this user only.
+    documents' text, readable by this user only. With an `encoder` (`fourfold.load` of a sentence encoder), `update`
+    gives passages a vector too, and search can be dense or hybrid.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise UserError("a file, not a folder" if folder.is_file() else "no such folder", where=folder)
     place = Path(index_folder).expanduser().resolve() if index_folder else default_index_folder(folder)
-    return DocumentIndex(folder.resolve(), place, limits or IndexLimits())
+    return DocumentIndex(folder.resolve(), place, limits or IndexLimits(), encoder)
 
 
 class DocumentIndex:
@@ -69,10 +86,14 @@ class DocumentIndex:
     One process may update it while others search: they see it as it was until they open it again.
     """
 
-    def __init__(self, folder: Path, index_folder: Path, limits: IndexLimits) -> None:
+    def __init__(
+        self, folder: Path, index_folder: Path, limits: IndexLimits, encoder: Encoder | None = None
+    ) -> None:
         self.folder = folder
         self.index_folder = index_folder
         self.limits = limits
+        self.encoder = encoder
+        self._vectors: Vectors | None = None
         with disk_errors(index_folder):
             index_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._store = Store(index_folder / _DATABASE)
@@ -84,7 +105,7 @@ class DocumentIndex:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __len__(self) -> int:
@@ -98,7 +119,10 @@ class DocumentIndex:
         """
         with lock_folder(self.index_folder), disk_errors(self.index_folder):
             report = update(self.folder, self._store, self.limits)
-        self._segments = self._store.segments()
+            self._segments = self._store.segments()
+            if self.encoder is not None:
+                embed_missing(self.encoder, self._store, np.flatnonzero(self._alive()))
+                self._vectors = None
         return report
 
     def frequencies(self, terms: Sequence[str]) -> dict[str, int]:
@@ -109,11 +133,35 @@ class DocumentIndex:
 
     def search(self, question: str, k: int = 8, method: Method = "bm25") -> list[Hit]:
         """The `k` passages that answer best, best first; fewer if fewer have anything in common with it."""
-        found = bm25(self._segments, [hash_term(term) for term in terms_of(question)], k)
-        passages = self._store.passages(found.numbers[: 4 * k].tolist())
+        found = self._words(question, k) if method == "bm25" else self._meaning(question, k, method)
+        # Of passages that tie with the last, those first in the folder: so the order tells nothing of how it grew.
+        passages = self._store.passages(found.numbers[: max(4 * k, _MOST_TIED)].tolist())
         scores = dict(zip(found.numbers.tolist(), found.scores.tolist(), strict=True))
         ranked = sorted(passages, key=lambda passage: (-scores[passage.id], passage.path, passage.number))
-        return [Hit(passage=_passage(one), score=scores[one.id], method="bm25") for one in ranked[:k]]
+        return [Hit(passage=_passage(one), score=scores[one.id], method=method) for one in ranked[:k]]
+
+    def _words(self, question: str, k: int) -> Scores:
+        return bm25(self._segments, [hash_term(term) for term in terms_of(question)], k)
+
+    def _meaning(self, question: str, k: int, method: Method) -> Scores:
+        if method not in ("dense", "hybrid"):
+            raise unknown_name("search method", method, ["bm25", "dense", "hybrid"])
+        if self.encoder is None:
+            raise UserError(
+                f"{method} search needs an encoder", where=self.folder, advice="Open the index with one, or use bm25."
+            )
+        if self._vectors is None:
+            self._vectors = load_vectors(self._store)
+        if not len(self._vectors.passages):
+            raise UserError("no passage has a vector yet", where=self.folder, advice="Update the index first.")
+        vector = embed_question(self.encoder, question)
+        if method == "dense":
+            return nearest(self._vectors, self._alive(), vector, k)
+        return fuse(self._words(question, FUSED), nearest(self._vectors, self._alive(), vector, FUSED), k)
+
+    def _alive(self) -> NDArray[np.bool_]:
+        """Of each number that a passage ever had: is it still one?"""
+        return np.concatenate([segment.alive for segment in self._segments] or [np.empty(0, np.bool_)])
 
     def passage(self, id: str) -> Passage:
         """The passage of a `Passage.id`."""
@@ -126,5 +174,9 @@ class DocumentIndex:
 
 def _passage(stored: StoredPassage) -> Passage:
     return Passage(
-        id=f"{stored.path}#{stored.number}", text=stored.text, source=stored.path, place=stored.place, heading=stored.heading
+        id=f"{stored.path}#{stored.number}",
+        text=stored.text,
+        source=stored.path,
+        place=stored.place,
+        heading=stored.heading,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,6 +25,9 @@ class Passage:
     """Where in the file: `page 3`, `lines 10-24`, `slide 2`, `sheet Budget, rows 2-40`."""
     heading: str
     """The headings above it, outermost first, joined by ` > `."""
+
+
+Span = tuple[int, int]
 
 
 class Draft(NamedTuple):
@@ -65,7 +68,7 @@ def split(section: Section, splitting: Splitting) -> Iterator[Draft]:
     if _only_heading(text, section.heading):
         return
     lines = [0, *(match.end() for match in re.finditer("\n", text))]
-    for start, end in _packed(text, _spans(text, 0, len(text), splitting.size, _CUTS), splitting):
+    for start, end in _Cutter(text, splitting.size).packed(splitting.overlap):
         piece = normalise(text[start:end])
         if piece:
             start += len(text[start:end]) - len(text[start:end].lstrip())
@@ -88,40 +91,55 @@ def _place(section: Section, first: int, last: int) -> str:
     return f"{section.place}, {numbers}" if section.place else numbers
 
 
-Span = tuple[int, int]
+class _Cutter:
+    """Cuts one text to spans that are short enough, at the strongest places that make them so."""
 
+    def __init__(self, text: str, size: int) -> None:
+        self._text = text
+        self._size = size
+        self._is_ascii = text.isascii()
 
-def _spans(text: str, start: int, end: int, size: int, cuts: tuple[re.Pattern[str], ...]) -> Iterator[Span]:
-    """Cover [start, end) by spans of at most `size` bytes, cut at the strongest places that make them so short."""
-    if end - start <= size and len(text[start:end].encode(errors="replace")) <= size:
-        yield start, end
-    elif not cuts:
-        step = size // 3  # characters beyond the basic plane have four bytes, and never stand in long runs
-        yield from ((at, min(at + step, end)) for at in range(start, end, step))
-    else:
-        at = start
-        for match in cuts[0].finditer(text, start, end):
-            if match.end() > at:
-                yield from _spans(text, at, match.end(), size, cuts[1:])
-                at = match.end()
-        if at < end:
-            yield from _spans(text, at, end, size, cuts[1:])
+    def length(self, start: int, end: int) -> int:
+        """Bytes of UTF-8."""
+        return end - start if self._is_ascii else len(self._text[start:end].encode(errors="replace"))
 
+    def spans(self, start: int, end: int, cuts: tuple[re.Pattern[str], ...] = _CUTS) -> Iterator[Span]:
+        """Cover [start, end) by spans of at most the size."""
+        if self._fits(start, end):
+            yield start, end
+        elif not cuts:
+            step = self._size // 4  # no character has more bytes
+            yield from ((at, min(at + step, end)) for at in range(start, end, step))
+        else:
+            at = start
+            for match in cuts[0].finditer(self._text, start, end):
+                after = match.end()
+                if after > at:
+                    if self._fits(at, after):
+                        yield at, after
+                    else:
+                        yield from self.spans(at, after, cuts[1:])
+                    at = after
+            if at < end:
+                yield from self.spans(at, end, cuts[1:])
 
-def _packed(text: str, spans: Iterable[Span], splitting: Splitting) -> Iterator[Span]:
-    """Neighbouring spans joined while they fit together."""
-    held: list[tuple[int, int, int]] = []
-    room = splitting.size
-    for start, end in spans:
-        length = len(text[start:end].encode(errors="replace"))
-        if held and length > room:
+    def _fits(self, start: int, end: int) -> bool:
+        return 4 * (end - start) <= self._size or self.length(start, end) <= self._size
+
+    def packed(self, overlap: int) -> Iterator[Span]:
+        """Neighbouring spans joined while they fit together."""
+        held: list[tuple[int, int, int]] = []
+        room = self._size
+        for start, end in self.spans(0, len(self._text)):
+            length = self.length(start, end)
+            if held and length > room:
+                yield held[0][0], held[-1][1]
+                held = _tail(held, min(overlap, self._size - length))
+                room = self._size - sum(size for *_, size in held)
+            held.append((start, end, length))
+            room -= length
+        if held:
             yield held[0][0], held[-1][1]
-            held = _tail(held, min(splitting.overlap, splitting.size - length))
-            room = splitting.size - sum(size for *_, size in held)
-        held.append((start, end, length))
-        room -= length
-    if held:
-        yield held[0][0], held[-1][1]
 
 
 def _tail(held: list[tuple[int, int, int]], most: int) -> list[tuple[int, int, int]]:

@@ -33,8 +33,9 @@ from fourfold.utilization.retrieval.terms import count_terms_of
 
 _TASK_BYTES = 4 * 2**20
 _TASK_FILES = 64
-_TYPES = (np.uint64, np.uint16, np.int64, np.int32)
+_FORKS = sys.platform == "linux"
 _START_SECONDS = 120.0
+"""What a fresh interpreter may need before its first word."""
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
@@ -50,19 +51,19 @@ class ReaderLimits:
 
 
 class Job(NamedTuple):
-    index: int
+    number: int
     path: Path
     size: int
 
 
 Answer = tuple[int, Part | Outcome]
-"""The job's index, with a part of its file or, last, how it ended."""
+"""The job's number, with a part of its file or, last, how it ended."""
 
 
 def read_here(jobs: Sequence[Job], limits: ReadingLimits, splitting: Splitting) -> Iterator[Answer]:
     for job in jobs:
         for found in read_passages(job.path, limits, splitting):
-            yield job.index, found
+            yield job.number, found
 
 
 def read_apart(
@@ -83,7 +84,7 @@ def read_apart(
                 reader = working[answers]  # type: ignore[index]  # wait returns what it was given
                 try:
                     yield reader.answer()
-                except (EOFError, OSError):
+                except (EOFError, OSError, ValueError, TypeError):  # it broke off, or talks nonsense
                     yield reader.give_up("its reader crashed")
                 if not reader.left:
                     if waiting and reader.sound:
@@ -127,38 +128,42 @@ class _Reader:
     """A reader process and the files it has been given."""
 
     def __init__(self, limits: ReadingLimits, splitting: Splitting, memory: int) -> None:
-        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-        self.answers, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, limits, splitting, memory), daemon=True)
+        start = multiprocessing.get_context("fork") if _FORKS else multiprocessing.get_context("spawn")
+        self.answers, theirs = start.Pipe()
+        self._process = start.Process(target=_serve, args=(theirs, limits, splitting, memory), daemon=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: see above
             self._process.start()
         theirs.close()
         self.left: deque[Job] = deque()
         self.sound = True
-        self._heard = time.monotonic() + _START_SECONDS
+        self._heard = time.monotonic() + (0.0 if _FORKS else _START_SECONDS)
 
     def take(self, task: list[Job]) -> None:
         self.left.extend(task)
         self._heard = max(self._heard, time.monotonic())
         with suppress(OSError):
-            self.answers.send_bytes(json.dumps([[job.index, os.fspath(job.path)] for job in task]).encode())
+            self.answers.send_bytes(json.dumps([os.fspath(job.path) for job in task]).encode())
 
     def deadline(self, seconds: float) -> float:
         return self._heard + seconds
 
     def answer(self) -> Answer:
-        index, kind, value = json.loads(self.answers.recv_bytes())
+        kind, value = json.loads(self.answers.recv_bytes())
         self._heard = time.monotonic()
         if kind == "outcome":
-            self.left.popleft()
-            return index, Outcome(*value)
-        arrays = (np.frombuffer(self.answers.recv_bytes(), kind) for kind in _TYPES)
-        return index, Part([Draft(*draft) for draft in value], TermCounts(*arrays))
+            return self.left.popleft().number, Outcome(*value)
+        terms = TermCounts(
+            np.frombuffer(self.answers.recv_bytes(), np.uint64),
+            np.frombuffer(self.answers.recv_bytes(), np.uint16),
+            np.frombuffer(self.answers.recv_bytes(), np.int64),
+            np.frombuffer(self.answers.recv_bytes(), np.int32),
+        )
+        return self.left[0].number, Part([Draft(*draft) for draft in value], terms)
 
     def give_up(self, reason: str) -> Answer:
         self.sound = False
-        return self.left.popleft().index, Outcome("", reason)
+        return self.left.popleft().number, Outcome("", reason)
 
     def end(self) -> None:
         self._process.kill()
@@ -176,25 +181,25 @@ def _serve(parent: Connection, limits: ReadingLimits, splitting: Splitting, memo
     os.dup2(nowhere, 2)  # what a library prints may quote the file
     with suppress(EOFError, OSError):
         while True:
-            jobs = [Job(index, Path(path), 0) for index, path in json.loads(parent.recv_bytes())]
-            for index, found in read_here(jobs, limits, splitting):
-                _send(parent, index, found)
+            for path in json.loads(parent.recv_bytes()):
+                for found in read_passages(Path(path), limits, splitting):
+                    _send(parent, found)
 
 
 def _bound(memory: int) -> None:
     """Bound what this process takes beyond what it has, and end it when its parent ends, where the system can."""
     if sys.platform == "linux":
-        import resource
+        import resource  # there is none on Windows
 
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
         held = int(Path("/proc/self/statm").read_text("ascii").split()[5]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_DATA, (held + memory, held + memory))
 
 
-def _send(parent: Connection, index: int, found: Part | Outcome) -> None:
+def _send(parent: Connection, found: Part | Outcome) -> None:
     kind = "part" if isinstance(found, Part) else "outcome"
     value = found.drafts if isinstance(found, Part) else found
-    parent.send_bytes(json.dumps([index, kind, value]).encode())
+    parent.send_bytes(json.dumps([kind, value]).encode())
     if isinstance(found, Part):
-        for array, number in zip(found.terms, _TYPES, strict=True):
-            parent.send_bytes(np.ascontiguousarray(array, number).tobytes())
+        for array in found.terms:
+            parent.send_bytes(array.tobytes())

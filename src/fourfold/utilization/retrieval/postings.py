@@ -93,6 +93,7 @@ class Segment:
     starts: NDArray[np.uint32]
     alive: NDArray[np.bool_]
     lengths: NDArray[np.uint16]
+    owners: NDArray[np.uint32]
     fetch: Callable[[int, int], tuple[NDArray[np.uint32], NDArray[np.uint16]]]
     """Passages and counts of the postings from one place to another."""
 
@@ -131,15 +132,14 @@ def bm25(segments: Sequence[Segment], terms: Sequence[int], k: int) -> Scores:
             if postings is not None:
                 passages, counts = postings
                 score[passages] += weight * (K1 + 1) * counts / (counts + norm[passages])
-    return _best(segments, scores, k)
-
-
-def _best(segments: Sequence[Segment], scores: Sequence[NDArray[np.float32]], k: int) -> Scores:
     numbers = [np.flatnonzero(score) + segment.first for segment, score in zip(segments, scores, strict=True)]
-    values = [score[score > 0] for score in scores]
-    number, value = np.concatenate(numbers), np.concatenate(values)
-    if len(value) > k:
-        kept = value >= np.partition(value, len(value) - k)[len(value) - k]
-        number, value = number[kept], value[kept]
-    order = np.argsort(-value, kind="stable")
-    return Scores(number[order], value[order])
+    return best(np.concatenate(numbers), np.concatenate([score[score > 0] for score in scores]), k)
+
+
+def best(numbers: NDArray[np.int64], values: NDArray[np.float32], k: int) -> Scores:
+    """The `k` greatest values, and all that tie with the last of them, greatest first."""
+    if len(values) > k:
+        kept = values >= np.partition(values, len(values) - k)[len(values) - k]
+        numbers, values = numbers[kept], values[kept]
+    order = np.argsort(-values, kind="stable")
+    return Scores(numbers[order], values[order])

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from fourfold.pretraining.corpus import extension_of
 
@@ -14,7 +13,8 @@ _EXAMPLES = 3
 MEGABYTE = 2**20
 
 
-class Skipped(NamedTuple):
+@dataclass(frozen=True)
+class Skipped:
     """Files that were left out, or part of which was, for the same reason."""
 
     reason: str
@@ -25,7 +25,8 @@ class Skipped(NamedTuple):
 
     def __str__(self) -> str:
         name = self.extension if self.extension != "(none)" else "without an extension"
-        return f"{self.count} {name}: {self.reason} ({', '.join(self.examples)}{', …' if self.count > len(self.examples) else ''})"
+        more = ", …" if self.count > len(self.examples) else ""
+        return f"{self.count} {name}: {self.reason} ({', '.join(self.examples)}{more})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +31,16 @@ CREATE TABLE passages (
 );
 CREATE INDEX passages_of_file ON passages (file, number);
 CREATE TABLE segments (
-    id INTEGER PRIMARY KEY, first INTEGER NOT NULL, terms BLOB NOT NULL, starts BLOB NOT NULL,
-    passages BLOB NOT NULL, counts BLOB NOT NULL, lengths BLOB NOT NULL, owners BLOB NOT NULL
+    first INTEGER PRIMARY KEY, terms BLOB NOT NULL, starts BLOB NOT NULL, lengths BLOB NOT NULL, owners BLOB NOT NULL
 );
-CREATE TABLE vectors (id INTEGER PRIMARY KEY, encoder TEXT NOT NULL, passages BLOB NOT NULL, vectors BLOB NOT NULL);
+CREATE TABLE postings (
+    segment INTEGER NOT NULL, number INTEGER NOT NULL, passages BLOB NOT NULL, counts BLOB NOT NULL,
+    PRIMARY KEY (segment, number)
+) WITHOUT ROWID;
+CREATE TABLE vectors (id INTEGER PRIMARY KEY, looked_at BLOB NOT NULL, passages BLOB NOT NULL, vectors BLOB NOT NULL);
 """
-_TYPES = {"terms": np.uint64, "starts": np.uint32, "lengths": np.uint16, "owners": np.uint32}
+_CHUNK = 8192
+"""Postings in a row: SQLite reads a row from its beginning, so rows are kept short."""
 
 
 class FileRow(NamedTuple):
@@ -123,7 +129,8 @@ class Store:
     def add_file(self, row: FileRow) -> int:
         """The id that the file gets: one no file had before."""
         found = self._db.execute(
-            "INSERT INTO files (path, size, modified, seen, hash, readable, reason) VALUES (?, ?, ?, ?, ?, ?, ?)", row[1:]
+            "INSERT INTO files (path, size, modified, seen, hash, readable, reason) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            row[1:],
         ).lastrowid
         assert found is not None
         return found
@@ -131,7 +138,9 @@ class Store:
     def set_file(self, row: FileRow) -> None:
         """All of a row, its path too."""
         self._db.execute(
-            "UPDATE files SET path = ?, size = ?, modified = ?, seen = ?, hash = ?, readable = ?, reason = ? WHERE id = ?", (*row[1:], row.id)
+            "UPDATE files SET path = ?, size = ?, modified = ?, seen = ?, hash = ?, readable = ?, reason = ?"
+            " WHERE id = ?",
+            (*row[1:], row.id),
         )
 
     def remove_file(self, id: int) -> None:
@@ -147,10 +156,13 @@ class Store:
 
     def add_passages(self, first: int, parts: Sequence[tuple[int, int, Part]]) -> None:
         """Passages of (file, number of its first one there, part), numbered on from `first`."""
-        rows = ((file, number + at, *draft) for file, number, part in parts for at, draft in enumerate(part.drafts))
+        each = ((file, number + at, draft) for file, number, part in parts for at, draft in enumerate(part.drafts))
         self._db.executemany(
             "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)",
-            ((id, file, number, place, heading, text) for id, (file, number, text, place, heading) in enumerate(rows, first)),
+            (
+                (id, file, number, draft.place, draft.heading, draft.text)
+                for id, (file, number, draft) in enumerate(each, first)
+            ),
         )
 
     def passages(self, ids: Sequence[int]) -> list[StoredPassage]:
@@ -176,53 +188,94 @@ class Store:
         (count,) = self._db.execute("SELECT count(*) FROM passages").fetchone()
         return int(count)
 
+    # ---- vectors
+
+    def keep_vectors_of(self, encoder: str, probe: NDArray[np.float16]) -> None:
+        """Forget all vectors unless they are this encoder's: of its name, and alike for the same probe."""
+        before = np.array(json.loads(self.fact("probe") or "[]"), np.float16)
+        same = self.fact("encoder") == encoder and before.shape == probe.shape
+        if not (same and np.allclose(before, probe, atol=1e-2)):
+            with self.writing():
+                self._db.execute("DELETE FROM vectors")
+                self.set_fact("encoder", encoder)
+                self.set_fact("probe", json.dumps(probe.tolist()))
+
+    def add_vectors(
+        self, looked_at: NDArray[np.int64], passages: NDArray[np.int64], vectors: NDArray[np.float16]
+    ) -> None:
+        """Vectors of some of the passages that were looked at; the others are not legible."""
+        blobs = _blob(looked_at), _blob(passages), _blob(vectors)
+        self._db.execute("INSERT INTO vectors (looked_at, passages, vectors) VALUES (?, ?, ?)", blobs)
+
+    def embedded(self) -> NDArray[np.int64]:
+        """Passages that an encoder has looked at."""
+        rows = [np.frombuffer(blob, np.int64) for (blob,) in self._db.execute("SELECT looked_at FROM vectors")]
+        return np.concatenate(rows) if rows else np.empty(0, np.int64)
+
+    def vectors(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
+        for passages, vectors in self._db.execute("SELECT passages, vectors FROM vectors"):
+            numbers = np.frombuffer(passages, np.int64)
+            yield numbers, np.frombuffer(vectors, np.float16).reshape(len(numbers), -1 if len(numbers) else 0)
+
     # ---- segments
 
     def add_segment(self, first: int, arrays: Arrays) -> None:
         self._db.execute(
-            "INSERT INTO segments (first, terms, starts, passages, counts, lengths, owners) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (first, *(memoryview(np.ascontiguousarray(array)).cast("B") if array.size else b"" for array in arrays)),
+            "INSERT INTO segments VALUES (?, ?, ?, ?, ?)",
+            (first, _blob(arrays.terms), _blob(arrays.starts), _blob(arrays.lengths), _blob(arrays.owners)),
+        )
+        chunks = (slice(at, at + _CHUNK) for at in range(0, len(arrays.passages), _CHUNK))
+        self._db.executemany(
+            "INSERT INTO postings VALUES (?, ?, ?, ?)",
+            (
+                (first, number, _blob(arrays.passages[at]), _blob(arrays.counts[at]))
+                for number, at in enumerate(chunks)
+            ),
         )
 
     def remove_segments(self, firsts: Sequence[int]) -> None:
-        self._db.executemany("DELETE FROM segments WHERE first = ?", [(first,) for first in firsts])
+        for first in firsts:
+            self._db.execute("DELETE FROM segments WHERE first = ?", (first,))
+            self._db.execute("DELETE FROM postings WHERE segment = ?", (first,))
 
     def segments(self) -> list[Segment]:
         """All segments in the order of their passages, as search needs them."""
         living = {id for (id,) in self._db.execute("SELECT id FROM files WHERE readable")}
-        known = np.zeros(max(living, default=0) + 1, np.bool_)
+        known = np.zeros(max(living, default=0) + 2, np.bool_)  # the last is false: for owners that came later
         known[list(living)] = True
         found = []
-        for id, first, *blobs in self._db.execute("SELECT id, first, terms, starts, lengths, owners FROM segments ORDER BY first"):
-            terms, starts, lengths, owners = (
-                np.frombuffer(blob, kind) for blob, kind in zip(blobs, _TYPES.values(), strict=True)
-            )
-            alive = known[np.minimum(owners, len(known) - 1)] & (owners < len(known))
+        for first, *blobs in self._db.execute("SELECT * FROM segments ORDER BY first"):
+            terms, starts, lengths, owners = map(np.frombuffer, blobs, (np.uint64, np.uint32, np.uint16, np.uint32))
+            alive = known[np.minimum(owners, len(known) - 1)]
             found.append(
-                Segment(first=first, terms=terms, starts=starts, alive=alive, lengths=lengths, fetch=_Postings(self._db, id))
+                Segment(
+                    first=first,
+                    terms=terms,
+                    starts=starts,
+                    alive=alive,
+                    lengths=lengths,
+                    owners=owners,
+                    fetch=partial(self._postings, first),
+                )
             )
         return found
 
-    def arrays(self, first: int) -> Arrays:
-        row = self._db.execute(
-            "SELECT terms, starts, passages, counts, lengths, owners FROM segments WHERE first = ?", (first,)
-        ).fetchone()
-        kinds = (np.uint64, np.uint32, np.uint32, np.uint16, np.uint16, np.uint32)
-        return Arrays(*(np.frombuffer(blob, kind) for blob, kind in zip(row, kinds, strict=True)))
+    def arrays(self, segment: Segment) -> Arrays:
+        """All of a segment."""
+        passages, counts = segment.fetch(0, int(segment.starts[-1]))
+        return Arrays(segment.terms, segment.starts, passages, counts, segment.lengths, segment.owners)
+
+    def _postings(self, segment: int, start: int, end: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+        """Those from one place of a segment to another."""
+        first = start // _CHUNK
+        rows = self._db.execute(
+            "SELECT passages, counts FROM postings WHERE segment = ? AND number BETWEEN ? AND ? ORDER BY number",
+            (segment, first, (end - 1) // _CHUNK),
+        ).fetchall()
+        at = slice(start - first * _CHUNK, end - first * _CHUNK)
+        passages, counts = (b"".join(column) for column in zip(*rows, strict=True)) if rows else (b"", b"")
+        return np.frombuffer(passages, np.uint32)[at], np.frombuffer(counts, np.uint16)[at]
 
 
-class _Postings:
-    """Reads a stretch of a segment's postings from the database, and nothing else of them."""
-
-    def __init__(self, db: sqlite3.Connection, segment: int) -> None:
-        self._db = db
-        self._segment = segment
-
-    def __call__(self, start: int, end: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
-        return self._read("passages", np.uint32, start, end), self._read("counts", np.uint16, start, end)
-
-    def _read(self, column: str, kind: type[np.generic], start: int, end: int) -> NDArray[np.generic]:
-        size = np.dtype(kind).itemsize
-        with self._db.blobopen("segments", column, self._segment, readonly=True) as blob:
-            blob.seek(start * size)
-            return np.frombuffer(blob.read((end - start) * size), kind)
+def _blob(array: NDArray[Any]) -> bytes:
+    return np.ascontiguousarray(array).tobytes()

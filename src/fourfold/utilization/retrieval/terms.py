@@ -1,8 +1,8 @@
 """Text to search terms: words where words are spaced, pairs of neighbouring characters where they are not.
 
-Case, accents, width and traditional or simplified script are folded; plural `s` goes (`kernels.singular`). Chinese,
-Japanese, Korean and Thai text has no spaces that part its words, and a pair of characters is as good a term as a word
-found by a segmenter (Nie, Gao, Zhang, Zhou 2000), without one.
+Case, accents, width and traditional or simplified script are folded; endings stay, since stemming gained nothing
+(docs/decisions/013). Chinese, Japanese, Korean and Thai text has no spaces that part its words, and a pair of
+characters is as good a term as a word found by a segmenter (Nie, Gao, Zhang, Zhou 2000), without one.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from fourfold.kernels import TermCounts, TextCodes, count_terms, singular
+from fourfold.kernels import TermCounts, TextCodes, count_terms
 from fourfold.pretraining.corpus import HAN
 
-_PAIRED = re.compile(f"[{HAN}々〇\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uac00-\ud7a3\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
+# Han, kana, Hangul; Thai and Lao, Burmese, Khmer.
+_PAIRED = re.compile(
+    f"[{HAN}々〇\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uac00-\ud7a3"
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"
+)
 # Accents of Greek, Latin and Cyrillic; Hebrew and Arabic vowel signs; joiners and the soft hyphen.
 _IGNORED = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u00ad\u200b-\u200d\u2060\ufeff\u1ab0-\u1aff]")
 _UNIFORM = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0x20000, 0x2F7FF), (0x2FA20, 0x3FFFD))
@@ -35,7 +39,7 @@ def terms_of(text: str) -> list[str]:
         if _PAIRED.match(run):
             found += (run[at : at + 2] for at in range(max(len(run) - 1, 1)))
         else:
-            found.append(singular(run))
+            found.append(run)
     return found
 
 
@@ -92,9 +96,9 @@ def _fold(character: str) -> tuple[str, int]:
         return _simplified().get(character, character), TextCodes.PAIRED
     if _IGNORED.match(character):
         return character, TextCodes.IGNORED
-    base, *marks = unicodedata.normalize("NFD", character)
-    if all(map(_IGNORED.match, marks)):
-        character = base
+    parts = unicodedata.normalize("NFD", character)
+    if all(map(_IGNORED.match, parts[1:])):
+        character = parts[0]
     is_letter = character.isalnum() or unicodedata.category(character) in ("Mn", "Mc")
     return character, TextCodes.LETTER if is_letter else TextCodes.SEPARATOR
 

@@ -231,8 +231,8 @@ class _Writer:
                 self._store.remove_file(self._ids[path])
             return
         readable = path in self._ids
-        row = self._found.rows[path]._replace(id=self._id(path), hash=outcome.hash, readable=int(readable), reason=outcome.reason)
-        self._store.set_file(row)
+        row = self._found.rows[path]._replace(hash=outcome.hash, readable=int(readable), reason=outcome.reason)
+        self._store.set_file(row._replace(id=self._id(path)))
         if readable:
             self.read += 1
             self.bytes += row.size
@@ -246,7 +246,7 @@ def _merge_small(store: Store) -> None:
         return
     tail = segments[segments.index(small[0]) :]
     alive = np.concatenate([segment.alive for segment in tail])
-    merged = merge([(segment.first, store.arrays(segment.first)) for segment in tail], alive)
+    merged = merge([(segment.first, store.arrays(segment)) for segment in tail], alive)
     with store.writing():
         store.remove_segments([segment.first for segment in tail])
         store.add_segment(tail[0].first, merged)

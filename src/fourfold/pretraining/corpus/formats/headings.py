@@ -10,10 +10,15 @@ from fourfold.pretraining.corpus.formats.section import Section
 
 _LONGEST = 120
 # A fence hides what looks like a heading inside it.
-_MARKED = re.compile(r"^(?P<fence>`{3,}|~{3,})[^\n]*$|^(?P<level>\#{1,6})[ \t]+(?P<title>[^\n]+?)[ \t#]*$", re.MULTILINE)
-_UNDERLINED = re.compile(r"^(?P<title>[^\s\n][^\n]{0,119})\n(?P<line>([=\-~^\"*+#])\3{2,})[ \t]*$", re.MULTILINE)
-_CHAPTER = re.compile(r"^[ \t　]*(?P<title>第[〇零一二三四五六七八九十百千\d]{1,6}(?P<kind>[部编篇卷章回节])[^\n]{0,40})$", re.MULTILINE)
-_CHAPTER_LEVELS = {"部": 1, "编": 1, "篇": 1, "卷": 1, "章": 2, "回": 2, "节": 3}
+_MARKED = re.compile(
+    r"^(?P<fence>`{3,}|~{3,})[^\n]*$|^(?P<level>\#{1,6})[ \t]+(?P<title>[^\n]+?)[ \t#]*$", re.MULTILINE
+)
+_UNDERLINE = re.compile(r"^([=\-~^\"*+#])\1{2,}(?=[ \t]*$)", re.MULTILINE)
+_CHAPTER = re.compile(
+    r"^[ \t　]*(?P<title>第[〇零一二三四五六七八九十百千\d]{1,6}(?P<kind>[部编編篇卷章回节節])[^\n]{0,40})$",
+    re.MULTILINE,
+)
+_CHAPTER_LEVELS = dict.fromkeys("部编編篇卷", 1) | dict.fromkeys("章回", 2) | dict.fromkeys("节節", 3)
 
 
 class HeadingPath:
@@ -56,7 +61,9 @@ def sections_of(text: str, *, marked: bool) -> Iterator[Section]:
 def _headings(text: str, marked: bool) -> list[Heading]:
     found = list(_marked(text)) if marked else []
     found += _underlined(text)
-    found += (Heading(match.start(), _CHAPTER_LEVELS[match["kind"]], match["title"]) for match in _CHAPTER.finditer(text))
+    if "第" in text:
+        chapters = _CHAPTER.finditer(text)
+        found += (Heading(match.start(), _CHAPTER_LEVELS[match["kind"]], match["title"]) for match in chapters)
     return sorted(found)
 
 
@@ -75,7 +82,9 @@ def _marked(text: str) -> Iterator[Heading]:
 def _underlined(text: str) -> Iterator[Heading]:
     """Depth by the order in which the marks first occur, as in reStructuredText."""
     depths: dict[str, int] = {}
-    for match in _UNDERLINED.finditer(text):
-        if len(match["line"]) * 2 >= len(match["title"]):  # a Han character is two columns wide
-            mark = match["line"][0]
-            yield Heading(match.start(), depths.setdefault(mark, len(depths) + 1), match["title"])
+    for match in _UNDERLINE.finditer(text):
+        start = text.rfind("\n", 0, max(match.start() - 1, 0)) + 1
+        title = text[start : match.start()].rstrip("\n")
+        # A Han character is two columns wide; a line above that is itself a rule is the frame of a table.
+        if title[:1].strip() and len(title) <= min(_LONGEST, 2 * len(match[0])) and not _UNDERLINE.match(title):
+            yield Heading(start, depths.setdefault(match[1], len(depths) + 1), title)

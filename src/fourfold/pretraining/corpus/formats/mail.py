@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from email import policy
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from email.parser import BytesParser
 from pathlib import Path, PurePosixPath
 
@@ -44,7 +44,7 @@ def _message(message: EmailMessage, read: Read, place: str, depth: int) -> Itera
             yield from _attachment(part, name, where, read)
 
 
-def _attachment(part: EmailMessage, name: str, where: str, read: Read) -> Iterator[Section]:
+def _attachment(part: MIMEPart, name: str, where: str, read: Read) -> Iterator[Section]:
     data = part.get_payload(decode=True)
     if not isinstance(data, bytes) or Path(name).suffix.lower() == ".eml":
         return
@@ -62,7 +62,7 @@ def _header(message: EmailMessage, name: str) -> str:
     return " ".join(str(message.get(name, "")).split())
 
 
-def _text(part: EmailMessage) -> str:
+def _text(part: MIMEPart) -> str:
     """A part's text; what it says about its encoding is often wrong, so the bytes are looked at."""
     data = part.get_payload(decode=True)
     if not isinstance(data, bytes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from fourfold.pretraining.corpus.formats.bounds import check_size
 from fourfold.pretraining.corpus.formats.section import ReadingLimits, Section, Unreadable
@@ -36,12 +37,12 @@ def read_pdf(path: Path, limits: ReadingLimits) -> Iterator[Section]:
         document.close()
 
 
-def _page_text(document: object, number: int) -> str:
-    page = document[number]  # type: ignore[index]  # PdfDocument is imported only where it is needed
+def _page_text(document: Any, number: int) -> str:
+    page = document[number]
     try:
         text = page.get_textpage()
         try:
-            return _HYPHENATED.sub("", text.get_text_bounded()).replace("\r\n", "\n").replace("\r", "\n")
+            return _HYPHENATED.sub("", str(text.get_text_bounded())).replace("\r\n", "\n").replace("\r", "\n")
         finally:
             text.close()
     finally:

@@ -30,7 +30,10 @@ _Reader = Callable[[Path, ReadingLimits], Iterator[Section]]
 _PACKAGED: dict[str, _Reader] = {".pdf": read_pdf, ".docx": read_docx, ".xlsx": read_xlsx, ".pptx": read_pptx}
 OFFICE = frozenset({*_PACKAGED, ".xlsm", ".docm", ".pptm", ".eml"})
 """What the extra `documents` reads, and e-mail."""
-NOTES = frozenset(".org .adoc .asciidoc .tex .bib .log .csv .tsv .srt .vtt .json .xml .yaml .yml .toml .ini .cfg".split())
+_NOTE_EXTENSIONS = (
+    ".org .adoc .asciidoc .tex .bib .log .csv .tsv .srt .vtt .json .xml .yaml .yml .toml .ini .cfg"
+)
+NOTES = frozenset(_NOTE_EXTENSIONS.split())
 """Text that people keep among their documents and that is no prose to train on."""
 _NO_READER = {".doc", ".epub", ".odt", ".ods", ".odp", ".rtf", ".xls", ".ppt", ".msg"}
 
@@ -64,7 +67,7 @@ def _read(path: Path, extension: str, limits: ReadingLimits) -> Iterator[Section
     if extension in OFFICE:
         if extension == ".eml":
             return read_mail(path, limits, lambda attachment: read_sections(attachment, limits))
-        return _PACKAGED[f"{extension[:-1]}x"](path, limits) if extension.endswith("m") else _PACKAGED[extension](path, limits)
+        return _PACKAGED[re.sub("m$", "x", extension)](path, limits)
     if extension in _NO_READER:
         raise Unreadable("no reader: save it as PDF, DOCX or text first")
     data = file_bytes(path, limits)
