@@ -60,7 +60,7 @@ class Case(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cmrc", type=Path, help="JSON lines with question and context")
-    parser.add_argument("--docs", type=Path, help="JSON lines with file, en, zh: paragraphs of the Python documentation")
+    parser.add_argument("--docs", type=Path, help="JSON lines with file, en, zh: paragraphs of Python's documentation")
     parser.add_argument("--faq", type=Path, nargs="*", default=[], help="folders of HTML whose headings are questions")
     parser.add_argument("--elsewhere", type=Path, help="JSON lines with questions that none of it answers")
     parser.add_argument("--filler", type=Path, nargs="*", default=[], help="folders of text to hide the documents in")
@@ -87,7 +87,8 @@ def read_collections(options: argparse.Namespace) -> Iterator[Collection]:
         for language in ("en", "zh"):
             yield Collection(f"python-{language}", language == "zh", paragraphs(rows, language))
     for folder in options.faq:
-        found = [(heading, text) for heading, text in sections(folder) if heading[-1] in "?？" and len(text) >= SHORTEST_ANSWER]
+        asked = [(heading, text) for heading, text in sections(folder) if heading[-1] in "?？"]
+        found = [(question, text) for question, text in asked if len(text) >= SHORTEST_ANSWER]
         yield Collection("/".join(folder.parts[-2:]), is_chinese(" ".join(q for q, _ in found)), found)
 
 
@@ -119,12 +120,10 @@ def sections(folder: Path) -> Iterator[tuple[str, str]]:
 def texts_in(folder: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as place, open_index(folder, index_folder=place) as index:
         index.update()
-        names = {row.path for row in index._store.files().values() if row.readable}
-        for name in sorted(names):
-            stored = []
-            while (passage := index._store.passage(name, len(stored))) is not None:
-                stored.append(passage.text)
-            yield "\n\n".join(stored)
+        documents: dict[str, list[str]] = {}
+        for passage in index.passages():
+            documents.setdefault(passage.source, []).append(passage.text)
+    yield from ("\n\n".join(parts) for parts in documents.values())
 
 
 def first_half(document: str) -> bool:
@@ -167,7 +166,7 @@ def features(cases: Sequence[Case]) -> NDArray[np.float64]:
 
 
 def fit(cases: Sequence[Case]) -> NDArray[np.float64]:
-    """Logistic regression by Newton's method; the answerable and the others of every collection and size weigh the same."""
+    """Logistic regression by Newton's method; answerable and others of each collection and size weigh the same."""
     used = [case for case in cases if case.kind != "near" or case.collection == "cmrc"]
     groups = [(case.collection, case.size, case.kind == "answerable") for case in used]
     weights = np.array([1 / groups.count(group) for group in groups])

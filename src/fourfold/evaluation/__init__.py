@@ -1,6 +1,8 @@
 """Fold 4, evaluation: tasks, scores with their error bars, comparisons that say when they cannot tell."""
 
+from fourfold.evaluation.asking import Way, score_questions
 from fourfold.evaluation.comparing import compare, sentence_of
+from fourfold.evaluation.questions import Question, read_questions
 from fourfold.evaluation.registry import make_task, task_names
 from fourfold.evaluation.running import evaluate
 from fourfold.evaluation.sample_files import Sample, read_samples
@@ -20,9 +22,11 @@ from fourfold.evaluation.text_scores import score_texts
 __all__ = [
     "Item",
     "Metric",
+    "Question",
     "Sample",
     "Task",
     "TooLittleText",
+    "Way",
     "arithmetic_task",
     "compare",
     "continuation_task",
@@ -33,7 +37,9 @@ __all__ = [
     "make_solver",
     "make_task",
     "preference_task",
+    "read_questions",
     "read_samples",
+    "score_questions",
     "score_texts",
     "sentence_of",
     "solver_names",

@@ -40,13 +40,14 @@ def metric_rows(task: Task, mark: Cellmark, scores: Sequence[Mapping[str, float]
         values = [score[metric.name] for score in scores]
         rows.append(
             {"model": mark.model, "label": mark.label, "task": task.name, "solver": mark.solver, "method": shown}
-            | _numbers(metric, values, seed)
+            | metric_numbers(metric, values, seed)
             | {"seconds": round(mark.seconds, 3)}
         )
     return rows
 
 
-def _numbers(metric: Metric, values: Sequence[float], seed: int) -> Row:
+def metric_numbers(metric: Metric, values: Sequence[float], seed: int) -> Row:
+    """The fields of a row that say how a metric came out over some items."""
     interval = mean_interval(values, LEVEL, seed=seed)
     detectable = detectable_effect_paired(len(values), interval.value) if is_binary(values) else None
     return {

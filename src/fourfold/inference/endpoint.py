@@ -136,7 +136,7 @@ class Endpoint:
             with self._open(path, body) as response:
                 return json.load(response)
         except (HTTPException, ConnectionError, TimeoutError) as error:
-            raise UserError("the endpoint broke off in the middle of its answer", where=self.base_url, got=error) from None
+            raise UserError("the endpoint broke off amid its answer", where=self.base_url, got=error) from None
         except ValueError:
             raise self._foreign() from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -15,7 +15,7 @@ from fourfold.utilization.answering.prompting import messages_for, shown_texts, 
 from fourfold.utilization.answering.quotes import Citation, choose_quotes
 from fourfold.utilization.answering.sentences import sentences
 from fourfold.utilization.answering.terms import is_chinese
-from fourfold.utilization.retrieval import Hit, Method
+from fourfold.utilization.retrieval import Hit, Method, Passage
 
 Language = Literal["en", "zh"]
 QUOTES = 3
@@ -26,6 +26,9 @@ class Library(Counts, Protocol):
     """What is asked: a `DocumentIndex` is one."""
 
     def search(self, question: str, k: int = ..., method: Method = ...) -> list[Hit]: ...
+    def passage(self, id: str) -> Passage: ...
+    def passages(self) -> Iterator[Passage]: ...
+    def fingerprint(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)

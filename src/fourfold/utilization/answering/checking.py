@@ -9,6 +9,7 @@ words, not logic: it can not see that a true phrase was put to a wrong use.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -62,7 +63,8 @@ def find_support(claim: str, source: str) -> Found | None:
     if (found := find_quote(claim.rstrip(" .。"), source)) and _whole_words(found, source):
         touched = [part for part in parts if part.start < found.end and found.start < part.end]
         return Found(found.how, min(found.start, touched[0].start), max(found.end, touched[-1].end))
-    return next((Found("worded", s.start, s.end) for s in _by_likeness(claim, parts, source) if _worded(claim, s)), None)
+    alike = (part for part in _by_likeness(claim, parts, source) if _worded(claim, part))
+    return next((Found("worded", part.start, part.end) for part in alike), None)
 
 
 def _whole_words(found: Found, source: str) -> bool:
@@ -81,9 +83,8 @@ def _whole_words(found: Found, source: str) -> bool:
 def _by_likeness(claim: str, parts: Sequence[Sentence], source: str) -> Iterator[Sentence]:
     """Single sentences and pairs of neighbours, those that share most words with the claim first."""
     terms = question_terms(claim)
-    pairs = [
-        Sentence(source[a.start : b.end], a.start, b.end) for a, b in zip(parts, parts[1:], strict=False)
-    ]  # a model often joins two
+    # A model often joins two.
+    pairs = [Sentence(source[a.start : b.end], a.start, b.end) for a, b in itertools.pairwise(parts)]
     ranked = sorted((*parts, *pairs), key=lambda part: (-_shared(terms, part.text), len(part.text)))
     yield from ranked[:3]
 

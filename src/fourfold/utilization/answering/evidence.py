@@ -11,7 +11,7 @@ whose documents were in a collection and questions whose documents were not
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +21,7 @@ LOOKED_AT = 3
 """Passages whose coverage counts."""
 PRIOR_PASSAGES = 20
 """Passages without the term that are imagined beside the real ones: in three passages no count says what is rare."""
-INTERCEPT, COVERAGE, PASSAGES = -3.7, 10.0, 0.0
+INTERCEPT, COVERAGE, PASSAGES = -2.26, 10.55, -0.41
 """Of the log-odds; `PASSAGES` multiplies the natural logarithm of their number."""
 THRESHOLD = 0.5
 
@@ -71,8 +71,19 @@ def gather(question: str, texts: Sequence[str], counts: Counts) -> Evidence:
         weights=weights,
         coverage=max((covered(weights, text) for text in texts[:LOOKED_AT]), default=0.0),
         passages=len(counts),
-        absent=tuple(term for term in terms if not found[term]),
+        absent=_joined(term for term in terms if not found[term]),
     )
+
+
+def _joined(terms: Iterable[str]) -> tuple[str, ...]:
+    """The terms, Han pairs that overlap joined to the word they were cut from."""
+    joined: list[str] = []
+    for term in terms:
+        if joined and not term.isascii() and joined[-1][-1] == term[0]:
+            joined[-1] += term[1:]
+        else:
+            joined.append(term)
+    return tuple(joined)
 
 
 def covered(weights: Mapping[str, float], text: str) -> float:

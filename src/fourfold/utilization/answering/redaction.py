@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, final
 
 
@@ -40,7 +41,7 @@ def valid_iban(number: str) -> bool:
 
 
 _RULES = (
-    _Rule("KEY", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)),
+    _Rule("KEY", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*KEY-----|\Z)", re.DOTALL)),
     _Rule("KEY", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")),
     _Rule(
         "KEY",
@@ -52,7 +53,7 @@ _RULES = (
     _Rule(
         "SECRET",
         re.compile(
-            r"(?:password|passwd|pwd|passphrase|secret|api[ _-]?key|access[ _-]?token|auth[ _-]?token|密码|密碼|口令|密钥|密鑰)"
+            r"(?:password|passwd|pwd|passphrase|secret|api[ _-]?key|access[ _-]?token|密码|密碼|口令|密钥|密鑰)"
             r"[\"']?\s*(?:[:=：]|\bis\b|是|为|為)\s*[\"']?(?P<it>[^\s\"',;，；。]{4,})",
             re.IGNORECASE,
         ),
@@ -86,7 +87,7 @@ class Redactor:
     def redact(self, text: str) -> str:
         """The text with marks."""
         for kind, pattern, holds in _RULES:
-            text = pattern.sub(lambda match, kind=kind, holds=holds: self._replaced(match, kind, holds), text)
+            text = pattern.sub(partial(self._replaced, kind=kind, holds=holds), text)
         return text
 
     def restore(self, text: str) -> str:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 _END = re.compile(
     r"""(?P<han>[。！？!?；]+[”’」』）)"']*)            # an end mark of Chinese, with what closes behind it
-      |(?P<latin>(?<!\b[A-Z])(?<!\b(?:e\.g|i\.e|vs\.))\.["'”’)\]]*(?=\s+\S)(?!(?<=\d\.)\s+\d))  # a full stop that white space follows
+      |(?P<latin>(?<!\b[A-Z])(?<!\b(?:e\.g|i\.e|vs\.))\.["'”’)\]]*(?=\s+\S)   # a full stop that white space follows,
+          (?!(?<=\d\.)\s+\d))                                       # not that of "12. 5" broken over lines
       |(?P<gap>\n[ \t]*\n\s*|\n(?=[ \t]*(?:[-*•#|]|\d+[.)])\s))""",  # an empty line, or the next item of a list
     re.VERBOSE,
 )

@@ -13,12 +13,15 @@ from functools import lru_cache
 from fourfold.utilization.retrieval import terms_of
 
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003fffd]")
-_ENGLISH = frozenset(
-    "a about all also am an and any are as at be been being but by can could did do does doing done each for from get "
-    "got had has have he her here his how i if in into is it its just many may me might more most much must my no not "
-    "of on only or other our over shall she should so some such than that the their them then there these they this "
-    "those to us was we were what when where which who whom whose why will with would you your".split()
-)
+_ENGLISH = frozenset((
+    "a", "about", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "been", "being", "but", "by",
+    "can", "could", "did", "do", "does", "doing", "done", "each", "for", "from", "get", "got", "had", "has", "have",
+    "he", "her", "here", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just", "many", "may", "me",
+    "might", "more", "most", "much", "must", "my", "no", "not", "of", "on", "only", "or", "other", "our", "over",
+    "shall", "she", "should", "so", "some", "such", "than", "that", "the", "their", "them", "then", "there",
+    "these", "they", "this", "those", "to", "us", "was", "we", "were", "what", "when", "where", "which", "who",
+    "whom", "whose", "why", "will", "with", "would", "you", "your",
+))  # fmt: skip
 _CHINESE = re.compile(
     "什么时候|什麼時候|为什么|為什麼|是什么|是什麼|是多少|怎么样|怎麼樣|有没有|有沒有|是不是|什么|什麼|甚么|甚麼|哪些|哪个|哪個|哪里|哪裡|"
     "哪儿|哪年|哪位|多少|多久|几个|幾個|怎么|怎麼|怎样|怎樣|如何|为何|為何|是否|能否|可以|请问|請問|我们|我們|你们|你們|他们|他們|"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourfold.errors import UserError, unknown_name
-from fourfold.files import disk_errors, lock_folder
+from fourfold.files import disk_errors, hash_value, lock_folder
 from fourfold.kernels import hash_term
 from fourfold.utilization.retrieval.dense import (
     FUSED,
@@ -162,6 +162,18 @@ class DocumentIndex:
     def _alive(self) -> NDArray[np.bool_]:
         """Of each number that a passage ever had: is it still one?"""
         return np.concatenate([segment.alive for segment in self._segments] or [np.empty(0, np.bool_)])
+
+    def passages(self) -> Iterator[Passage]:
+        """All passages that are searched, in the order of their files' paths."""
+        for row in sorted(self._store.files().values(), key=lambda row: row.path):
+            number = 0
+            while row.readable and (found := self._store.passage(row.path, number)) is not None:
+                yield _passage(found)
+                number += 1
+
+    def fingerprint(self) -> str:
+        """Equal for equal documents: a hash of the paths and contents that are searched."""
+        return hash_value(sorted((row.path, row.hash) for row in self._store.files().values() if row.readable))
 
     def passage(self, id: str) -> Passage:
         """The passage of a `Passage.id`."""
