@@ -198,8 +198,9 @@ class Asking:
             raise UserError("no sentence in these documents can be made a question", where=self.folder)
         write_jsonl(file, drafts)
         makers = [str(draft["made_by"]) for draft in drafts]
+        counts = ", ".join(f"{makers.count(maker)} by {maker}" for maker in dict.fromkeys(makers))
         say(
-            f"{len(drafts)} questions drafted ({', '.join(f'{makers.count(m)} by {m}' for m in dict.fromkeys(makers))})."
+            f"{len(drafts)} questions drafted ({counts})."
             ' Correct them, drop the bad ones, and add some that your documents do not answer, with "answer": null.'
         )
         if self.as_json:

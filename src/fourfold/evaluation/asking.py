@@ -20,7 +20,7 @@ from fourfold.utilization.answering import THRESHOLD, Answer, Library, answer_qu
 from fourfold.utilization.retrieval import Method
 
 RETRIEVAL = (Metric(name="reciprocal_rank"), Metric(name="hit_at_1"), Metric(name="hit_at_3"), Metric(name="hit_at_k"))
-ANSWERS = (Metric(name="f1"), Metric(name="exact_match"), Metric(name="contains"))
+ANSWERS = (Metric(name="contains"), Metric(name="f1"), Metric(name="exact_match"))
 """Over questions with known answers, and over those without one, where a no is the right answer."""
 CITATIONS = (Metric(name="citations_stand"), Metric(name="cites_the_source"))
 """Over answered questions: whether every quote is in its passage, and whether one is of the place that answers."""
@@ -48,8 +48,8 @@ def score_questions(
     """Answer and score all questions; writes `results.json` and `samples.jsonl` into `folder`, returns the results.
 
     Every answer is kept as it comes: run again after a kill or a lost connection, and only the rest is asked. The
-    samples are of two tasks, `NAME/retrieval` (reciprocal rank) and `NAME/answers` (F1 over words, 1 for a right
-    no), so that `compare` sets two such folders beside each other.
+    samples are of two tasks, `NAME/retrieval` (reciprocal rank) and `NAME/answers` (the answer contains an accepted
+    one, or is a right no), so that `compare` sets two such folders beside each other.
     """
     documents = library.fingerprint()
     samples: list[dict[str, Any]] = []

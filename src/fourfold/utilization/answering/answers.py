@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from fourfold.inference import ChatModel, LanguageModel, Sampling
 from fourfold.tokenizers import hard_to_read
 from fourfold.utilization.answering.checking import find_support
-from fourfold.utilization.answering.evidence import THRESHOLD, Counts, Evidence, gather
+from fourfold.utilization.answering.evidence import THRESHOLD, Counts, Evidence, covered, gather
 from fourfold.utilization.answering.prompting import messages_for, shown_texts, speaks_to_a_model
 from fourfold.utilization.answering.quotes import Citation, choose_quotes
 from fourfold.utilization.answering.sentences import sentences
@@ -130,7 +130,7 @@ def _checked(answer: Answer, written: Sequence[str]) -> Answer:
     kept: list[Statement] = []
     dropped: list[str] = []
     for text in dict.fromkeys(written):
-        found = _support(text, answer.citations)
+        found = _support(text, answer)
         if found is None:
             dropped.append(text)
             continue
@@ -147,11 +147,17 @@ def _checked(answer: Answer, written: Sequence[str]) -> Answer:
     return replace(answer, statements=tuple(kept), citations=tuple(numbered), dropped=tuple(dropped))
 
 
-def _support(text: str, citations: Sequence[Citation]) -> Citation | None:
-    """The first of the passages, in their order, in which the sentence stands."""
-    for citation in citations:
+def _support(text: str, answer: Answer) -> Citation | None:
+    """The first of the passages, in their order, in which the sentence stands, in words about the question.
+
+    A question is no answer, and what a document says to a model is nothing it says to the reader.
+    """
+    if text.endswith(("?", "？")):
+        return None
+    for citation in answer.citations:
         found = find_support(text, citation.passage.text)
-        if found and not speaks_to_a_model(citation.passage.text[found.start : found.end]):
+        quote = citation.passage.text[found.start : found.end] if found else ""
+        if found and covered(answer.evidence.weights, quote) > 0 and not speaks_to_a_model(quote):
             return replace(citation, start=found.start, end=found.end, how=found.how)
     return None
 

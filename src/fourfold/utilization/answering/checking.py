@@ -57,8 +57,8 @@ def find_support(claim: str, source: str) -> Found | None:
 
     A quote is widened to whole sentences, so that a reader sees what stands around it.
     """
-    if not re.search(r"\w", claim) or not (question_terms(claim) or re.search(r"\d", claim)):
-        return None  # "Yes." or "It is." stands everywhere
+    if not any(term[0].isalpha() for term in question_terms(claim)):
+        return None  # "Yes.", "It is." or "2." stands everywhere
     parts = sentences(source)
     if (found := find_quote(claim.rstrip(" .。"), source)) and _whole_words(found, source):
         touched = [part for part in parts if part.start < found.end and found.start < part.end]

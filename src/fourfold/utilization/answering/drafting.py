@@ -30,12 +30,13 @@ _LONGEST, _LEAST = 280, 4
 _TARGETS = (
     re.compile(r"《(?P<it>[^》\n]{2,24})》|“(?P<it2>[^”\n]{2,24})”"),
     re.compile(r"\d[\d,.]*\s?(?:%|年|月|日|[万亿]?[个人元米次种岁名]|[kMGT]?B\b|(?:percent|year|day|hour|second)s?)"),
-    re.compile(r"(?<![\w.-])\d[\d,]*(?:\.\d+)?(?![\w-])"),
+    re.compile(r"(?<![\w.-])\d[\d,]*(?:\.\d+)?(?![\w.-]*\d)(?![\w-])"),
     re.compile(r"(?<=[a-z,] )[A-Z][\w-]+(?: [A-Z][\w-]+){0,3}"),
     re.compile(r"(?:称为|叫做|名为|位于|成立于|毕业于)(?P<it>[^，。；、（）\s]{2,16})"),
     re.compile(r"\b[a-z]\w*_\w+\b|\b[\w-]+\(\)|(?<=\s)--?[a-z][\w-]+"),
 )
-_POINTS_BACK = re.compile(r"(?:It|This|That|They|These|He|She|His|Her|Such)\b|[此这该其它他她]")
+_NO_START = re.compile(r"(?:It|This|That|They|These|He|She|His|Her|Such)\b|[此这该其它他她]|\W*\d+[.)]|[a-z(（]")
+"""Sentences that point back, scraps, and those that carry the number of their heading."""
 _WRITE = {
     "en": "Write one short question that this sentence answers.\n\nSentence: {sentence}\nQuestion:",
     "zh": "请针对下面这句话写一个简短的问题，答案就在这句话里。只写问题。\n\n句子：{sentence}\n问题：",
@@ -77,9 +78,9 @@ def _spread(passages: Iterable[Passage]) -> list[Passage]:
 
 
 def _draft(passage: Passage, model: ChatModel | None) -> Draft | None:
-    heading = passage.heading.rpartition(" > ")[2].strip()
-    if heading.endswith(("?", "？")) and heading not in passage.text:
-        return _record(passage, heading, None, sentences(passage.text)[0], "heading")
+    heading = re.sub(r"^[\d.]+\s+", "", passage.heading.rpartition(" > ")[2]).strip()
+    if heading.endswith(("?", "？")):
+        return {"question": heading, "source": passage.source, "place": passage.place, "made_by": "heading"}
     for sentence in _worth_asking(passage):
         target = _target(sentence.text)
         if model is not None and (question := _written(sentence.text, model)):
@@ -91,9 +92,9 @@ def _draft(passage: Passage, model: ChatModel | None) -> Draft | None:
     return None
 
 
-def _record(passage: Passage, question: str, answer: str | None, sentence: Sentence, maker: str) -> Draft:
-    found = {"question": question, "source": passage.source, "place": passage.place, "quote": sentence.text}
-    return {**found, **({} if answer is None else {"answer": answer}), "made_by": maker}
+def _record(passage: Passage, question: str, answer: str, sentence: Sentence, maker: str) -> Draft:
+    place = {"source": passage.source, "place": passage.place, "quote": sentence.text}
+    return {"question": question, "answer": answer, **place, "made_by": maker}
 
 
 def _worth_asking(passage: Passage) -> Iterator[Sentence]:
@@ -101,7 +102,7 @@ def _worth_asking(passage: Passage) -> Iterator[Sentence]:
     for sentence in sentences(passage.text):
         ended = sentence.text.endswith((".", "。", "！", "；"))
         fits = ended and len(sentence.text) <= _LONGEST and len(question_terms(sentence.text)) >= _LEAST
-        if fits and not _POINTS_BACK.match(sentence.text) and not speaks_to_a_model(sentence.text):
+        if fits and not _NO_START.match(sentence.text) and not speaks_to_a_model(sentence.text):
             yield sentence
 
 
@@ -110,7 +111,7 @@ def _target(sentence: str) -> str | None:
     for pattern in _TARGETS:
         for match in pattern.finditer(sentence):
             target = next((group for group in match.groupdict().values() if group), match[0]).strip()
-            if sentence.count(target) == 1:
+            if sentence.count(target) == 1 and not sentence.startswith(target):
                 return target
     return None
 

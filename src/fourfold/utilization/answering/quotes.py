@@ -54,8 +54,8 @@ def choose_quotes(hits: Sequence[Hit], weights: Mapping[str, float], limit: int 
     """At most `limit` quotes, the likeliest to answer first.
 
     A window of one to three sentences is worth the share of the question's weight it holds, and twice the share it
-    holds of the weight that is rare within its passage; less with each rank of the passage. Questions alone are no answer. A quote that
-    overlaps an earlier one, or repeats it elsewhere, is left out.
+    holds of the weight that is rare within its passage; less with each rank of the passage. Questions alone are no
+    answer. A quote that overlaps an earlier one, or repeats it elsewhere, is left out.
     """
     windows = [window for rank, hit in enumerate(hits) for window in _windows(hit.passage, rank, weights)]
     chosen: list[_Window] = []
@@ -89,7 +89,8 @@ def _windows(passage: Passage, rank: int, weights: Mapping[str, float]) -> list[
             start, end = first.start, parts[j].end
             if j > i and _bytes(passage.text, start, end) > LONGEST:
                 break
-            if (end - start < SHORT and len(parts) > 1) or all(map(_is_question, parts[i : j + 1])):
+            scrap = end - start < SHORT and len(parts) > 1
+            if scrap or all(map(_is_question, parts[i : j + 1])):
                 continue
             best = {term: max(shares[at][term] for at in range(i, j + 1)) for term in weights}
             worth = sum(w * best[term] for term, w in weights.items()) / total

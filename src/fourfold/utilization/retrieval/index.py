@@ -165,11 +165,7 @@ class DocumentIndex:
 
     def passages(self) -> Iterator[Passage]:
         """All passages that are searched, in the order of their files' paths."""
-        for row in sorted(self._store.files().values(), key=lambda row: row.path):
-            number = 0
-            while row.readable and (found := self._store.passage(row.path, number)) is not None:
-                yield _passage(found)
-                number += 1
+        yield from map(_passage, self._store.searched_passages())
 
     def fingerprint(self) -> str:
         """Equal for equal documents: a hash of the paths and contents that are searched."""
