@@ -52,7 +52,7 @@ def show_answer(answer: Answer) -> None:
         say(note)
     if answer.dropped:
         say(text["dropped"].format(n=len(answer.dropped)))
-    times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in answer.seconds.items() if seconds >= 0.005)
+    times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in answer.seconds.items())
     say(f"confidence {answer.evidence.confidence:.2f} ({answer.threshold:.2f} needed) · {times}")
 
 

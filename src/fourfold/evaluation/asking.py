@@ -54,7 +54,8 @@ def score_questions(
     documents = library.fingerprint()
     samples: list[dict[str, Any]] = []
     for question in track(questions, "questions", unit="questions"):
-        key = {"format": FORMAT, "question": asdict(question), "documents": documents, "seed": seed}
+        content = {**asdict(question), "answers": list(question.answers)}  # as it is read back from JSON
+        key = {"format": FORMAT, "question": content, "documents": documents, "seed": seed}
         key |= {"way": [way.label, way.k, way.method, way.threshold]}
         cell = kept_or_made(folder, key, partial(_cell, question, library, way))
         samples += [_sample(question, way, name, task, cell) for task in cell["scores"]]

@@ -14,7 +14,7 @@ from fourfold.utilization.answering.evidence import THRESHOLD, Counts, Evidence,
 from fourfold.utilization.answering.prompting import messages_for, shown_texts, speaks_to_a_model
 from fourfold.utilization.answering.quotes import Citation, choose_quotes
 from fourfold.utilization.answering.sentences import sentences
-from fourfold.utilization.answering.terms import is_chinese
+from fourfold.utilization.answering.terms import held_terms, is_chinese, question_terms, share_held
 from fourfold.utilization.retrieval import Hit, Method, Passage
 
 Language = Literal["en", "zh"]
@@ -98,7 +98,9 @@ def answer_question(
     found = time.perf_counter()
     if model is not None and answer.answered:
         answer = _worded(answer, model, sampling)
-    seconds = {"finding": found - began, "wording": time.perf_counter() - found}
+    seconds = {"finding": found - began}
+    if model is not None:
+        seconds["wording"] = time.perf_counter() - found
     return replace(answer, seconds=seconds)
 
 
@@ -150,9 +152,11 @@ def _checked(answer: Answer, written: Sequence[str]) -> Answer:
 def _support(text: str, answer: Answer) -> Citation | None:
     """The first of the passages, in their order, in which the sentence stands, in words about the question.
 
-    A question is no answer, and what a document says to a model is nothing it says to the reader.
+    A question is no answer, nor is what only repeats the question's words; and what a document says to a model is
+    nothing it says to the reader.
     """
-    if text.endswith(("?", "？")):
+    asked = held_terms(answer.question)
+    if text.endswith(("?", "？")) or all(share_held(term, asked) == 1 for term in question_terms(text)):
         return None
     for citation in answer.citations:
         found = find_support(text, citation.passage.text)

@@ -89,8 +89,7 @@ def _windows(passage: Passage, rank: int, weights: Mapping[str, float]) -> list[
             start, end = first.start, parts[j].end
             if j > i and _bytes(passage.text, start, end) > LONGEST:
                 break
-            scrap = end - start < SHORT and len(parts) > 1
-            if scrap or all(map(_is_question, parts[i : j + 1])):
+            if len(parts) > 1 and not _says_something(parts[i : j + 1]):
                 continue
             best = {term: max(shares[at][term] for at in range(i, j + 1)) for term in weights}
             worth = sum(w * best[term] for term, w in weights.items()) / total
@@ -100,20 +99,30 @@ def _windows(passage: Passage, rank: int, weights: Mapping[str, float]) -> list[
 
 
 def _widened(text: str, span: Sentence) -> Sentence:
-    """The span with the sentences that follow it, then with those before it, while it stays short enough to read."""
+    """The span with the sentences that follow it up to the next question, then with those before it, while it stays
+    short enough to read."""
     parts = sentences(text)
     start, end = span.start, span.end
     for part in parts:
-        if part.start >= end and _bytes(text, start, part.end) <= LONGEST:
+        if part.start >= end:
+            if _bytes(text, start, part.end) > LONGEST or _is_question(part):
+                break
             end = part.end
     for part in reversed(parts):
-        if part.end <= start and _bytes(text, part.start, end) <= LONGEST:
+        if part.end <= start:
+            if _bytes(text, part.start, end) > LONGEST:
+                break
             start = part.start
     return Sentence(text[start:end], start, end)
 
 
+def _says_something(parts: Sequence[Sentence]) -> bool:
+    """Whether it is no scrap and no list of contents or questions; one question may stand over its answer."""
+    questions = sum(map(_is_question, parts))
+    return questions <= 1 and any(len(part.text) >= SHORT and not _is_question(part) for part in parts)
+
+
 def _is_question(part: Sentence) -> bool:
-    """A list of contents or of questions answers none."""
     return part.text.rstrip("\"'”’)）").endswith(("?", "？"))
 
 

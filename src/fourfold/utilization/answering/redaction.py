@@ -68,10 +68,10 @@ _RULES = (
     _Rule("IBAN", re.compile(r"\b[A-Z]{2}\d\d(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), valid_iban),
     _Rule("CARD", re.compile(r"(?<![\d-])\d(?:[ -]?\d){12,18}(?![\d-])"), valid_card),
     _Rule("ID", re.compile(r"(?<![\d-])(?!000|666|9\d\d)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\d-])")),
-    _Rule("PHONE", re.compile(r"(?<![\w.])(?:(?:\+|00)86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}(?!\d)")),
-    _Rule("PHONE", re.compile(r"(?<![\w.])\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?!\d)")),
-    _Rule("PHONE", re.compile(r"(?<![\w.-])(?:\(0\d{2,3}\) ?|0\d{2,3}-)\d{7,8}(?!\d)")),
-    _Rule("PHONE", re.compile(r"(?<![\w.-])(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])")),
+    _Rule("PHONE", re.compile(r"(?<![A-Za-z0-9_.])(?:(?:\+|00)86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}(?!\d)")),
+    _Rule("PHONE", re.compile(r"(?<![A-Za-z0-9_.])\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?!\d)")),
+    _Rule("PHONE", re.compile(r"(?<![A-Za-z0-9_.-])(?:\(0\d{2,3}\) ?|0\d{2,3}-)\d{7,8}(?!\d)")),
+    _Rule("PHONE", re.compile(r"(?<![A-Za-z0-9_.-])(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])")),
 )
 _MARK = re.compile(r"\[?\b(EMAIL|PHONE|ID|IBAN|CARD|KEY|SECRET)-(\d+)\b\]?")
 
