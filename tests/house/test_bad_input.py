@@ -171,9 +171,9 @@ def case(*parts: str) -> Callable[[Prepare], Prepare]:
     return keep
 
 
-@case("docs: no readable document", "2 .pdf", "1 .docx", "convert it to .txt", "Readable are")
+@case("docs: no readable document", "2 .odt", "1 .doc", "convert it to .txt", "Readable are")
 def no_readable_document(models: Path) -> list[object]:
-    for name in ("docs/a.pdf", "docs/b.pdf", "docs/c.docx"):
+    for name in ("docs/a.odt", "docs/b.odt", "docs/c.doc"):
         write(name, b"\x00\x01")
     return ["corpus", "build", "docs", "-o", "corpus"]
 

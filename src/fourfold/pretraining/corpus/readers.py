@@ -13,21 +13,29 @@ from typing import Any
 
 from fourfold.pretraining.corpus.documents import Document
 from fourfold.pretraining.corpus.encodings import UnknownEncoding, decode, detect
-from fourfold.pretraining.corpus.formats import CODE, HTML, JSON_LINES, OFFICE, TEXT, Unreadable, read_sections
+from fourfold.pretraining.corpus.formats import (
+    CODE,
+    HTML,
+    JSON_LINES,
+    NO_READER,
+    OFFICE,
+    TEXT,
+    Unreadable,
+    read_sections,
+)
 from fourfold.pretraining.corpus.html import HtmlReaderMissing, html_to_text
 from fourfold.pretraining.corpus.skips import Skips
 
 LARGEST_FILE = 256 * 2**20
 LARGEST_LINE = 16 * 2**20
 _TEXT_FIELDS = ("text", "content", "body")
-_EXTRAS = {".doc", ".epub", ".odt", ".rtf"}
 
 
 def read_file(path: Path, name: str, source: str, skips: Skips) -> Iterator[Document]:
     """The documents of one file; `name` begins their ids."""
     extension = path.suffix.lower()
     if extension not in TEXT | HTML | JSON_LINES | CODE | OFFICE:
-        reason = "no reader: convert it to .txt first" if extension in _EXTRAS else "no reader for this extension"
+        reason = "no reader: convert it to .txt first" if extension in NO_READER else "no reader for this extension"
         skips.add(reason, path, fault=False)
         return
     try:
@@ -49,11 +57,22 @@ def read_file(path: Path, name: str, source: str, skips: Skips) -> Iterator[Docu
 def _text(path: Path, extension: str) -> tuple[str, dict[str, Any]]:
     """The whole text of a file, and what is worth noting of it."""
     if extension in OFFICE:
-        return "\n\n".join(section.text for section in read_sections(path)), {}
+        return _office_text(path), {}
     text, encoding = decode(_bytes(path))
     if extension in HTML:
         return html_to_text(text), {"encoding": encoding}
     return text, {"encoding": encoding} | ({"group": "code"} if extension in CODE else {})
+
+
+def _office_text(path: Path) -> str:
+    """All sections; of a file that is damaged further on, those before."""
+    texts: list[str] = []
+    try:
+        texts.extend(section.text for section in read_sections(path))
+    except Unreadable:
+        if not texts:
+            raise
+    return "\n\n".join(texts)
 
 
 class _Refused(ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,8 @@ from fourfold.utilization.retrieval.passages import Draft, Splitting, split
 from fourfold.utilization.retrieval.terms import count_terms_of
 
 _PART = 2 * 2**20
+_PART_SECONDS = 5.0
+"""Of a slow file, what there is by then: who waits for it hears that it is at work."""
 
 
 class Part(NamedTuple):
@@ -36,15 +39,16 @@ class Outcome(NamedTuple):
 def read_passages(path: Path, limits: ReadingLimits, splitting: Splitting) -> Iterator[Part | Outcome]:
     """Parts of a file in bounded size, then how it ended. What stands before damage is kept."""
     digest = ""
+    found = False
     try:
         digest = hash_file(path)
-        found = False
         for part in _parts(path, limits, splitting):
             found = True
             yield part
         yield Outcome(digest, "" if found else "holds no text")
-    except Unreadable as error:
-        yield Outcome(digest, str(error), retry=isinstance(error, ReaderMissing))
+    except (Unreadable, MemoryError) as error:
+        reason = str(error) if isinstance(error, Unreadable) else "needs more memory than a reader may take"
+        yield Outcome(digest, f"{reason}; the rest is read" if found else reason, isinstance(error, ReaderMissing))
     except FileNotFoundError:
         yield Outcome(digest, "vanished while it was being read", retry=True)
     except OSError as error:
@@ -54,13 +58,14 @@ def read_passages(path: Path, limits: ReadingLimits, splitting: Splitting) -> It
 def _parts(path: Path, limits: ReadingLimits, splitting: Splitting) -> Iterator[Part]:
     drafts: list[Draft] = []
     size = 0
+    due = time.monotonic() + _PART_SECONDS
     for section in read_sections(path, limits):
         for draft in split(section, splitting):
             drafts.append(draft)
             size += len(draft.text)
-            if size >= _PART:
+            if size >= _PART or time.monotonic() > due:
                 yield _part(drafts)
-                drafts, size = [], 0
+                drafts, size, due = [], 0, time.monotonic() + _PART_SECONDS
     if drafts:
         yield _part(drafts)
 

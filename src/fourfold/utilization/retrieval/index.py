@@ -83,7 +83,7 @@ def open_index(
 class DocumentIndex:
     """Passages of the documents in a folder, found by their words.
 
-    One process may update it while others search: they see it as it was until they open it again.
+    One process may update it while others search: they see every step that it finishes.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class DocumentIndex:
 
         A file counts as changed when its size or time did, and its content too. What it may cost is said first.
         """
-        with lock_folder(self.index_folder), disk_errors(self.index_folder):
+        with lock_folder(self.index_folder, "Wait for it."), disk_errors(self.index_folder):
             report = update(self.folder, self._store, self.limits)
             self._segments = self._store.segments()
             if self.encoder is not None:
@@ -133,6 +133,10 @@ class DocumentIndex:
 
     def search(self, question: str, k: int = 8, method: Method = "bm25") -> list[Hit]:
         """The `k` passages that answer best, best first; fewer if fewer have anything in common with it."""
+        if k < 1:
+            raise UserError("how many passages?", expected="at least 1", got=k)
+        if self._store.changed_elsewhere():
+            self._segments, self._vectors = self._store.segments(), None
         found = self._words(question, k) if method == "bm25" else self._meaning(question, k, method)
         # Of passages that tie with the last, those first in the folder: so the order tells nothing of how it grew.
         passages = self._store.passages(found.numbers[: max(4 * k, _MOST_TIED)].tolist())

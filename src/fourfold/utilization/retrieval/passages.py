@@ -74,7 +74,12 @@ def split(section: Section, splitting: Splitting) -> Iterator[Draft]:
             start += len(text[start:end]) - len(text[start:end].lstrip())
             end = start + len(text[start:end].rstrip())
             first, last = (section.first + bisect_right(lines, at) - 1 for at in (start, end - 1))
-            yield Draft(piece, _place(section, first, last), section.heading)
+            yield Draft(piece, _encodable(_place(section, first, last)), _encodable(section.heading))
+
+
+def _encodable(name: str) -> str:
+    """A name of an attachment or a sheet may hold what no encoding knows."""
+    return name.encode(errors="replace").decode()
 
 
 def _only_heading(text: str, heading: str) -> bool:

@@ -18,7 +18,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple
@@ -43,7 +43,7 @@ _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 class ReaderLimits:
     """What a reader process may use."""
 
-    processes: int = 2
+    processes: int = field(default_factory=lambda: min(os.cpu_count() or 1, 4))
     memory: int = 2 * 2**30
     """Bytes each."""
     seconds: float = 60.0

@@ -7,6 +7,7 @@ grew step by step scores exactly as one made afresh.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from fourfold.utilization.retrieval.documents import Part
 
-K1 = 1.2
+K1 = 1.5
 B = 0.75
 
 
@@ -124,14 +125,14 @@ def bm25(segments: Sequence[Segment], terms: Sequence[int], k: int) -> Scores:
         return Scores(np.empty(0, np.int64), np.empty(0, np.float32))
     norms = [K1 * (1 - B + B * segment.lengths.astype(np.float32) / (length / total)) for segment in segments]
     scores = [np.zeros(len(segment.lengths), np.float32) for segment in segments]
-    for term in terms:
+    for term, times in Counter(terms).items():
         found = [segment.postings(term) for segment in segments]
         holding = sum(len(postings[0]) for postings in found if postings is not None)
-        weight = np.float32(np.log1p((total - holding + 0.5) / (holding + 0.5)))
+        weight = np.float32(times * (K1 + 1) * np.log1p((total - holding + 0.5) / (holding + 0.5)))
         for postings, norm, score in zip(found, norms, scores, strict=True):
             if postings is not None:
                 passages, counts = postings
-                score[passages] += weight * (K1 + 1) * counts / (counts + norm[passages])
+                score[passages] += weight * counts / (counts + norm[passages])
     numbers = [np.flatnonzero(score) + segment.first for segment, score in zip(segments, scores, strict=True)]
     return best(np.concatenate(numbers), np.concatenate([score[score > 0] for score in scores]), k)
 

@@ -69,19 +69,36 @@ class StoredPassage(NamedTuple):
     text: str
 
 
+@contextmanager
+def _database_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite says of the disk, of another process or of a strange file into one sentence."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = (error.sqlite_errorcode or 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise UserError("the disk is full", where=path, advice="Free some space; finished work is kept.") from error
+        if code == sqlite3.SQLITE_BUSY:
+            raise UserError("another process is writing this index", where=path, advice="Wait for it.") from error
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            raise UserError("may not write here", where=path, advice="Choose another index folder.") from error
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise UserError(
+                "not an index of ours, or a damaged one", where=path, advice="Delete it; it will be made again."
+            ) from error
+        raise
+
+
 class Store:
     """Tables of files, passages, segments and vectors; `writing` makes what happens inside it one step."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with _database_errors(path):
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-            self._db.execute("PRAGMA foreign_keys = OFF")
+            path.chmod(0o600)
             self._prepare()
-        except sqlite3.DatabaseError as error:
-            raise UserError(
-                "not an index of ours, or a damaged one", where=path, advice="Delete it; it will be made again."
-            ) from error
+        self._version = self._data_version()
 
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -106,13 +123,23 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        with _database_errors(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def changed_elsewhere(self) -> bool:
+        """Has another process written since the last time this was asked?"""
+        before, self._version = self._version, self._data_version()
+        return self._version != before
+
+    def _data_version(self) -> int:
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     # ---- facts and files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -49,6 +50,8 @@ class _Found:
 
     rows: dict[str, FileRow] = field(default_factory=dict)
     """Files to read, as they are now (without an id)."""
+    paths: dict[str, Path] = field(default_factory=dict)
+    """Where those files are."""
     unchanged: int = 0
     touched: list[FileRow] = field(default_factory=list)
     gone: list[FileRow] = field(default_factory=list)
@@ -64,7 +67,8 @@ def update(folder: Path, store: Store, limits: IndexLimits) -> IndexReport:
     found = _compare(folder, store, limits)
     size = sum(row.size for row in found.rows.values())
     memory = _OWN_MEMORY + limits.readers.processes * limits.readers.memory
-    plan = IndexPlan(index_folder=store.path.parent, files=len(found.rows), bytes=size, memory=memory, disk=limits.disk)
+    disk = _disk_bound(store.path, limits.disk)
+    plan = IndexPlan(index_folder=store.path.parent, files=len(found.rows), bytes=size, memory=memory, disk=disk)
     if found.rows:
         say(str(plan))
     with store.writing():
@@ -74,12 +78,12 @@ def update(folder: Path, store: Store, limits: IndexLimits) -> IndexReport:
             store.remove_file(row.id)
     writer = _Writer(store, found)
     with task("read", size / MEGABYTE, "MB") as work:
-        for path, part in _answers(folder, list(found.rows.values()), limits):
+        for path, part in _answers(found, limits):
             writer.take(path, part)
             if isinstance(part, Outcome):
                 work.advance(found.rows[path].size / MEGABYTE)
-                if writer.is_full(limits.disk):
-                    writer.leave_out_the_rest(f"the index has reached its limit of {limits.disk / 2**30:.1f} GB")
+                if writer.is_full(disk):
+                    writer.leave_out_the_rest(f"the index has reached its limit of {disk / 2**30:.1f} GB")
                     break
     writer.commit()
     _merge_small(store)
@@ -92,6 +96,11 @@ def update(folder: Path, store: Store, limits: IndexLimits) -> IndexReport:
         passages=store.count_passages(), seconds=time.monotonic() - started,
         skipped=group([*skips, *writer.retried, *found.passed_over]),
     )  # fmt: skip
+
+
+def _disk_bound(path: Path, limit: int) -> int:
+    """The limit, or less where the disk has less: a tenth of what is free stays free."""
+    return min(limit, path.stat().st_size + shutil.disk_usage(path.parent).free * 9 // 10)
 
 
 def _compare(folder: Path, store: Store, limits: IndexLimits) -> _Found:
@@ -150,11 +159,12 @@ def _compare_file(path: Path, name: str, before: FileRow | None, trust: _Trust, 
                 return
         found.old[name] = before.id
     found.rows[name] = now
+    found.paths[name] = path
 
 
-def _answers(folder: Path, rows: list[FileRow], limits: IndexLimits) -> Iterator[tuple[str, Part | Outcome]]:
-    paths = {row.path: folder / row.path for row in rows}
-    jobs = [Job(index, paths[row.path], row.size) for index, row in enumerate(rows)]
+def _answers(found: _Found, limits: IndexLimits) -> Iterator[tuple[str, Part | Outcome]]:
+    names = list(found.rows)
+    jobs = [Job(number, found.paths[name], found.rows[name].size) for number, name in enumerate(names)]
     native = any(job.path.suffix.lower() in _NATIVE for job in jobs)
     apart = native or sum(job.size for job in jobs) > _FEW_BYTES
     answers: Iterator[Answer]
@@ -162,8 +172,8 @@ def _answers(folder: Path, rows: list[FileRow], limits: IndexLimits) -> Iterator
         answers = read_apart(jobs, limits.reading, limits.splitting, limits.readers)
     else:
         answers = read_here(jobs, limits.reading, limits.splitting)
-    for index, answer in answers:
-        yield rows[index].path, answer
+    for number, answer in answers:
+        yield names[number], answer
 
 
 class _Writer:

@@ -28,10 +28,12 @@ class HeadingPath:
         self._open: list[tuple[int, str]] = []
 
     def enter(self, level: int, title: str) -> None:
-        """A heading of this depth begins: it closes those of its own depth and deeper."""
-        while self._open and self._open[-1][0] >= level:
+        """A heading of this depth begins: it closes those of its own depth and deeper, and one of the same words (a
+        page's title and its first heading are often the same)."""
+        title = " ".join(title.split())[:_LONGEST]
+        while self._open and (self._open[-1][0] >= level or self._open[-1][1] == title):
             self._open.pop()
-        self._open.append((level, " ".join(title.split())[:_LONGEST]))
+        self._open.append((level, title))
 
     @property
     def text(self) -> str:

@@ -15,7 +15,8 @@ _HYPHENATED = re.compile("[\ufffe\x02]\r?\n?")
 
 
 def read_pdf(path: Path, limits: ReadingLimits) -> Iterator[Section]:
-    """The pages that hold text. A file without any is a scan: pictures of pages."""
+    """The pages that hold text. A file without any is a scan: pictures of pages; one with many such is half of one,
+    which is said after the others are read."""
     from pypdfium2 import PdfDocument, PdfiumError
 
     check_size(path, limits)
@@ -33,6 +34,8 @@ def read_pdf(path: Path, limits: ReadingLimits) -> Iterator[Section]:
                 yield Section(text=text, place=f"page {number + 1}", unit="")
         if not found:
             raise Unreadable("holds no text (a scan?)")
+        if len(document) - found > len(document) / 4:
+            raise Unreadable("more than a quarter of its pages hold no text (scans?)")
     finally:
         document.close()
 

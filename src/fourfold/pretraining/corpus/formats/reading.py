@@ -35,7 +35,7 @@ _NOTE_EXTENSIONS = (
 )
 NOTES = frozenset(_NOTE_EXTENSIONS.split())
 """Text that people keep among their documents and that is no prose to train on."""
-_NO_READER = {".doc", ".epub", ".odt", ".ods", ".odp", ".rtf", ".xls", ".ppt", ".msg"}
+NO_READER = {".doc", ".epub", ".odt", ".ods", ".odp", ".rtf", ".xls", ".ppt", ".msg"}
 
 
 def read_sections(path: Path, limits: ReadingLimits | None = None) -> Iterator[Section]:
@@ -68,7 +68,7 @@ def _read(path: Path, extension: str, limits: ReadingLimits) -> Iterator[Section
         if extension == ".eml":
             return read_mail(path, limits, lambda attachment: read_sections(attachment, limits))
         return _PACKAGED[re.sub("m$", "x", extension)](path, limits)
-    if extension in _NO_READER:
+    if extension in NO_READER:
         raise Unreadable("no reader: save it as PDF, DOCX or text first")
     data = file_bytes(path, limits)
     if extension == ".gz":
