@@ -55,7 +55,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Any]:
 
 
 def test_a_quote_with_its_place_and_the_bounds_first(ask: Ask, docs: Path) -> None:
-    code, out, err = ask(docs, QUESTION, "--model", "none")
+    code, out, err = ask(docs, QUESTION)
     assert code == 0
     assert out.startswith("[1] printer.md, ")
     assert "The printer contract with Blue Ink ends on 31 March 2027." in out.splitlines()[0]
@@ -68,13 +68,13 @@ def test_a_quote_with_its_place_and_the_bounds_first(ask: Ask, docs: Path) -> No
 
 
 def test_the_second_time_nothing_is_read(ask: Ask, docs: Path) -> None:
-    ask(docs, QUESTION, "--model", "none")
-    _, _, err = ask(docs, QUESTION, "--model", "none")
+    ask(docs, QUESTION)
+    _, _, err = ask(docs, QUESTION)
     assert "Nothing new: 3 passages, 1 files left out." in err
 
 
 def test_chinese_and_a_no_in_both_languages(ask: Ask, docs: Path) -> None:
-    assert "王工负责" in ask(docs, "空调由谁负责检修？", "--model", "none")[1]
+    assert "王工负责" in ask(docs, "空调由谁负责检修？")[1]
     _, out, _ = ask(docs, "世界杯冠军是谁？")
     assert out.splitlines()[0] == "文档中没有。"
     assert "世界杯冠军" in out
@@ -92,25 +92,24 @@ def test_a_model_words_and_is_checked(ask: Ask, docs: Path, model: Callable[[Any
 
 
 def test_json(ask: Ask, docs: Path) -> None:
-    record = json.loads(ask(docs, QUESTION, "--model", "none", "--json")[1])
+    record = json.loads(ask(docs, QUESTION, "--json")[1])
     assert record["answered"] is True
     assert record["citations"][0]["source"] == "printer.md"
     assert record["citations"][0]["quote"] in (docs / "printer.md").read_text()
     assert json.loads(ask(docs, "Who won the world cup?", "--json")[1])["answered"] is False
 
 
-def test_without_a_model_installed_it_says_how(ask: Ask, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fourfold.resources.find_smollm2", lambda: None)
-    code, out, err = ask(docs, QUESTION)
+def test_without_the_model_installed_it_says_how(ask: Ask, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fourfold.inference.loading.find_smollm2", lambda: None)
+    code, out, err = ask(docs, QUESTION, "--model", "smollm2")
     assert code == 0
     assert "31 March 2027" in out
     assert "fourfold models get smollm2" in err
-    assert "SmolLM2 几乎读不懂中文" in ask(docs, "空调由谁负责检修？")[2]
 
 
 def test_questions_line_by_line(ask: Ask, docs: Path) -> None:
     typed = f"{QUESTION}\n\n/sources\n/what\n空调由谁负责检修？\n/quit\nnever\n"
-    code, out, err = ask(docs, "--model", "none", typed=typed)
+    code, out, err = ask(docs, typed=typed)
     assert code == 0
     assert "31 March 2027" in out
     assert "1. printer.md" in out

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fourfold.utilization.retrieval import DocumentIndex
 
 commands = typer.Typer()
-AUTO, NO_MODEL = "auto", "none"
+NO_MODEL = "none"
 METHODS = ("bm25", "dense", "hybrid")
 
 
@@ -31,8 +31,8 @@ def ask(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Text, Markdown, HTML, PDF, DOCX, XLSX, PPTX, EML.")],
     question: Annotated[str | None, typer.Argument(metavar="QUESTION", help="None: ask again and again.")] = None,
     model: Annotated[
-        str, typer.Option(help="Words the answer: a model reference, none, or auto (smollm2, if it is installed).")
-    ] = AUTO,
+        str, typer.Option(help="Words the answer (smollm2, a folder, openai:model@base_url, …); none: quotes alone.")
+    ] = NO_MODEL,
     k: Annotated[int, typer.Option("--k", min=1, max=100, help="Passages that are looked at.")] = 8,
     method: Annotated[str, typer.Option(help="bm25; dense or hybrid with an --encoder.")] = "bm25",
     encoder: Annotated[str | None, typer.Option(help="A sentence encoder for dense and hybrid.")] = None,
@@ -156,11 +156,9 @@ class Asking:
         options: dict[str, Any] = {"k": self.k, "method": self.method, "threshold": self.threshold}
         options |= {"language": self.lang, "sampling": self.choice}
         answer = answer_question(question, self.index, **options)
-        if answer.answered:
+        if answer.answered and self.reference != NO_MODEL:
             try:
-                model = self._model_for(answer.language)
-                if model is not None:
-                    answer = answer_question(question, self.index, model=model, **options)
+                answer = answer_question(question, self.index, model=self._load(self.reference), **options)
             except UserError as error:
                 answer = replace(answer, notes=(*answer.notes, f"{error} Here are the quotes."))
         self.last = answer
@@ -192,7 +190,7 @@ class Asking:
 
         if file.exists():
             raise UserError("already there, perhaps with your corrections", where=file, advice="Name another with -o.")
-        model = self._load(self.reference) if self.reference not in (AUTO, NO_MODEL) else None
+        model = None if self.reference == NO_MODEL else self._load(self.reference)
         drafts = draft_questions(self.index.passages(), count, model=model, seed=seed)
         if not drafts:
             raise UserError("no sentence in these documents can be made a question", where=self.folder)
@@ -212,7 +210,7 @@ class Asking:
         from fourfold.evaluation import Way, read_questions, score_questions
 
         asked = read_questions(file)
-        model = None if self.reference in (AUTO, NO_MODEL) else self._load(self.reference)
+        model = None if self.reference == NO_MODEL else self._load(self.reference)
         label = "quotes" if model is None else self.reference
         folder = output or Path("evaluations") / f"ask-{file.stem}"
         again = ["ask", self.folder, "--questions", file, "--model", self.reference, "-o", folder]
@@ -230,22 +228,6 @@ class Asking:
         finish(where=self.index.index_folder, what="Index", next_command=["ask", *next_words], result_on_stdout=False)
 
     # ---- models
-
-    def _model_for(self, language: str) -> ChatModel | None:
-        """The model that words an answer in this language, or None with a remark that says why."""
-        if self.reference == NO_MODEL:
-            return None
-        if self.reference != AUTO:
-            return self._load(self.reference)
-        from fourfold.resources import find_smollm2
-
-        if language == "zh":
-            say(words("zh")["no_chinese"])
-            return None
-        if find_smollm2() is None:
-            say(words(language)["no_model"])
-            return None
-        return self._load("smollm2")
 
     def _load(self, reference: str) -> ChatModel:
         """The model, loaded once; an endpoint beyond this machine only with leave, behind the gate."""

@@ -52,7 +52,7 @@ class Library:
 
 
 TEXTS = {
-    "founding.txt": "Debian was founded in 1993 by Ian Murdock. The name joins Debra and Ian. It is pronounced deb-ee-en.",
+    "founding.txt": "Debian was founded in 1993 by Ian Murdock. Its name joins Debra and Ian. Say deb-ee-en.",
     "printer.md": "The printer contract with Blue Ink ends on 31 March 2027. It costs 420 euros a month.",
     "leave.html": "Employees have 28 days of leave a year. Leave must be announced two weeks before.",
     "机房.txt": "机房位于三楼东侧。空调每年检修两次，由王工负责。钥匙存放在前台。",

@@ -19,6 +19,18 @@ from fourfold.utilization.retrieval import Hit, Method, Passage
 
 Language = Literal["en", "zh"]
 QUOTES = 3
+_NOTES = {
+    "en": {
+        "unread": "{name} can hardly read this ({reason}): quotes only",
+        "steering": "{n} of the texts speak to a language model; that part was kept from it",
+        "unfounded": "nothing the model wrote stands in the sources: the answer is a quote",
+    },
+    "zh": {
+        "unread": "{name} 几乎读不懂这些文本（{reason}），只给原文引用",
+        "steering": "{n} 段文本含有写给语言模型的话，这部分没有交给模型",
+        "unfounded": "模型写的内容在原文中找不到依据，答案直接引用原文",
+    },
+}
 ANSWER = Sampling(max_tokens=80, temperature=0)
 
 
@@ -115,10 +127,10 @@ def _worded(answer: Answer, model: ChatModel, sampling: Sampling) -> Answer:
     """The model's sentences that stand in the sources, in place of the quote; the quote where none does."""
     texts = shown_texts(answer.citations)
     if isinstance(model, LanguageModel) and (reason := hard_to_read(model.tokenizer.encode, [answer.question, *texts])):
-        return _noting(answer, f"{model.name} can hardly read this ({reason}): quotes only")
+        return _noting(answer, "unread", name=model.name, reason=reason)
     steering = sum(speaks_to_a_model(c.passage.text) for c in answer.citations)
     if steering:
-        answer = _noting(answer, f"{steering} of the texts speak to a language model; that part was kept from it")
+        answer = _noting(answer, "steering", n=steering)
     reply = model.chat(messages_for(answer.question, answer.citations, answer.language), sampling)
     written = [part.text for part in sentences(reply.text)]
     if reply.finish_reason == "length" and len(written) > 1:
@@ -142,8 +154,7 @@ def _checked(answer: Answer, written: Sequence[str]) -> Answer:
             cited.append(known)
         kept.append(Statement(text=text, numbers=(known.number,), by_model=True))
     if not kept:
-        note = "nothing the model wrote stands in the sources: the answer is a quote"
-        return replace(_noting(answer, note), dropped=tuple(dropped))
+        return replace(_noting(answer, "unfounded"), dropped=tuple(dropped))
     others = [c for c in answer.citations if not any(_same_place(c, one) for one in cited)]
     numbered = [replace(c, number=number) for number, c in enumerate([*cited, *others][:QUOTES + len(cited)], 1)]
     return replace(answer, statements=tuple(kept), citations=tuple(numbered), dropped=tuple(dropped))
@@ -170,5 +181,5 @@ def _same_place(a: Citation, b: Citation) -> bool:
     return a.passage.id == b.passage.id and a.start < b.end and b.start < a.end
 
 
-def _noting(answer: Answer, note: str) -> Answer:
-    return replace(answer, notes=(*answer.notes, note))
+def _noting(answer: Answer, note: str, **values: object) -> Answer:
+    return replace(answer, notes=(*answer.notes, _NOTES[answer.language][note].format(**values)))
