@@ -192,7 +192,7 @@ def processor_seconds() -> float:
 
 
 class PeakMemory:
-    """The most resident memory that this process and its children had together, looked at ten times a second.
+    """The most resident memory that this process and its children had together, looked at twice a second.
 
     Pages that a fork shares with its parent are counted once: what a child adds is its private memory.
     """
@@ -209,7 +209,7 @@ class PeakMemory:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._done.wait(0.1):
+        while not self._done.wait(0.5):
             children = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()
             own = _field(Path("/proc/self/smaps_rollup"), "Rss")
             private = sum(_field(Path(f"/proc/{child}/smaps_rollup"), "Private_Dirty") for child in children)

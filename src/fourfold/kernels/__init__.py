@@ -4,6 +4,7 @@ from fourfold.kernels.grouping import Groups, Indices, Integers, group_keys, gro
 from fourfold.kernels.jit import compiled
 from fourfold.kernels.terms import TermCounts, TextCodes, count_terms, count_terms_plain, hash_term
 from fourfold.kernels.trie import (
+    Floats,
     Trie,
     dense_rows,
     dense_rows_plain,
@@ -14,6 +15,7 @@ from fourfold.kernels.trie import (
 )
 
 __all__ = [
+    "Floats",
     "Groups",
     "Indices",
     "Integers",

@@ -104,6 +104,8 @@ def _fold(character: str) -> tuple[str, int]:
 
 
 def _code(character: str) -> int:
+    if character >= "\ue000" and unicodedata.category(character) in ("Cn", "Co"):  # half of all: no letters
+        return ord(character) | TextCodes.SEPARATOR << TextCodes.CLASS
     normal = _normal(character)
     folded, kind = _fold(normal[0])
     joins = kind != TextCodes.IGNORED and (unicodedata.combining(character) or unicodedata.category(character) == "Mc")
