@@ -11,7 +11,7 @@ import typer
 
 from fourfold.cli.answers import answer_record, show_answer, show_sources, words
 from fourfold.cli.console import command_line, finish, resume_command, say, show_json, show_table
-from fourfold.cli.options import USE, Json, Seed, load_model, sampling
+from fourfold.cli.options import USE, Json, MaxTokens, Seed, load_model, sampling
 from fourfold.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -22,6 +22,30 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 NO_MODEL = "none"
 METHODS = ("bm25", "dense", "hybrid")
+Wording = Annotated[
+    str, typer.Option(help="Words the answer (smollm2, a folder, openai:model@base_url, …); none: quotes alone.")
+]
+Passages = Annotated[int, typer.Option("--k", min=1, max=100, help="Passages that are looked at.")]
+Method = Annotated[str, typer.Option(help="bm25; dense or hybrid with an --encoder.")]
+Encoder = Annotated[str | None, typer.Option(help="A sentence encoder for dense and hybrid.")]
+Lang = Annotated[str | None, typer.Option(help="en or zh; the question's own if absent.")]
+Threshold = Annotated[float, typer.Option(min=0, max=1, help="Below this confidence: not in your documents.")]
+AllowRemote = Annotated[
+    bool, typer.Option("--allow-remote/--local-only", help="Let pieces of documents go to an endpoint elsewhere.")
+]
+Redact = Annotated[
+    bool, typer.Option("--redact", help="E-mail addresses, telephone and ID numbers, keys do not leave.")
+]
+PriceOf = Annotated[
+    str | None, typer.Option(help="The endpoint's price of a million tokens: prompt,answer, as 0.15,0.60.")
+]
+MaxCost = Annotated[float | None, typer.Option(min=0, help="Stop before the endpoint has cost more.")]
+Questions = Annotated[Path | None, typer.Option(help="Score a JSONL file of questions instead.")]
+MakeQuestions = Annotated[
+    int | None, typer.Option(min=1, max=10_000, help="Draft so many questions for you to correct.")
+]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where scores (a folder) or drafts (a file) go.")]
+IndexFolder = Annotated[Path | None, typer.Option("--index", help="Where the index is kept.")]
 
 
 @commands.command(
@@ -30,35 +54,21 @@ METHODS = ("bm25", "dense", "hybrid")
 def ask(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Text, Markdown, HTML, PDF, DOCX, XLSX, PPTX, EML.")],
     question: Annotated[str | None, typer.Argument(metavar="QUESTION", help="None: ask again and again.")] = None,
-    model: Annotated[
-        str, typer.Option(help="Words the answer (smollm2, a folder, openai:model@base_url, …); none: quotes alone.")
-    ] = NO_MODEL,
-    k: Annotated[int, typer.Option("--k", min=1, max=100, help="Passages that are looked at.")] = 8,
-    method: Annotated[str, typer.Option(help="bm25; dense or hybrid with an --encoder.")] = "bm25",
-    encoder: Annotated[str | None, typer.Option(help="A sentence encoder for dense and hybrid.")] = None,
-    lang: Annotated[str | None, typer.Option(help="en or zh; the question's own if absent.")] = None,
-    threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Below this confidence: not in your documents.")
-    ] = 0.5,
-    max_tokens: Annotated[int, typer.Option(help="Longest answer of the model in tokens.")] = 80,
-    allow_remote: Annotated[
-        bool, typer.Option("--allow-remote/--local-only", help="Let pieces of documents go to an endpoint elsewhere.")
-    ] = False,
-    redact: Annotated[
-        bool, typer.Option("--redact", help="E-mail addresses, telephone and ID numbers, keys do not leave.")
-    ] = False,
-    price: Annotated[
-        str | None, typer.Option(help="The endpoint's price of a million tokens: prompt,answer, as 0.15,0.60.")
-    ] = None,
-    max_cost: Annotated[float | None, typer.Option(min=0, help="Stop before the endpoint has cost more.")] = None,
-    questions: Annotated[Path | None, typer.Option(help="Score a JSONL file of questions instead.")] = None,
-    make_questions: Annotated[
-        int | None, typer.Option(min=1, max=10_000, help="Draft so many questions for you to correct.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where scores (a folder) or drafts (a file) go.")
-    ] = None,
-    index_folder: Annotated[Path | None, typer.Option("--index", help="Where the index is kept.")] = None,
+    model: Wording = NO_MODEL,
+    k: Passages = 8,
+    method: Method = "bm25",
+    encoder: Encoder = None,
+    lang: Lang = None,
+    threshold: Threshold = 0.5,
+    max_tokens: MaxTokens = 80,
+    allow_remote: AllowRemote = False,
+    redact: Redact = False,
+    price: PriceOf = None,
+    max_cost: MaxCost = None,
+    questions: Questions = None,
+    make_questions: MakeQuestions = None,
+    output: Output = None,
+    index_folder: IndexFolder = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

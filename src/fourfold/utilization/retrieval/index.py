@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -169,7 +170,11 @@ class DocumentIndex:
 
     def passages(self) -> Iterator[Passage]:
         """All passages that are searched, in the order of their files' paths."""
-        yield from map(_passage, self._store.searched_passages())
+        for row in sorted(self._store.files().values(), key=lambda row: row.path):
+            number = 1
+            while row.readable and (found := self._store.passage(row.path, number)) is not None:
+                yield _passage(found)
+                number += 1
 
     def fingerprint(self) -> str:
         """Equal for equal documents: a hash of the paths and contents that are searched."""

@@ -211,14 +211,6 @@ class Store:
         ).fetchone()
         return StoredPassage(*row) if row else None
 
-    def searched_passages(self) -> Iterator[StoredPassage]:
-        """Those of readable files, in the order of paths and of places in a file."""
-        rows = self._db.execute(
-            "SELECT passages.id, path, number, place, heading, text FROM files JOIN passages ON files.id = file"
-            " WHERE readable ORDER BY path, number"
-        )
-        return (StoredPassage(*row) for row in rows)
-
     def count_passages(self) -> int:
         (count,) = self._db.execute("SELECT count(*) FROM passages").fetchone()
         return int(count)
