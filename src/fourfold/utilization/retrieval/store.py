@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fourfold.errors import UserError
+from fourfold.utilization.retrieval.database import database_errors
 from fourfold.utilization.retrieval.documents import Part
 from fourfold.utilization.retrieval.postings import Arrays, Segment
 
@@ -69,32 +69,12 @@ class StoredPassage(NamedTuple):
     text: str
 
 
-@contextmanager
-def _database_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite says of the disk, of another process or of a strange file into one sentence."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        code = (error.sqlite_errorcode or 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            raise UserError("the disk is full", where=path, advice="Free some space; finished work is kept.") from error
-        if code == sqlite3.SQLITE_BUSY:
-            raise UserError("another process is writing this index", where=path, advice="Wait for it.") from error
-        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-            raise UserError("may not write here", where=path, advice="Choose another index folder.") from error
-        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise UserError(
-                "not an index of ours, or a damaged one", where=path, advice="Delete it; it will be made again."
-            ) from error
-        raise
-
-
 class Store:
     """Tables of files, passages, segments and vectors; `writing` makes what happens inside it one step."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _database_errors(path):
+        with database_errors(path):
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
             path.chmod(0o600)
             self._prepare()
@@ -123,7 +103,7 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        with _database_errors(self.path):
+        with database_errors(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
