@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fourfold.errors import UserError
-from fourfold.evaluation import Way, compare, read_questions, score_questions
+from fourfold.evaluation import AskSetting, compare, read_questions, score_questions
 from fourfold.evaluation.asking import word_f1
 from fourfold.inference import ScriptedModel
 from fourfold.utilization.retrieval import Hit, Passage, open_index
@@ -43,8 +43,8 @@ def asked(tmp_path: Path) -> Path:
 def score(file: Path, model: ScriptedModel | None = None, label: str = "quotes") -> dict[str, Any]:
     with open_index(file.parent / "docs", index_folder=file.parent / "index") as index:
         index.update()
-        way = Way(model, label)
-        return score_questions(read_questions(file), index, way, folder=file.parent / label, name="mine")
+        setting = AskSetting(model, label)
+        return score_questions(read_questions(file), index, setting, folder=file.parent / label, name="mine")
 
 
 def test_rows_by_hand(asked: Path) -> None:

@@ -20,6 +20,7 @@ from fourfold.cli import (
     ask,
     chat,
     claims,
+    comparison,
     convert,
     corpus,
     evaluation,
@@ -55,7 +56,7 @@ app = typer.Typer(
     epilog="Start here: fourfold quickstart",
 )
 GROUPS = (start, ask, runs, claims, plan, corpus, tokenizer, ngram, pretraining, adaptation, generation, chat,
-          evaluation, scoring, models, inspect, convert, serving, machine)  # fmt: skip
+          evaluation, comparison, scoring, models, inspect, convert, serving, machine)  # fmt: skip
 for group in GROUPS:
     app.add_typer(group.commands)
 

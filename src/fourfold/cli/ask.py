@@ -160,7 +160,7 @@ class Asking:
             raise UserError("only an endpoint costs money", where="--max-cost", advice="Leave it and --price out.")
 
     def answer(self, question: str) -> None:
-        """Answer on stdout; what stands in the way of the model is said, and the quotes stay."""
+        """Answer on stdout; what stands in the setting of the model is said, and the quotes stay."""
         from fourfold.utilization.answering import answer_question
 
         options: dict[str, Any] = {"k": self.k, "method": self.method, "threshold": self.threshold}
@@ -217,7 +217,7 @@ class Asking:
 
     def score(self, file: Path, output: Path | None, seed: int) -> None:
         """Score retrieval and answers on the user's own questions."""
-        from fourfold.evaluation import Way, read_questions, score_questions
+        from fourfold.evaluation import AskSetting, read_questions, score_questions
 
         asked = read_questions(file)
         model = None if self.reference == NO_MODEL else self._load(self.reference)
@@ -226,8 +226,8 @@ class Asking:
         again = ["ask", self.folder, "--questions", file, "--model", self.reference, "-o", folder]
         resume_command.set(command_line(again))
         self._announce([question.question for question in asked], model)
-        way = Way(model, label, self.k, self.method, self.threshold)
-        results = score_questions(asked, self.index, way, folder=folder, name=f"ask:{file.name}", seed=seed)
+        setting = AskSetting(model, label, self.k, self.method, self.threshold)
+        results = score_questions(asked, self.index, setting, folder=folder, name=f"ask:{file.name}", seed=seed)
         if self.as_json:
             show_json(results)
         else:

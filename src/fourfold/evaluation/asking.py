@@ -27,7 +27,7 @@ CITATIONS = (Metric(name="citations_stand"), Metric(name="cites_the_source"))
 REFUSALS = (Metric(name="false_refusal", higher_is_better=False), Metric(name="false_answer", higher_is_better=False))
 
 
-class Way(NamedTuple):
+class AskSetting(NamedTuple):
     """How the questions are answered."""
 
     model: ChatModel | None
@@ -43,7 +43,13 @@ class Way(NamedTuple):
 
 
 def score_questions(
-    questions: Sequence[Question], library: Library, way: Way, *, folder: Path, name: str = "documents", seed: int = 0
+    questions: Sequence[Question],
+    library: Library,
+    setting: AskSetting,
+    *,
+    folder: Path,
+    name: str = "documents",
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Answer and score all questions; writes `results.json` and `samples.jsonl` into `folder`, returns the results.
 
@@ -56,15 +62,15 @@ def score_questions(
     for question in track(questions, "questions", unit="questions"):
         content = {**asdict(question), "answers": list(question.answers)}  # as it is read back from JSON
         key = {"format": FORMAT, "question": content, "documents": documents, "seed": seed}
-        key |= {"way": [way.label, way.k, way.method, way.threshold]}
-        cell = kept_or_made(folder, key, partial(_cell, question, library, way))
-        samples += [_sample(question, way, name, task, cell) for task in cell["scores"]]
+        key |= {"setting": [setting.label, setting.k, setting.method, setting.threshold]}
+        cell = kept_or_made(folder, key, partial(_cell, question, library, setting))
+        samples += [_sample(question, setting, name, task, cell) for task in cell["scores"]]
     results = {
-        "rows": _rows(samples, way, name, seed),
+        "rows": _rows(samples, setting, name, seed),
         "level": LEVEL,
         "seed": seed,
-        "threshold": way.threshold,
-        "models": [{"name": way.name, "label": way.label, "hash": None}],
+        "threshold": setting.threshold,
+        "models": [{"name": setting.name, "label": setting.label, "hash": None}],
         "data": {name: {"n": len(questions), "hash": hash_value(list(map(asdict, questions))), "documents": documents}},
     }
     write_jsonl(folder / "samples.jsonl", samples)
@@ -72,9 +78,9 @@ def score_questions(
     return results
 
 
-def _cell(question: Question, library: Library, way: Way) -> Cell:
+def _cell(question: Question, library: Library, setting: AskSetting) -> Cell:
     answer = answer_question(
-        question.question, library, model=way.model, k=way.k, method=way.method, threshold=way.threshold
+        question.question, library, model=setting.model, k=setting.k, method=setting.method, threshold=setting.threshold
     )
     scores = {}
     if question.has_place:
@@ -127,13 +133,13 @@ def word_f1(said: str, right: str) -> float:
     return ngram_overlap(words_of(normalise_answer(said)), words_of(normalise_answer(right)))
 
 
-def _sample(question: Question, way: Way, name: str, task: str, cell: Cell) -> dict[str, Any]:
+def _sample(question: Question, setting: AskSetting, name: str, task: str, cell: Cell) -> dict[str, Any]:
     scores: Mapping[str, float] = cell["scores"][task]
     primary = {"retrieval": RETRIEVAL, "answers": ANSWERS}[task][0].name
     output = cell["output"] if task == "answers" else " ".join(cell["meta"]["found"][:1])
     target = "".join(question.answers[:1]) if task == "answers" else question.source or question.quote
     return {
-        "model": way.name,
+        "model": setting.name,
         "task": f"{name}/{task}",
         "solver": "ask",
         "id": question.id,
@@ -147,7 +153,7 @@ def _sample(question: Question, way: Way, name: str, task: str, cell: Cell) -> d
     }
 
 
-def _rows(samples: Sequence[Mapping[str, Any]], way: Way, name: str, seed: int) -> list[Row]:
+def _rows(samples: Sequence[Mapping[str, Any]], setting: AskSetting, name: str, seed: int) -> list[Row]:
     """One row a metric, over the questions it applies to."""
     rows = []
     for task, metrics in (("retrieval", RETRIEVAL), ("answers", (*ANSWERS, *CITATIONS, *REFUSALS))):
@@ -155,6 +161,6 @@ def _rows(samples: Sequence[Mapping[str, Any]], way: Way, name: str, seed: int) 
             scores = [sample["scores"] for sample in samples if sample["task"] == f"{name}/{task}"]
             values = [score[metric.name] for score in scores if metric.name in score]
             if values:
-                head = {"model": way.name, "label": way.label, "task": f"{name}/{task}", "solver": "ask"}
-                rows.append(head | {"method": way.method} | metric_numbers(metric, values, seed))
+                head = {"model": setting.name, "label": setting.label, "task": f"{name}/{task}", "solver": "ask"}
+                rows.append(head | {"method": setting.method} | metric_numbers(metric, values, seed))
     return rows

