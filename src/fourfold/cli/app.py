@@ -17,6 +17,7 @@ import typer.main
 from fourfold import __version__
 from fourfold.cli import (
     adaptation,
+    ask,
     chat,
     claims,
     comparison,
@@ -54,8 +55,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     epilog="Start here: fourfold quickstart",
 )
-GROUPS = (start, runs, claims, plan, corpus, tokenizer, ngram, pretraining, adaptation, generation, chat, evaluation,
-          comparison, scoring, models, inspect, convert, serving, machine)  # fmt: skip
+GROUPS = (start, ask, runs, claims, plan, corpus, tokenizer, ngram, pretraining, adaptation, generation, chat,
+          evaluation, comparison, scoring, models, inspect, convert, serving, machine)  # fmt: skip
 for group in GROUPS:
     app.add_typer(group.commands)
 

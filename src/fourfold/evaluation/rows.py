@@ -38,7 +38,7 @@ def metric_rows(task: Task, mark: Cellmark, scores: Sequence[Mapping[str, float]
     """One row a metric, in the task's order."""
     return [
         {"model": mark.model, "label": mark.label, "task": task.name, "solver": mark.solver, "method": metric.method}
-        | _numbers(metric, [score[metric.name] for score in scores], seed)
+        | metric_numbers(metric, [score[metric.name] for score in scores], seed)
         | {"seconds": round(mark.seconds, 3)}
         for metric in task.metrics_of(mark.solver)
     ]
@@ -70,7 +70,8 @@ def _bounds(interval: Interval) -> Row:
     return {"value": interval.value, "low": low, "high": high, "interval": interval.method, "detectable": None}
 
 
-def _numbers(metric: Metric, values: Sequence[float], seed: int) -> Row:
+def metric_numbers(metric: Metric, values: Sequence[float], seed: int) -> Row:
+    """The fields of a row that say how a metric came out over some items."""
     interval = mean_interval(values, LEVEL, seed=seed)
     detectable = detectable_effect_paired(len(values), interval.value) if is_binary(values) else None
     shown = metric.of_mean or float

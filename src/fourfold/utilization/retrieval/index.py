@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourfold.errors import UserError, unknown_name
-from fourfold.files import disk_errors, lock_folder
+from fourfold.files import disk_errors, hash_value, lock_folder
 from fourfold.kernels import hash_term
 from fourfold.utilization.retrieval.dense import (
     FUSED,
@@ -125,6 +126,12 @@ class DocumentIndex:
                 self._vectors = None
         return report
 
+    def frequencies(self, terms: Sequence[str]) -> dict[str, int]:
+        """In how many passages each term (of `terms_of`) stands, by itself or in the heading over them."""
+        hashes = {term: hash_term(term) for term in terms}
+        found = {term: [segment.postings(hash) for segment in self._segments] for term, hash in hashes.items()}
+        return {term: sum(len(one[0]) for one in each if one is not None) for term, each in found.items()}
+
     def search(self, question: str, k: int = 8, method: Method = "bm25") -> list[Hit]:
         """The `k` passages that answer best, best first; fewer if fewer have anything in common with it."""
         if k < 1:
@@ -160,6 +167,18 @@ class DocumentIndex:
     def _alive(self) -> NDArray[np.bool_]:
         """Of each number that a passage ever had: is it still one?"""
         return np.concatenate([segment.alive for segment in self._segments] or [np.empty(0, np.bool_)])
+
+    def passages(self) -> Iterator[Passage]:
+        """All passages that are searched, in the order of their files' paths."""
+        for row in sorted(self._store.files().values(), key=lambda row: row.path):
+            number = 1
+            while row.readable and (found := self._store.passage(row.path, number)) is not None:
+                yield _passage(found)
+                number += 1
+
+    def fingerprint(self) -> str:
+        """Equal for equal documents: a hash of the paths and contents that are searched."""
+        return hash_value(sorted((row.path, row.hash) for row in self._store.files().values() if row.readable))
 
     def passage(self, id: str) -> Passage:
         """The passage of a `Passage.id`."""
