@@ -57,6 +57,19 @@ def test_likelihood_is_counted_in_three_ways(tmp_path):
     assert one.scores == {"accuracy": 0, "accuracy_token": 1, "accuracy_raw": 0}
 
 
+def test_two_readings_are_scored_on_what_they_share(tmp_path):
+    records = [{"sentence": "Ann saw that _ ran.", "option1": "Bo", "option2": "a long name", "answer": "1"}]
+    shown = task(tmp_path, "winogrande", records)
+
+    class Reads(Known):
+        def log_likelihood(self, pairs):
+            assert [text for _, text in pairs] == [" ran."] * 2
+            return [Continuation(nats, False, 2) for nats in (-2.0, -3.0)]
+
+    (one,) = ask(Reads({}), shown)
+    assert one.scores == {"accuracy": 1, "accuracy_raw": 1, "accuracy_token": 1}
+
+
 def test_letters_are_scored_or_written(tmp_path):
     shown = task(tmp_path)
     (one,) = ask(Known({" A": -3.0, " B": -1.0}), shown, "letters")

@@ -51,7 +51,7 @@ def likelihood_way(
 
     def judge(item: Item, found: Sequence[Continuation]) -> Answered:
         raw = [one.log_prob for one in found]
-        per_byte = [value / len(choice.encode()) for value, choice in zip(raw, item.choices, strict=True)]
+        per_byte = [value / len(wording.scored(item, choice).encode()) for choice, value in enumerate(raw)]
         per_token = [one.log_prob / one.tokens for one in found]
         values = {"accuracy": per_byte, "accuracy_raw": raw, "accuracy_token": per_token}
         chosen = {name: values[name].index(max(values[name])) for name in names}

@@ -45,6 +45,11 @@ class Wording:
         """One pair a choice."""
         return [self.pair(item, choice, shots) for choice in range(len(item.choices))]
 
+    def scored(self, item: Item, choice: int) -> str:
+        """What a likelihood per byte is of: the choice alone, or the whole answer where that does not hold the choice
+        (two readings of one sentence, which are then equally long)."""
+        return item.choices[choice] if "{choice}" in self.answer else self.pair(item, choice)[1]
+
     def prompt(self, item: Item, shots: Sequence[Item] = ()) -> str:
         """What the model reads, where that does not depend on the choice."""
         return self.pair(item, item.answer or 0, shots)[0]

@@ -37,8 +37,9 @@ TASKS = {
 """Our name to lm-eval's file."""
 
 
-OWN_METRICS = ("lambada", "truthfulqa_mc2")
-"""The others are choices, which lm-eval can also judge by bytes, as we do; acc_norm is by characters."""
+OWN_METRICS = ("lambada", "truthfulqa_mc2", "winogrande")
+"""The others are choices, which lm-eval can also judge by bytes, as we do; acc_norm is by characters. WinoGrande's
+readings it would divide by the length of their beginnings, which are not scored."""
 
 
 class Asked(NamedTuple):
