@@ -21,6 +21,7 @@ from fourfold.cli import (
     claims,
     convert,
     corpus,
+    doctor,
     evaluation,
     generation,
     inspect,
@@ -54,7 +55,7 @@ app = typer.Typer(
     epilog="Start here: fourfold quickstart",
 )
 GROUPS = (start, runs, claims, plan, corpus, tokenizer, ngram, pretraining, adaptation, generation, chat, evaluation,
-          scoring, models, inspect, convert, serving, machine)  # fmt: skip
+          scoring, models, doctor, inspect, convert, serving, machine)  # fmt: skip
 for group in GROUPS:
     app.add_typer(group.commands)
 
