@@ -170,7 +170,7 @@ def test_smollm2_absent_says_how_to_get_it(monkeypatch):
 
 def test_smollm2_speaks():
     try:
-        model = load("smollm2")
+        model = load("smollm2", dtype="fp32")  # in bf16 the first word is a near tie that processors decide differently
     except UserError:
         pytest.skip("SmolLM2 is not on this machine")
     assert isinstance(model, LanguageModel)

@@ -27,7 +27,7 @@ def score(
     Every byte is paid for: the text is scored from the model's document-start token. Only bits per byte
     compares models with different tokenizers, and only within one language.
     """
-    from fourfold.inference import say_if_hard_to_read
+    from fourfold.inference import say_if_hard_to_read, say_if_unnormalised
 
     text = read_input(file)
     texts = [line for line in text.splitlines() if line.strip()] if lines else [text]
@@ -35,6 +35,7 @@ def score(
         raise UserError("there is no text to score", where=file)
     lm = load_model(model, dtype)
     say_if_hard_to_read(lm, model, texts)
+    say_if_unnormalised(lm, model)
     scores = lm.score(texts)
     nats = -math.fsum(score.total for score in scores)
     tokens, size = sum(len(score.ids) for score in scores), sum(score.bytes for score in scores)

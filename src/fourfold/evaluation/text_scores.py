@@ -15,7 +15,7 @@ from fourfold.evaluation.cells import FORMAT, Cell, kept_or_made
 from fourfold.evaluation.rows import LEVEL, Row, paired_numbers, settle
 from fourfold.evaluation.solving import Capable
 from fourfold.files import hash_value, write_json
-from fourfold.inference import ScoringModel, TextScore, say_if_hard_to_read
+from fourfold.inference import ScoringModel, TextScore, say_if_hard_to_read, say_if_unnormalised
 from fourfold.measures import BITS, block_borders, block_nats, ratio_difference, ratio_interval
 from fourfold.progress import task as progress_task
 
@@ -117,6 +117,7 @@ def _scored(model: object, name: str, text: str) -> Cell:
             advice="Load the model from its files, or evaluate it on tasks answered by generation.",
         )
     say_if_hard_to_read(model, name, [text])
+    say_if_unnormalised(model, name)
     began = time.perf_counter()
     (score,) = model.score([text])
     seconds = time.perf_counter() - began

@@ -6,7 +6,7 @@ from fourfold.inference.encoder import Filling, TextEncoder
 from fourfold.inference.endpoint import Endpoint
 from fourfold.inference.language_model import LanguageModel, TextTokenizer
 from fourfold.inference.loading import load, locate
-from fourfold.inference.reading import say_if_hard_to_read
+from fourfold.inference.reading import say_if_hard_to_read, say_if_unnormalised
 from fourfold.inference.results import (
     ChatModel,
     Continuation,
@@ -46,6 +46,7 @@ __all__ = [
     "load",
     "locate",
     "say_if_hard_to_read",
+    "say_if_unnormalised",
     "score_spans",
     "windows",
 ]

@@ -3,6 +3,7 @@
 from fourfold.kernels.grouping import Groups, Indices, Integers, group_keys, group_keys_plain
 from fourfold.kernels.jit import compiled
 from fourfold.kernels.trie import (
+    Floats,
     Trie,
     dense_rows,
     dense_rows_plain,
@@ -13,6 +14,7 @@ from fourfold.kernels.trie import (
 )
 
 __all__ = [
+    "Floats",
     "Groups",
     "Indices",
     "Integers",

@@ -133,8 +133,9 @@ def test_recurrent_models_come_back(tmp_path, cell, tied):
     again = load_model(tmp_path)
     assert isinstance(again, RecurrentLM)
     assert again.config == config
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
     with torch.no_grad():
-        assert torch.equal(model(IDS)[0], again(IDS)[0])
+        torch.testing.assert_close(again(IDS)[0], model(IDS)[0])  # mapped weights lie at other addresses: other kernels
     keys = json.loads((tmp_path / "config.json").read_text())
     assert (keys["model_type"], keys["eos_token_id"]) == ("fourfold-recurrent", 3)
 
@@ -145,8 +146,9 @@ def test_an_architecture_no_family_has_comes_back(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "fourfold-transformer"
     again = load_model(tmp_path)
     assert again.config == model.config
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
     with torch.no_grad():
-        assert torch.equal(model(IDS)[0], again(IDS)[0])
+        torch.testing.assert_close(again(IDS)[0], model(IDS)[0])  # mapped weights lie at other addresses: other kernels
 
 
 def test_our_files_from_before_heads_had_parts_are_read(tmp_path):

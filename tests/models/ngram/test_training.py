@@ -6,7 +6,7 @@ import torch
 
 from fourfold.errors import UserError
 from fourfold.models import Step
-from fourfold.models.ngram import SMOOTHINGS, NGramLM, count_ngrams, mark_documents, train_ngram, train_ngram_flat
+from fourfold.models.ngram import NGramLM, count_ngrams, mark_documents, smoothing_names, train_ngram, train_ngram_flat
 
 V, START, END = 12, 0, 1
 
@@ -57,7 +57,7 @@ def test_a_worked_kneser_ney_probability():
     assert logits[0, 0, 3].exp().item() == pytest.approx(5 / 9)
 
 
-@pytest.mark.parametrize("smoothing", sorted(SMOOTHINGS))
+@pytest.mark.parametrize("smoothing", sorted(set(smoothing_names()) - {"stupid-back-off"}))
 @pytest.mark.parametrize(("bos", "eos"), [(START, END), (START, START), (START, None), (None, None)])
 @pytest.mark.parametrize("order", [1, 2, 4])
 def test_every_distribution_sums_to_one(smoothing, bos, eos, order):

@@ -101,6 +101,25 @@ def mark_documents(
     return Stream(tokens=stream, depth=depth)
 
 
+def part_of(stream: Stream, chosen: NDArray[np.bool_]) -> Stream:
+    """The documents all of whose tokens are chosen."""
+    return Stream(tokens=stream.tokens[chosen], depth=stream.depth[chosen])
+
+
+def locate(counts: NGramCounts, stream: Stream) -> list[Integers]:
+    """For each order, the row of the n-gram that ends at each position; -1 where none was counted or lies within."""
+    found = [stream.tokens.astype(np.int64)]
+    for order, table in enumerate(counts.orders[1:], 2):
+        keys = table.prefixes.astype(np.int64) * counts.vocabulary_size + table.words
+        prefixes = np.append(-1, found[-1][:-1])
+        wanted = prefixes * counts.vocabulary_size + stream.tokens
+        rows = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+        here = (prefixes >= 0) & (stream.depth >= order - 1)
+        here &= keys[rows] == wanted if len(keys) else False
+        found.append(np.where(here, rows, -1))
+    return found
+
+
 def count_ngrams(
     stream: Stream, order: int, vocabulary_size: int, bos_id: int | None, eos_id: int | None
 ) -> NGramCounts:

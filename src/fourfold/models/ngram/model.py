@@ -27,6 +27,13 @@ class NGramConfig:
     ngrams: tuple[int, ...] = ()
     """Stored n-grams of each order."""
     discounts: tuple[tuple[float, ...], ...] = ()
+    weights: tuple[tuple[float, ...], ...] = ()
+    """Of interpolation, by order and bucket of contexts, where the method has them."""
+
+    @property
+    def normalised(self) -> bool:
+        """Whether its scores are probabilities, which sum to one."""
+        return self.smoothing.partition(":")[0] != "stupid-back-off"
 
 
 class NGramState:

@@ -55,7 +55,8 @@ def _config(record: Any, where: Path) -> NGramConfig:
     if missing:
         raise UserError(f"the n-gram configuration lacks {', '.join(sorted(missing))}", where=where)
     given["ngrams"] = tuple(given["ngrams"])
-    given["discounts"] = tuple(tuple(row) for row in given.get("discounts", ()))
+    for name in ("discounts", "weights"):
+        given[name] = tuple(tuple(row) for row in given.get(name, ()))
     return NGramConfig(**given)
 
 

@@ -1,33 +1,48 @@
-"""Word n-gram models between <s> and </s>, as KenLM trains and scores them."""
+"""N-gram models of words or characters between <s> and </s>, as KenLM trains and scores them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, final
+from typing import Any, Literal, Self, final, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fourfold.errors import UserError
+from fourfold.errors import UserError, unknown_name
 from fourfold.files import hash_value, read_json, require_file, write_json
 from fourfold.models.ngram.model import NGramLM
+from fourfold.models.ngram.smoothing import check_smoothing
 from fourfold.models.ngram.training import train_ngram_flat
 from fourfold.progress import say, track
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
 MARKS = {START.encode(), END.encode(), UNKNOWN.encode()}
+SPACE = "▁"
+"""What stands for white space among characters, since an ARPA file cannot hold it."""
+
+Unit = Literal["words", "characters"]
+
+
+def split(text: bytes, unit: Unit) -> list[bytes]:
+    """Words between ASCII white space, or characters, with any white space between two of them as one SPACE."""
+    words = text.split()
+    if unit == "words":
+        return words
+    return [character.encode() for character in SPACE.join(_text(word) for word in words)]
 
 
 @final
 class WordTokenizer:
-    """Words between ASCII white space; a word that was not seen is <unk>."""
+    """Words between ASCII white space, or characters; one that was not seen is <unk>."""
 
     chat_template: str | None = None
     file_name = "words.json"
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], unit: Unit = "words") -> None:
         self.words = list(words)
+        self.unit: Unit = unit
         self._ids = {word: index for index, word in enumerate(self.words)}
         missing = [mark for mark in (UNKNOWN, START, END) if mark not in self._ids]
         if missing or len(self._ids) != len(self.words):
@@ -43,11 +58,11 @@ class WordTokenizer:
 
     @cached_property
     def hash(self) -> str:
-        return hash_value(self.words)
+        return hash_value(self.words if self.unit == "words" else [self.unit, *self.words])
 
     def encode(self, text: str) -> list[int]:
         """Ids of the words; a mark such as </s> spelt in the text is an unknown word."""
-        ids = (self._ids.get(word.decode(), self.unk_id) for word in text.encode().split())
+        ids = (self._ids.get(word.decode(), self.unk_id) for word in split(text.encode(), self.unit))
         return [self.unk_id if index in self.special_ids else index for index in ids]
 
     def encode_ordinary(self, text: str) -> list[int]:
@@ -58,7 +73,8 @@ class WordTokenizer:
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         hidden = {self.bos_id, self.eos_id} if skip_special else set()
-        return " ".join(self.words[index] for index in ids if index not in hidden)
+        kept = [self.words[index] for index in ids if index not in hidden]
+        return " ".join(kept) if self.unit == "words" else "".join(kept).replace(SPACE, " ")
 
     def decode_stream(self) -> WordStream:
         return WordStream(self)
@@ -67,14 +83,17 @@ class WordTokenizer:
         raise UserError("a word n-gram model cannot chat", advice="Use generate, or a model with a chat template.")
 
     def save(self, folder: Path) -> None:
-        write_json(folder / self.file_name, {"words": self.words})
+        write_json(folder / self.file_name, {"unit": self.unit, "words": self.words})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         record = read_json(folder / cls.file_name)
         if not isinstance(record, dict) or not isinstance(record.get("words"), list):
             raise UserError("not a word list", where=folder / cls.file_name)
-        return cls(record["words"])
+        unit = record.get("unit", "words")
+        if unit not in get_args(Unit):
+            raise unknown_name("unit", unit, get_args(Unit), where=folder / cls.file_name)
+        return cls(record["words"], unit)
 
 
 class WordStream:
@@ -86,7 +105,7 @@ class WordStream:
 
     def step(self, id: int) -> str:
         word = self._tokenizer.decode([id])
-        text = f" {word}" if word and self._begun else word
+        text = f" {word}" if word and self._begun and self._tokenizer.unit == "words" else word
         self._begun |= bool(word)
         return text
 
@@ -95,21 +114,28 @@ class WordStream:
 
 
 def train_word_ngram(
-    paths: Sequence[Path], order: int, smoothing: str = "modified-kneser-ney"
+    paths: Sequence[Path],
+    order: int,
+    smoothing: str = "modified-kneser-ney",
+    *,
+    unit: Unit = "words",
+    min_count: int = 1,
+    prune: Sequence[int] = (),
 ) -> tuple[NGramLM, WordTokenizer]:
     """Train on text files, one sentence a line, words between ASCII white space, exactly as KenLM's lmplz reads them.
 
     Every line, an empty one too, runs from <s> to </s>. The marks <s>, </s>, <unk> spelt in the text are skipped, as
-    lmplz does with --skip_symbols.
+    lmplz does with --skip_symbols. Words that occur less than `min_count` times are read as <unk>.
     """
+    check_smoothing(smoothing)
     ids: dict[bytes, int] = {mark.encode(): index for index, mark in enumerate((UNKNOWN, START, END))}
-    parts: list[np.ndarray[Any, np.dtype[np.int32]]] = []
+    parts: list[NDArray[np.int32]] = []
     lengths: list[int] = []
     skipped = 0
     for path in track(paths, "read text", unit="files"):
         with _open(path) as stream:
             for line in stream:
-                words = line.split()
+                words = split(line, unit)
                 if not MARKS.isdisjoint(words):
                     kept = [word for word in words if word not in MARKS]
                     skipped += len(words) - len(kept)
@@ -118,17 +144,33 @@ def train_word_ngram(
                 parts.append(np.array([ids.setdefault(word, len(ids)) for word in words], np.int32))
     if skipped:
         say(f"Skipped {skipped} marks ({START}, {END}, {UNKNOWN}) spelt in the text.")
-    tokenizer = WordTokenizer([_text(word) for word in ids])
+    tokens = np.concatenate(parts) if parts else np.empty(0, np.int32)
+    names = [_text(word) for word in ids]
+    if min_count > 1:
+        tokens, names = _without_rare(tokens, names, min_count)
+    tokenizer = WordTokenizer(names, unit)
     model = train_ngram_flat(
-        np.concatenate(parts) if parts else np.empty(0, np.int32),
+        tokens,
         np.cumsum(lengths, dtype=np.int64),
         order=order,
-        vocabulary_size=len(ids),
+        vocabulary_size=len(names),
         smoothing=smoothing,
+        prune=prune,
         bos_id=tokenizer.bos_id,
         eos_id=tokenizer.eos_id,
     )
     return model, tokenizer
+
+
+def _without_rare(
+    tokens: NDArray[np.int32], names: list[str], min_count: int
+) -> tuple[NDArray[np.int32], list[str]]:
+    """The tokens and the words with the rare ones read as <unk>, id 0; ids keep their order."""
+    keep = np.bincount(tokens, minlength=len(names)) >= min_count
+    keep[: len(MARKS)] = True
+    say(f"{np.count_nonzero(~keep):,} of {len(names):,} words occur less than {min_count} times and are {UNKNOWN}.")
+    new_ids = np.where(keep, np.cumsum(keep) - 1, 0).astype(np.int32)
+    return new_ids[tokens], [name for name, kept in zip(names, keep, strict=True) if kept]
 
 
 def _open(path: Path) -> Any:

@@ -1,0 +1,85 @@
+"""`fourfold ngram` on real prose: train, prune, look, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fourfold.cli.app import run
+
+Call = Callable[..., tuple[int, str, str]]
+LICENCE = Path(__file__).resolve().parents[2] / "LICENSE"
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Run a command line in a folder with two texts and give back exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    lines = [line for line in LICENCE.read_text("utf-8").splitlines() if line.strip()]
+    Path("train.txt").write_text("\n".join(lines[:-20]) + "\n", "utf-8")
+    Path("new.txt").write_text("\n".join(lines[-20:]) + "\n", "utf-8")
+
+    def do(*words: object) -> tuple[int, str, str]:
+        code = run([str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return do
+
+
+def test_train_prune_and_look(call: Call) -> None:
+    options = ("--order", 3, "--smoothing", "katz", "--min-count", 2, "--prune", "0,0,1", "--arpa", "m.arpa.gz")
+    code, out, err = call("ngram", "train", "train.txt", "-o", "three", *options)
+    assert (code, "occur less than 2 times" in err) == (0, True), err
+    code, out, _ = call("ngram", "info", "three", "--text", "new.txt", "--json")
+    facts = json.loads(out)
+    assert (facts["smoothing"], facts["normalised"], len(facts["orders"])) == ("katz", True, 3)
+    assert 1 < facts["text"]["perplexity"] < 1000
+    assert facts["text"]["unknown"] > 0
+    code, out, _ = call("ngram", "prune", "three", "-o", "small", "--threshold", "1e-3")
+    assert (code, "n-grams kept" in out) == (0, True)
+    code, out, _ = call("ngram", "info", "m.arpa.gz")
+    assert (code, "arpa" in out) == (0, True)
+    code, out, _ = call("ngram", "prune", "small", "-o", "small.arpa")
+    assert (code, Path("small.arpa").read_text("utf-8").startswith("\\data\\")) == (0, True)
+
+
+def test_characters_need_no_spaces(call: Call) -> None:
+    Path("zh.txt").write_text("学而时习之，不亦说乎？\n有朋自远方来，不亦乐乎？\n人不知而不愠，不亦君子乎？\n", "utf-8")
+    code, out, err = call("ngram", "train", "zh.txt", "-o", "zh", "--order", 3, "--unit", "characters")
+    assert code == 0, err
+    assert "characters" in out
+    code, out, err = call("generate", "zh", "不亦", "--max-tokens", 3, "--temperature", 0)
+    assert (code, "乎" in out) == (0, True), err
+
+
+def test_scores_that_are_no_probabilities_are_marked(call: Call) -> None:
+    assert call("ngram", "train", "train.txt", "-o", "stupid", "--order", 2, "--smoothing", "stupid-back-off")[0] == 0
+    for words in (("score", "stupid", "new.txt", "--lines"), ("ngram", "info", "stupid", "--text", "new.txt")):
+        code, _, err = call(*words)
+        assert (code, "are no probabilities" in err) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--prune", "0,x"), "--prune takes whole numbers"),
+        (("--prune", "1,0"), "these thresholds cannot prune"),
+        (("--unit", "syllables"), "unknown unit"),
+        (("--smoothing", "kats"), "Did you mean 'katz'"),
+        (("--smoothing", "jelinek-mercer:2"), "weights from 0 to below 1"),
+        (("--order", 11), "order out of range"),
+    ],
+)
+def test_wrong_options_are_one_sentence(call: Call, options: tuple[object, ...], sentence: str) -> None:
+    code, _, err = call("ngram", "train", "train.txt", "-o", "model", *options)
+    assert (code, sentence in err) == (2, True), err
+    assert not Path("model").exists()
+
+
+def test_other_models_are_refused(call: Call) -> None:
+    code, _, err = call("ngram", "info", "nowhere")
+    assert code == 2, err
