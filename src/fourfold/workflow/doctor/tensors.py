@@ -73,18 +73,17 @@ class SafeTensors:
 
     def __init__(self, entries: Mapping[str, Stored]) -> None:
         self.entries = entries
-        self._maps: dict[Path, np.memmap[Any, Any]] = {}
 
     def rows(self, name: str, start: int, end: int) -> Tensor:
         entry = self.entries[name]
         dtype = TYPES[entry.type]
         shape = entry.shape or (1,)
         width = math.prod(shape[1:])
-        first = entry.offset + start * width * dtype.itemsize
-        if entry.file not in self._maps:
-            # Copy on write: torch wants writable memory, the file stays as it is.
-            self._maps[entry.file] = np.memmap(entry.file, dtype=np.uint8, mode="c")
-        raw = self._maps[entry.file][first : first + (end - start) * width * dtype.itemsize]
+        row = width * dtype.itemsize
+        # Mapped anew each time, so that the pages go with what was read. Copy on write: torch wants writable memory.
+        raw: np.memmap[Any, Any] = np.memmap(
+            entry.file, dtype=np.uint8, mode="c", offset=entry.offset + start * row, shape=((end - start) * row,)
+        )
         values = torch.from_numpy(raw)
         aligned = values if values.data_ptr() % dtype.itemsize == 0 else values.clone()
         return aligned.view(dtype).float().reshape(-1, *shape[1:])

@@ -150,12 +150,12 @@ def _trained(model: Model, tokenizer: Tokenizer) -> Iterator[Outcome]:
         return
     rows = holder.entries[name].shape[0]
     names = model.names
-    # Padding is never learned: its row may be zero even where it is the end token too.
-    used = {id for id in control_ids(model) if id < rows and id != tokenizer.pad_id}
+    used = {id for id in control_ids(model) if id < rows}
     added = sorted(id for id in model.core.get_added_tokens_decoder() if id < rows)
     wanted = sorted(names) if model.deep else sorted({*added[:QUICK_ROWS], *used})
-    wanted = [id for id in wanted if id < rows and id not in (tokenizer.pad_id, tokenizer.unk_id)]
+    wanted = [id for id in wanted if id < rows and (id in used or id not in (tokenizer.pad_id, tokenizer.unk_id))]
     zero, equal = _odd_rows(holder, name, wanted)
+    zero -= {tokenizer.pad_id}  # padding is never learned, even where it is the end token too
     for how, ids in ((Words("zero", "为零"), zero), (Words("equal to each other", "彼此相同"), equal)):
         if bad := sorted(used & ids):
             yield UNTRAINED.at(name, names=listed([repr(names[id]) for id in bad]), how=how)
