@@ -19,6 +19,7 @@ from fourfold.cli import (
     adaptation,
     chat,
     claims,
+    comparison,
     convert,
     corpus,
     doctor,
@@ -55,7 +56,7 @@ app = typer.Typer(
     epilog="Start here: fourfold quickstart",
 )
 GROUPS = (start, runs, claims, plan, corpus, tokenizer, ngram, pretraining, adaptation, generation, chat, evaluation,
-          scoring, models, doctor, inspect, convert, serving, machine)  # fmt: skip
+          comparison, scoring, models, doctor, inspect, convert, serving, machine)  # fmt: skip
 for group in GROUPS:
     app.add_typer(group.commands)
 

@@ -16,11 +16,14 @@ from fourfold.inference.feeding import Prompt, feed_for
 from fourfold.inference.results import Continuation, Generation, Message, Sampling, TextScore
 from fourfold.inference.sampling import Sampler
 from fourfold.inference.scoring import score_spans, windows
+from fourfold.inference.sharing import score_shared
 from fourfold.inference.stopping import StopText
 from fourfold.models import CausalLM
 from fourfold.progress import say, task
 from fourfold.tokenizers import TextStream, Tokenizer
 
+PAIRS_AT_ONCE = 1024
+"""Contexts with continuations among which shared beginnings are looked for."""
 ROWS_AT_ONCE = 32
 """Requests decoded in one batch."""
 
@@ -128,12 +131,13 @@ class LanguageModel:
         context move to the continuation; an empty context is the document start (the rule of
         EleutherAI's lm-evaluation-harness, so that scores agree). An encoder-decoder reads the context as
         its source, and the continuation with what the tokenizer adds to a text is its whole target.
+        What contexts share at their beginning is read once.
         """
-        spans = [self._feed.pair(context, continuation) for context, continuation in pairs]
         results = []
-        with task("log-likelihood", len(spans), "items") as work:
-            for start in range(0, len(spans), 256):
-                part = score_spans(self.module, spans[start : start + 256], self.device, want_greedy=True)
+        with task("log-likelihood", len(pairs), "items") as work:
+            for start in range(0, len(pairs), PAIRS_AT_ONCE):
+                spans = self._feed.pairs(pairs[start : start + PAIRS_AT_ONCE])
+                part = score_shared(self.module, spans, self.device)
                 results += [Continuation(sum(s.log_probs), all(s.greedy), len(s.log_probs)) for s in part]
                 work.advance(len(part))
         return results

@@ -23,7 +23,8 @@ def write_bundle(claim: Claim, size: Size, results: Results, seconds: float, fol
     drawn = []
     if can_plot():
         for figure in claim.figure:
-            picture = draw(claim, size, figure, results.rows, results.curves)
+            tries = claim.tuned is not None and claim.tuned.axis in (figure.series, figure.x)
+            picture = draw(claim, size, figure, results.rows if tries else results.tuned, results.curves)
             write_text(figures / f"{figure.name}.svg", picture.svg)
             for ending, content in (("png", picture.png), ("pdf", picture.pdf)):
                 with atomic_file(figures / f"{figure.name}.{ending}") as stream:

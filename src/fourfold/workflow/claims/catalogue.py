@@ -94,12 +94,24 @@ def _check(claim: Claim) -> None:
                 raise UserError(f"'{expectation.measure}' is a curve, not a number", where=f"expect {number}")
             for selection in (expectation.better, expectation.than, expectation.where):
                 _check_selection(claim, size, selection, f"expect {number}")
+    if claim.tuned is not None:
+        _check_axis(claim, claim.tuned.axis, "tuned")
+        _check_quantities([claim.tuned.by], given, "tuned")
     for figure in claim.figure:
         names = [figure.measure] if isinstance(figure.measure, str) else figure.measure
         _check_quantities(names, given, f"figure {figure.name}")
         for name in (figure.series, figure.x):
-            if name is not None and claim.axis_named(name) is None:
-                raise unknown_name("axis", name, [axis.name for axis in claim.axis], where=f"figure {figure.name}")
+            if name is not None:
+                _check_axis(claim, name, f"figure {figure.name}")
+            if name in figure.where:
+                raise UserError(f"axis '{name}' cannot be both drawn and fixed", where=f"figure {figure.name}")
+        for size in SIZES:
+            _check_selection(claim, size, figure.where, f"figure {figure.name}")
+
+
+def _check_axis(claim: Claim, name: str, where: str) -> None:
+    if claim.axis_named(name) is None:
+        raise unknown_name("axis", name, [axis.name for axis in claim.axis], where=where)
 
 
 def _check_size(claim: Claim, size: Size) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fourfold.measures import student_interval
-from fourfold.workflow.claims.catalogue import measured_labels
+from fourfold.workflow.claims.catalogue import measured_labels, resolve
 from fourfold.workflow.claims.quantities import quantity
 from fourfold.workflow.claims.spec import Claim, FigureOptions, Size
 from fourfold.workflow.claims.verdicts import Row
@@ -65,7 +65,8 @@ def draw(
     claim: Claim, size: Size, figure: FigureOptions, rows: Sequence[Row], curves: Mapping[str, Sequence[Curve]]
 ) -> Drawn:
     """The figure a claim file describes, from the numbers of its cells."""
-    series = _series(claim, size, figure)
+    series, where = _series(claim, size, figure), resolve(figure.where, claim, size)
+    rows = [row for row in rows if all(row.labels[axis] in labels for axis, labels in where.items())]
     height = 1.0 + 0.42 * len(series) if figure.kind == "dots" else 4.0
     with canvas(6.4, height) as (page, axes):
         axes.set_title(figure.title)

@@ -75,11 +75,19 @@ def held_out(subject: Subject) -> Measured:
 
 
 def stability(subject: Subject) -> Measured:
-    """`failed`: 1 when the run diverged, or ended less than `LEARNT` below token frequencies; `spikes` in 100 steps."""
+    """`failed`: 1 when the run diverged, or ended less than `LEARNT` below token frequencies; `spikes` in 100 steps;
+    `train_loss`: the mean of the last tenth of the steps."""
     loss = held_out(subject).numbers["loss"]
     failed = subject.diverged or loss > subject.data.token_frequency_loss - LEARNT
-    norms = [json.loads(line)["gradient_norm"] for line in subject.log.read_text("utf-8").splitlines()]
-    return Measured(numbers={"failed": float(failed), "spikes": spikes(np.asarray(norms))})
+    log = [json.loads(line) for line in subject.log.read_text("utf-8").splitlines()]
+    losses = [step["loss"] for step in log[-max(1, len(log) // 10) :]]
+    return Measured(
+        numbers={
+            "failed": float(failed),
+            "spikes": spikes(np.asarray([step["gradient_norm"] for step in log])),
+            "train_loss": subject.guessing if subject.diverged else float(np.mean(losses)),
+        }
+    )
 
 
 def spikes(norms: NDArray[np.float64]) -> float:

@@ -36,9 +36,11 @@ def write_page(claim: Claim, size: Size, results: Results, seconds: float, figur
         f"{duration(seconds).en} on {processor_name()}.",
         *(f"![{figure.title}](figures/{figure.name}.svg)\n\n{figure.caption}" for figure in figures),
         "## The rule, fixed beforehand",
-        f"{_rule(results.comparisons)}\n\n{_comparisons(results.comparisons)}",
+        f"{_rule(results.comparisons)}{_tuning(claim)}\n\n{_comparisons(results.comparisons)}",
         "## Numbers",
-        f"Mean over {claim.size(size).seeds} seeds, 95 % interval in brackets.\n\n{_numbers(claim, results)}",
+        f"Mean over {claim.size(size).seeds} seeds, 95 % interval in brackets."
+        + (" What was compared is in bold." if claim.tuned else "")
+        + f"\n\n{_numbers(claim, results)}",
         "## Method",
         write_methods(claim, size, results),
         "## What this cannot say",
@@ -63,12 +65,13 @@ def write_methods(claim: Claim, size: Size, results: Results) -> str:
     tokens = training.batch_size * training.context
     values = [value for axis in claim.axis for value in axis.values.values()]
     varied = any("arrangement" in value.training for value in values)
+    rate = "as varied" if any("lr" in value.training for value in values) else f"{training.lr:g}"
     task = "" if varied else f" It predicts {ARRANGEMENTS[training.arrangement]}."
     return (
         f"We vary {axes}, and train each combination with {amounts.seeds} seeds, which set the initial weights and the "
         f"order of the data. A model has {parameters} parameters and is trained for {steps} steps of {tokens:,} tokens "
         f"(rows of {training.context}), {flops} FLOPs a model, "
-        f"with AdamW (Loshchilov and Hutter 2019; peak learning rate {training.lr:g}, {training.warmup:.0%} warm-up, "
+        f"with AdamW (Loshchilov and Hutter 2019; peak learning rate {rate}, {training.warmup:.0%} warm-up, "
         f"{training.schedule} schedule, weight decay {training.weight_decay:g}, gradients clipped at "
         f"{training.clip:g}) in fp32.{task} The text is {', '.join(claim.data.sources)}: "
         f"{results.data['train_tokens']:,} training tokens of a byte-level BPE of "
@@ -100,6 +103,18 @@ def _rule(comparisons: Sequence[Comparison]) -> str:
     )
 
 
+def _tuning(claim: Claim) -> str:
+    if claim.tuned is None:
+        return ""
+    axis = claim.axis_named(claim.tuned.axis)
+    assert axis is not None  # the claim was checked
+    return (
+        f" The {axis.label} is not compared: every combination of the rest is judged by the one with which its "
+        f"{QUANTITIES[claim.tuned.by].label.partition(',')[0]} is lowest on average over seeds, and held-out text has "
+        "no say in that choice."
+    )
+
+
 def _comparisons(comparisons: Sequence[Comparison]) -> str:
     lines = ["| Prediction | Compared | Advantage | Detectable | |", "|---|---|---|---|---|"]
     for comparison in comparisons:
@@ -120,7 +135,8 @@ def _numbers(claim: Claim, results: Results) -> str:
     header = [*(axis.label for axis in axes), *(QUANTITIES[name].label for name in names)]
     lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
     for entry in summary(claim, results):
-        cells = [entry["labels"][axis.name] for axis in axes]
+        bold = claim.tuned is not None and entry["compared"]
+        cells = [f"**{label}**" if bold else label for label in (entry["labels"][axis.name] for axis in axes)]
         cells += [_cell(entry[name], QUANTITIES[name].digits) for name in names]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -23,6 +23,7 @@ QUANTITIES = {
     "loss": Quantity(label="held-out loss, nats a token"),
     "failed": Quantity(label="share of failed runs", binary=True, digits=2),
     "spikes": Quantity(label="gradient spikes in 100 steps", digits=1),
+    "train_loss": Quantity(label="training loss at the end, nats a token"),
     "loss_1x": Quantity(label="loss at the trained length, nats a token"),
     "loss_2x": Quantity(label="loss at twice the length, nats a token"),
     "loss_4x": Quantity(label="loss at four times the length, nats a token"),
@@ -33,7 +34,7 @@ QUANTITIES = {
 CURVES = {"loss_by_position": Quantity(label="loss, nats a token")}
 GIVES = {
     "held_out": ("loss",),
-    "stability": ("failed", "spikes"),
+    "stability": ("failed", "spikes", "train_loss"),
     "lengths": ("loss_1x", "loss_2x", "loss_4x", "loss_by_position"),
     "continuation": ("second_half", "choice", "shown_once"),
 }

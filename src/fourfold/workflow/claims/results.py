@@ -13,6 +13,7 @@ from fourfold.measures import student_interval, wilson_interval
 from fourfold.workflow.claims.drawing import Curve
 from fourfold.workflow.claims.quantities import GIVES, QUANTITIES
 from fourfold.workflow.claims.spec import Claim, Size
+from fourfold.workflow.claims.tuning import tuned_rows
 from fourfold.workflow.claims.verdicts import Comparison, Row, Verdict, compare, sentence_of, verdict_of
 
 
@@ -21,6 +22,8 @@ class Results:
     """Everything a claim found."""
 
     rows: tuple[Row, ...]
+    tuned: tuple[Row, ...]
+    """The rows that are compared: all of them, or those of the best value of a tuned axis."""
     curves: Mapping[str, tuple[Curve, ...]]
     comparisons: tuple[Comparison, ...]
     verdict: Verdict
@@ -45,9 +48,11 @@ def gather(claim: Claim, size: Size, records: Sequence[Mapping[str, Any]], data:
             for name, points in measured["curves"].items():
                 pairs = tuple((float(at), float(value)) for at, value in points)
                 curves.setdefault(name, []).append(Curve(labels=measured["labels"], seed=record["seed"], points=pairs))
-    comparisons = compare(claim, size, rows)
+    tuned = tuned_rows(claim, rows)
+    comparisons = compare(claim, size, tuned)
     return Results(
         rows=tuple(rows),
+        tuned=tuple(tuned),
         curves={name: tuple(found) for name, found in curves.items()},
         comparisons=tuple(comparisons),
         verdict=verdict_of(comparisons),
@@ -69,7 +74,7 @@ def summary(claim: Claim, results: Results) -> list[dict[str, Any]]:
     table = []
     for variant in variants:
         rows = [row for row in results.rows if tuple(row.labels.items()) == variant]
-        entry: dict[str, Any] = {"labels": dict(variant), "seeds": len(rows)}
+        entry: dict[str, Any] = {"labels": dict(variant), "seeds": len(rows), "compared": rows[0] in results.tuned}
         for name in measures_of(claim):
             values = np.array([row.numbers[name] for row in rows])
             binary = QUANTITIES[name].binary

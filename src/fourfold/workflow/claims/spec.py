@@ -99,6 +99,16 @@ class Measurement(Options):
     """Held-out tokens that are predicted."""
 
 
+class Tuned(Options):
+    """An axis that is not compared: all its values are trained, and every combination of the others is judged by the
+    one that suits it."""
+
+    axis: str
+    """Such as the learning rate."""
+    by: Literal["train_loss"] = "train_loss"
+    """The quantity, averaged over seeds, that is lowest at the value taken; nothing held out has a say in it."""
+
+
 class Equal(Options):
     """What the models of a claim must have in common; a claim whose values do not is refused."""
 
@@ -142,6 +152,8 @@ class FigureOptions(Options):
     """The axis whose values are rows or lines."""
     x: str | None = None
     """The axis along the x axis of `lines`, where it is not the measures."""
+    where: Selection = Field(default_factory=dict)
+    """Only these values of other axes."""
     title: str
     """Above the axes."""
     caption: str
@@ -185,6 +197,7 @@ class Claim(Options):
     axis: tuple[Axis, ...] = Field(min_length=1)
     measurement: tuple[Measurement, ...] = Field(min_length=1)
     equal: Equal = Equal()
+    tuned: Tuned | None = None
     expect: tuple[Expectation, ...] = Field(min_length=1)
     figure: tuple[FigureOptions, ...] = Field(min_length=1)
     quick: SizeOptions

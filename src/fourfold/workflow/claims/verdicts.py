@@ -125,7 +125,7 @@ def _compare(
     ahead, behind = _chosen(rows, {**where, **better}), _chosen(rows, {**where, **than})
     if not ahead or not behind:
         raise UserError("a comparison without runs", where=f"claim {claim.name}", got=expectation.says)
-    free = set(better) | set(than)
+    free = set(better) | set(than) | ({claim.tuned.axis} if claim.tuned else set())
     if measured.binary:
         weighed = _shares(ahead, behind, expectation, free, strict)
     else:
