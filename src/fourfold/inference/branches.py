@@ -38,6 +38,11 @@ class Branch:
         """Tokens to the end of the longest row below."""
         return max((branch.longest for branch in self.then), default=self.end)
 
+    @property
+    def widest(self) -> int:
+        """Tokens of the longest branch below."""
+        return max((max(branch.size, branch.widest) for branch in self.then), default=0)
+
 
 def grow(rows: Sequence[Sequence[int]]) -> list[Branch]:
     """The branches of rows of ids, none empty; every row is a path from a root to where it ends."""

@@ -30,6 +30,12 @@ QUANTITIES = {
     "second_half": Quantity(label="loss of the second half, nats a token"),
     "choice": Quantity(label="right continuation chosen of four", higher_is_better=True, digits=2),
     "shown_once": Quantity(label="loss of a passage shown in the prompt, nats a token"),
+    "first_text": Quantity(label="held-out text of the first domain, bits per byte", digits=2),
+    "second_text": Quantity(label="held-out text of the second domain, bits per byte", digits=2),
+    "seen": Quantity(label="share of held-out n-grams that were seen", higher_is_better=True, digits=2),
+    "filled": Quantity(label="possible n-grams that were seen, log10 of their share", higher_is_better=True, digits=1),
+    "impossible": Quantity(label="share of held-out tokens with probability zero", digits=2),
+    "right": Quantity(label="share of questions answered rightly", higher_is_better=True, digits=2),
 }
 CURVES = {"loss_by_position": Quantity(label="loss, nats a token")}
 GIVES = {
@@ -37,6 +43,9 @@ GIVES = {
     "stability": ("failed", "spikes", "train_loss"),
     "lengths": ("loss_1x", "loss_2x", "loss_4x", "loss_by_position"),
     "continuation": ("second_half", "choice", "shown_once"),
+    "texts": ("first_text", "second_text"),
+    "coverage": ("seen", "filled", "impossible"),
+    "choices": ("right",),
 }
 """Measurement -> the quantities it gives."""
 
