@@ -23,6 +23,7 @@ from fourfold.cli import (
     comparison,
     convert,
     corpus,
+    doctor,
     evaluation,
     generation,
     inspect,
@@ -56,7 +57,7 @@ app = typer.Typer(
     epilog="Start here: fourfold quickstart",
 )
 GROUPS = (start, ask, runs, claims, plan, corpus, tokenizer, ngram, pretraining, adaptation, generation, chat,
-          evaluation, comparison, scoring, models, inspect, convert, serving, machine)  # fmt: skip
+          evaluation, comparison, scoring, models, doctor, inspect, convert, serving, machine)  # fmt: skip
 for group in GROUPS:
     app.add_typer(group.commands)
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, final
 
 import torch
 
+from fourfold.errors import UserError
 from fourfold.files import atomic_folder, write_json
 from fourfold.inference.decoding import Request, Token, decode
 from fourfold.inference.feeding import Prompt, feed_for
@@ -19,7 +20,7 @@ from fourfold.inference.sharing import score_shared
 from fourfold.inference.stopping import StopText
 from fourfold.models import CausalLM
 from fourfold.progress import say, task
-from fourfold.tokenizers import TextStream
+from fourfold.tokenizers import TextStream, Tokenizer
 
 PAIRS_AT_ONCE = 1024
 """Contexts with continuations among which shared beginnings are looked for."""
@@ -41,6 +42,17 @@ class TextTokenizer(Protocol):
     def decode_stream(self) -> TextStream: ...
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool = True) -> list[int]: ...
     def save(self, folder: Path) -> None: ...
+
+
+def end_of_turn(tokenizer: TextTokenizer) -> frozenset[int]:
+    """The token that ends an assistant's turn, where there is a chat template."""
+    if not isinstance(tokenizer, Tokenizer) or tokenizer.chat_template is None:
+        return frozenset()
+    try:
+        end = tokenizer.end_of_turn_id
+    except UserError:  # a template that cannot render a plain exchange names no end of turn
+        return frozenset()
+    return frozenset() if end is None else frozenset({end})
 
 
 @final
@@ -174,7 +186,9 @@ class LanguageModel:
             settings: dict[str, object] = {name: value for name, value in chosen.items() if value is not None}
             if self.answer_start:
                 settings["forced_bos_token_id"] = self.answer_start[0]
-            write_json(part / "generation_config.json", {**settings, "eos_token_id": sorted(self.stop_ids)})
+            # Other tools stop where this file says, so the end of a turn has to stand in it.
+            stops = sorted(self.stop_ids | end_of_turn(self.tokenizer))
+            write_json(part / "generation_config.json", {**settings, "eos_token_id": stops})
 
     # ---- inside
 
