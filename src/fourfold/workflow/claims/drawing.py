@@ -41,6 +41,8 @@ DARK = {
 }
 """What each colour becomes where the reader's page is dark."""
 RASTER_DOTS = 160
+TITLE_CHARACTERS = 50
+"""Of one line above the axes, beside which names of values may stand."""
 LABEL_CHARACTERS = 36
 """Of one line beside the y axis."""
 
@@ -71,7 +73,7 @@ def draw(
     rows = [row for row in rows if all(row.labels[axis] in labels for axis, labels in where.items())]
     height = 1.0 + 0.42 * len(series) if figure.kind == "dots" else 4.0
     with canvas(6.4, height) as (page, axes):
-        axes.set_title(figure.title)
+        axes.set_title(textwrap.fill(figure.title, TITLE_CHARACTERS))
         if figure.kind == "dots":
             _dots(axes, figure, series, rows)
         elif figure.kind == "lines":

@@ -102,7 +102,7 @@ def _row(record: Mapping[str, Any], found: Mapping[str, Any], language: str) -> 
         record["runs_on"][language] if "runs_on" in record else "",
         _minutes(record),
         f"**{verdict}**",
-        f"{detectable['value']:.3f}<br>{detectable['unit']}",
+        f"{detectable['value']:.3f}<br>{detectable['unit'][language]}",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -117,13 +117,14 @@ def _found(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """What the index and `fourfold claim list` say of a run."""
     deciding = [comparison for comparison in record["comparisons"] if comparison["decides"]]
     widest = max(deciding, key=lambda comparison: float(comparison["detectable"]))
+    measured = QUANTITIES[widest["measure"]]
     manifest = read_json(folder / "manifest.json")
     return {
         "size": record["size"],
         "verdict": record["verdict"],
         "verdict_zh": VERDICTS_ZH[record["verdict"]],
         "sentence": record["sentence"],
-        "detectable": {"value": widest["detectable"], "unit": QUANTITIES[widest["measure"]].label},
+        "detectable": {"value": widest["detectable"], "unit": {"en": measured.label, "zh": measured.zh}},
         "seconds": record["seconds"],
         "processor": manifest["machine"].get("processor"),
         "date": str(manifest["sittings"][-1]["ended"])[:10],
