@@ -12,7 +12,6 @@ References are told apart by form, never by guess:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json
 from fourfold.inference.encoder import TextEncoder
 from fourfold.inference.endpoint import Endpoint
-from fourfold.inference.language_model import LanguageModel, TextTokenizer
+from fourfold.inference.language_model import LanguageModel, TextTokenizer, end_of_turn
 from fourfold.inference.results import Sampling
 from fourfold.models import CausalLM, EncoderDecoder, TransformerLM
 from fourfold.models.files import attach_adapter, load_gguf, load_model
@@ -244,7 +243,4 @@ def _stop_ids(settings: Mapping[str, Any], tokenizer: TextTokenizer) -> frozense
     listed = settings.get("eos_token_id")
     ends = set(listed) if isinstance(listed, list) else {listed}
     ends.add(tokenizer.eos_id)
-    if isinstance(tokenizer, Tokenizer) and tokenizer.chat_template is not None:
-        with suppress(UserError):  # a template that cannot render a plain exchange names no end of turn
-            ends.add(tokenizer.end_of_turn_id)
-    return frozenset(end for end in ends if end is not None)
+    return frozenset(end for end in ends if end is not None) | end_of_turn(tokenizer)

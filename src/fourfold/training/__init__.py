@@ -12,7 +12,7 @@ from fourfold.training.objectives import (
     causal,
     causal_language_modelling,
 )
-from fourfold.training.optimizers import adamw
+from fourfold.training.optimizers import adafactor, adamw
 from fourfold.training.precision import FLOAT32, Precision, choose_precision
 from fourfold.training.probe import steps_for_seconds
 from fourfold.training.routing import load_balancing_loss, router_z_loss
@@ -32,6 +32,7 @@ __all__ = [
     "Precision",
     "Schedule",
     "TrainingStep",
+    "adafactor",
     "adamw",
     "causal",
     "causal_language_modelling",

@@ -43,10 +43,10 @@ class Budget(Options):
 
 
 class OptimizerOptions(Options):
-    """AdamW and its learning rate over time."""
+    """The optimizer and its learning rate over time."""
 
-    kind: Literal["adamw"] = "adamw"
-    """The method."""
+    kind: Literal["adamw", "adafactor"] = "adamw"
+    """The method. T5 and its start go with `adafactor`, whose rate is relative to the size of what it changes."""
     lr: float = Field(default=3e-3, gt=0, le=1)
     """Peak learning rate."""
     weight_decay: float = Field(default=0.1, ge=0, le=1)
@@ -61,9 +61,10 @@ class OptimizerOptions(Options):
     """Longest gradient."""
 
     def make(self, model: nn.Module) -> Optimizer:
-        from fourfold.training import adamw
+        from fourfold.training import adafactor, adamw
 
-        return adamw(model, self.lr, weight_decay=self.weight_decay)
+        make = adafactor if self.kind == "adafactor" else adamw
+        return make(model, self.lr, weight_decay=self.weight_decay)
 
     def make_schedule(self, steps: int) -> Schedule:
         from fourfold.training import make_schedule
