@@ -52,9 +52,9 @@ def weigh(trial: Trial, name: str, label: str, seed: int) -> dict[str, Any]:
             comparisons.append({**pair, "a": names[RANDOM], "b": names[PRETRAINED], **result._asdict()})
             part += f", {values[RANDOM].value:.3f} from random weights: {verdict(result)}"
         parts.append(part)
-    for row in _macro_rows(trial):
-        model = names[row["side"]]
-        rows.append({**same, **row, "model": model, "label": model.replace(name, label)})
+    for whole in _macro_rows(trial):
+        model = names[whole["side"]]
+        rows.append({**same, **whole, "model": model, "label": model.replace(name, label)})
     return {"rows": rows, "comparisons": comparisons, "sentence": f"{label} on {trial.data}: " + "; ".join(parts)}
 
 

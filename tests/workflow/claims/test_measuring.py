@@ -44,7 +44,7 @@ def subject(data, tmp_path):
         log.write_text("".join(json.dumps(step) + "\n" for step in steps), "utf-8")
         module = build_model(MODELS[arrangement], 300, seed=3)
         training = TrainingOptions(context=16, arrangement=arrangement)
-        return Subject(module=module, data=data, training=training, tokens=256, log=log, diverged=False, **more)
+        return Subject(module=module, data=data, training=training, seed=1, tokens=256, log=log, **more)
 
     return make
 
@@ -169,7 +169,7 @@ def test_stretched_positions_have_the_same_weights_and_other_angles(subject):
     ids = torch.from_numpy(rows[:1, :8])
     quarter = found.module.hidden(Step(ids=ids, positions=torch.arange(8)[None]))
     assert torch.allclose(linear.hidden(Step(ids=ids, positions=4 * torch.arange(8)[None])), quarter, atol=1e-5)
-    at_once = measure("lengths", found, {"scaling": "yarn"}).numbers
+    at_once = measure("lengths", replace(found, scaling="yarn")).numbers
     assert at_once["loss_1x"] == lengths(found).numbers["loss_1x"]
     with pytest.raises(UserError, match="only rotary positions"):
         stretched(build_model({**LLAMA, "positions": "alibi"}, 300), "yarn", 4, 16)

@@ -173,7 +173,10 @@ def _clean(document: Document, options: CorpusOptions, filters: list[Filter], sk
 def _require_documents(draft: _Draft, skips: Skips, options: CorpusOptions) -> None:
     if draft.entries:
         return
-    advice = "Readable are .txt, .md, .jsonl, .html and source code in UTF-8, UTF-16, GB18030 or Big5."
+    advice = (
+        "Readable are .txt, .md, .jsonl, .html and source code in UTF-8, UTF-16, GB18030 or Big5; .pdf, .docx, .xlsx,"
+        " .pptx and .eml."
+    )
     if not html_available() and ".htm" in skips.summary():
         advice += " Reading HTML needs: pip install 'fourfold[quickstart]'."
     raise UserError("no readable document", where=", ".join(options.sources), got=skips.summary(), advice=advice)

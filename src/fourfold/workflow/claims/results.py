@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fourfold.measures import student_interval, wilson_interval
 from fourfold.workflow.claims.drawing import Curve
+from fourfold.workflow.claims.listing import models_of
 from fourfold.workflow.claims.quantities import GIVES, QUANTITIES
 from fourfold.workflow.claims.spec import Claim, Size
 from fourfold.workflow.claims.tuning import tuned_rows
@@ -33,6 +34,14 @@ class Results:
     data: Mapping[str, Any]
 
 
+class Took(NamedTuple):
+    """How long the cells took, added up."""
+
+    seconds: float
+    processor_seconds: float
+    """Of all cores: what is left of the time when others use the machine, too; 0 where it was not measured."""
+
+
 def gather(claim: Claim, size: Size, records: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> Results:
     """Read the cells' records and apply the rule."""
     rows, models = [], {}
@@ -41,7 +50,7 @@ def gather(claim: Claim, size: Size, records: Sequence[Mapping[str, Any]], data:
         labels = record["measured"][0]["labels"]
         models[tuple(labels.values())] = {
             "labels": labels,
-            **{key: record[key] for key in ("parameters", "steps", "flops")},
+            **{key: record[key] for key in ("making", "parameters", "steps", "flops")},
         }
         for measured in record["measured"]:
             rows.append(Row(labels=measured["labels"], seed=record["seed"], numbers=measured["numbers"]))
@@ -84,7 +93,7 @@ def summary(claim: Claim, results: Results) -> list[dict[str, Any]]:
     return table
 
 
-def record(claim: Claim, size: Size, results: Results, seconds: float) -> dict[str, Any]:
+def record(claim: Claim, size: Size, results: Results, took: Took) -> dict[str, Any]:
     """What results.json holds."""
     return {
         "claim": claim.name,
@@ -92,9 +101,12 @@ def record(claim: Claim, size: Size, results: Results, seconds: float) -> dict[s
         "section": claim.section,
         "title": claim.title.model_dump(),
         "statement": claim.statement.model_dump(),
+        "cites": claim.cites,
+        "runs_on": models_of(claim).model_dump(),
         "verdict": results.verdict,
         "sentence": results.sentence,
-        "seconds": round(seconds, 1),
+        "seconds": round(took.seconds, 1),
+        "processor_seconds": round(took.processor_seconds, 1),
         "data": dict(results.data),
         "models": [dict(model) for model in results.models],
         "comparisons": [dataclasses.asdict(comparison) for comparison in results.comparisons],
