@@ -98,7 +98,7 @@ def _show(record: dict[str, Any]) -> None:
     show(record["title"]["en"])
     show(f"Survey, section {record['section']}: {record['statement']['en']}")
     show()
-    names = [key for key in record["summary"][0] if key not in ("labels", "seeds")]
+    names = [key for key in record["summary"][0] if key not in ("labels", "seeds", "compared")]
     show_table(
         {
             **row["labels"],
