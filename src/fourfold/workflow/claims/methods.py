@@ -43,11 +43,13 @@ def _training(claim: Claim, size: Size, models: Sequence[Mapping[str, Any]]) -> 
     flops = " to ".join(
         dict.fromkeys(short_count(end(float(model["flops"]) for model in models)) for end in (min, max))
     )
+    varied = any(all("lr" in value.training for value in axis.values.values()) for axis in claim.axis)
+    rate = "as varied" if varied else f"{training.lr:g}"
     yield (
         f"A trained model has {_span(models, 'parameters')} parameters; the seed sets its initial weights and the "
         f"order of the data. It is trained for {_span(models, 'steps')} steps of "
         f"{training.batch_size * training.context:,} tokens (rows of {training.context}), {flops} FLOPs a model, "
-        f"with AdamW (Loshchilov and Hutter 2019; peak learning rate {training.lr:g}, {training.warmup:.0%} warm-up, "
+        f"with AdamW (Loshchilov and Hutter 2019; peak learning rate {rate}, {training.warmup:.0%} warm-up, "
         f"{training.schedule} schedule, weight decay {training.weight_decay:g}, gradients clipped at "
         f"{training.clip:g}) in fp32, unless a value says otherwise."
     )
