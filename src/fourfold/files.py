@@ -173,14 +173,14 @@ def hash_value(value: object) -> str:
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; another process that wants it gets a UserError."""
+def lock_folder(folder: Path, advice: str = "Wait for it, or choose another --runs folder.") -> Iterator[None]:
+    """Hold `folder` for this process; another process that wants it gets a UserError with this advice."""
     with _lock_file(folder) as stream:
         if not _try_lock(stream):
             raise UserError(
                 "another process is working in this folder",
                 where=folder,
-                advice="Wait for it, or choose another --runs folder.",
+                advice=advice,
             )
         yield
 

@@ -161,7 +161,7 @@ budget = {{ steps = 10 }}
 
 def test_evaluate_and_compare(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     models = {"before": ScriptedModel(["no idea"]), "after": ScriptedModel(["42"])}
-    monkeypatch.setattr("fourfold.cli.evaluation.load_model", lambda reference: models[reference])
+    monkeypatch.setattr("fourfold.cli.evaluation.load_model", lambda reference, dtype: models[reference])
     questions = [{"question": f"Question {number}?", "answer": "42"} for number in range(12)]
     Path("q.jsonl").write_text("".join(json.dumps(question) + "\n" for question in questions), "utf-8")
     for name in models:
@@ -173,6 +173,36 @@ def test_evaluate_and_compare(call: Call, monkeypatch: pytest.MonkeyPatch) -> No
     assert code == 0, err
     (row,) = json.loads(out)["rows"]
     assert (row["difference"], row["verdict"]) == (1.0, "better")
+
+
+def test_evaluate_public_tasks(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ScriptedModel(["Answer: B"])
+    monkeypatch.setattr("fourfold.cli.evaluation.load_model", lambda reference, dtype: model)
+    Path("m").mkdir()
+    questions = [{"id": n, "question": f"Q{n}?", "choices": ["no", "yes"], "answer": 1} for n in range(6)]
+    Path("q.jsonl").write_text("".join(json.dumps(question) + "\n" for question in questions), "utf-8")
+    public = ["evaluate", "m", "--tasks", "arc_easy@q.jsonl,piqa@q.jsonl", "--method", "letter_chat"]
+    code, out, err = call(*public, "--shots", "2", "--shots-from", "arc_easy@q.jsonl", "--json")
+    assert (code, out) == (2, "")
+    assert "no demonstrations for piqa" in err
+    shown = ["--shots-from", "arc_easy@q.jsonl", "--shots-from", "piqa@q.jsonl"]
+    code, out, err = call(*public, "--shots", "2", *shown, "-o", "out", "--json")
+    assert code == 0, err
+    results = json.loads(out)
+    assert [(row["task"], row["solver"], row["value"], row["n"]) for row in results["rows"]] == [
+        ("arc_easy", "letter_chat", 1.0, 4),
+        ("piqa", "letter_chat", 1.0, 4),
+    ]
+    assert results["rows"][0]["method"] == "generation of the letter in a chat"
+    assert (results["data"]["piqa"]["shots"], results["data"]["piqa"]["left_out"]) == (2, 2)
+    for options, sentence in (
+        (["--shots", "2", "--tasks", "arithmetic"], "demonstrations are for public tasks"),
+        (["--tasks", "piqa@q.jsonl", "--shots-from", "arc_easy@q.jsonl"], "no task to show demonstrations for"),
+        (["--tasks", "piqa@q.jsonl", "--shots", "-1"], "out of range"),
+    ):
+        code, out, err = call("evaluate", "m", "-o", "bad", *options)
+        assert (code, sentence in err) == (2, True), err
+    assert not Path("bad").exists()
 
 
 class Typing(io.StringIO):

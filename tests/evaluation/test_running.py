@@ -132,9 +132,12 @@ def test_likelihood_raw_and_per_byte_differ(tmp_path):
     path.write_text(json.dumps(lines[0]) + "\n")
     model = Likely({" a": -2.0, " a long one": -4.0})
     results = evaluate({"m": model}, [file_task(path)], folder=tmp_path / "out", solvers=["few_shot"])
-    (row,), (raw,) = results["rows"], results["details"]
+    (row,), (raw, by_token) = results["rows"], results["details"]
     assert (row["metric"], row["value"], row["solver"], row["chance"]) == ("accuracy", 1, "log_likelihood", 0.5)
     assert (raw["metric"], raw["value"]) == ("accuracy_raw", 0)
+    assert (by_token["metric"], by_token["value"]) == ("accuracy_token", 0)
+    methods = ["log-likelihood per byte", "log-likelihood, raw", "log-likelihood per token"]
+    assert [one["method"] for one in (row, raw, by_token)] == methods
     assert model.calls == 1
     (sample,) = [value for _, value in read_jsonl(tmp_path / "out" / "samples.jsonl")]
     assert sample["output"] == " a long one"
@@ -149,11 +152,11 @@ def test_refusals_name_the_alternative(tmp_path):
 
     path = tmp_path / "mc.jsonl"
     path.write_text('{"question": "q", "choices": ["a", "b"], "answer": 0}\n')
-    with pytest.raises(UserError, match=r"no log-probabilities.*Use tasks answered by generation"):
+    with pytest.raises(UserError, match=r"Use tasks answered by generation.*--method letter_chat"):
         evaluate({"gpt": Endpoint()}, [f"file:{path}"], folder=tmp_path)
     with pytest.raises(UserError, match=r"cannot chat.*scored by log-likelihood"):
         evaluate({"m": Likely({})}, ["format"], folder=tmp_path)
-    with pytest.raises(UserError, match="unknown solver 'zeroshot'"):
+    with pytest.raises(UserError, match="unknown way of asking 'zeroshot'"):
         evaluate({"m": ScriptedModel(["x"])}, ["format"], folder=tmp_path, solvers=["zeroshot"])
     with pytest.raises(UserError, match="unknown model in a pair"):
         evaluate({"m": ScriptedModel(["x"])}, ["format"], folder=tmp_path, pairs=[("m", "n")])

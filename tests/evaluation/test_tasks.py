@@ -164,8 +164,8 @@ def test_file_with_choices(tmp_path):
     assert [item.answer for item in items] == [1, 1, 0]
     assert items[0].prompt == "Question: 2+2?\nAnswer:"
     assert items[0].choices == (" 3", " 4")
-    assert task.metrics[0].chance == pytest.approx((1 / 2 + 1 / 3 + 1 / 2) / 3)
-    assert task.method == "log_likelihood"
+    assert task.ways["log_likelihood"].metrics[0].chance == pytest.approx((1 / 2 + 1 / 3 + 1 / 2) / 3)
+    assert list(task.ways) == ["log_likelihood"]
     sample = task.items(5, 2)
     assert len(sample) == 2
     assert sample == task.items(5, 2)

@@ -171,9 +171,9 @@ def case(*parts: str) -> Callable[[Prepare], Prepare]:
     return keep
 
 
-@case("docs: no readable document", "2 .pdf", "1 .docx", "convert it to .txt", "Readable are")
+@case("docs: no readable document", "2 .odt", "1 .doc", "convert it to .txt", "Readable are")
 def no_readable_document(models: Path) -> list[object]:
-    for name in ("docs/a.pdf", "docs/b.pdf", "docs/c.docx"):
+    for name in ("docs/a.odt", "docs/b.odt", "docs/c.doc"):
         write(name, b"\x00\x01")
     return ["corpus", "build", "docs", "-o", "corpus"]
 
@@ -204,6 +204,25 @@ def malformed_line_under_strict(models: Path) -> list[object]:
 def malformed_line_among_questions(models: Path) -> list[object]:
     write("q.jsonl", '{"question": "1+1?", "answer": "2"}\n{"question"\n')
     return ["evaluate", models / "model", "--tasks", "file:q.jsonl", "-o", "results"]
+
+
+@case("the two results have no common items", "a.jsonl holds 1 of items ('Why?'", "b.jsonl holds 2 of items ('How?'")
+def comparison_of_results_without_common_items(models: Path) -> list[object]:
+    write("a.jsonl", '{"question": "Why?", "score": 1}\n')
+    write("b.jsonl", '{"question": "How?", "score": 1}\n{"question": "Where?", "correct": true}\n')
+    return ["compare", "a.jsonl", "b.jsonl"]
+
+
+@case("a.jsonl:1: not a sample", "score")
+def comparison_of_lines_without_scores(models: Path) -> list[object]:
+    write("a.jsonl", '{"question": "Why?"}\n')
+    return ["compare", "a.jsonl", "a.jsonl"]
+
+
+@case("seen.txt: no such training text")
+def comparison_with_training_text_that_is_not_there(models: Path) -> list[object]:
+    write("a.jsonl", '{"question": "Why?", "score": 1}\n')
+    return ["compare", "a.jsonl", "a.jsonl", "--train", "seen.txt"]
 
 
 @case("q.jsonl", "not UTF-8")
@@ -411,7 +430,7 @@ def folder_of_sentences(models: Path) -> list[object]:
     return ["ngram", "train", "notes", "-o", "words"]
 
 
-@case("unknown solver 'few_shots'", "Did you mean 'few_shot'?")
+@case("unknown way of asking 'few_shots'", "Did you mean 'few_shot'?")
 def unknown_solver(models: Path) -> list[object]:
     return ["evaluate", models / "model", "--tasks", "arithmetic", "--solvers", "few_shots", "-o", "results"]
 
@@ -584,7 +603,8 @@ def test_too_little_memory_is_no_error_of_ours(call: Call, monkeypatch: pytest.M
 def test_a_short_budget_is_said(call: Call) -> None:
     outcome = call("run", recipe())
     assert outcome.code == 0, outcome.err
-    assert re.search(r"decoder sees \d+% of your text; the 5-gram will win; use --minutes 60", outcome.err)
+    said = r"decoder sees \d+% of your text; the 5-gram will win; train longer \(quickstart: --minutes 60\)"
+    assert re.search(said, outcome.err)
     card = json.loads(Path("runs/small/pretrain.decoder/card.json").read_text("utf-8"))
     assert "the 5-gram will win" in card["warnings"][0]
 

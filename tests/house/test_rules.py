@@ -18,7 +18,7 @@ PYTHON_FILES = sorted(SOURCE.rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 LAZY = {"fourfold/__init__.py"}  # imports on first use, so that `--help` does not wait for torch
 
-IMPORT_NAMES = {"import-linter": "importlinter"}
+IMPORT_NAMES = {"import-linter": "importlinter", "python-docx": "docx", "python-pptx": "pptx"}
 PARTS = {"pydantic_core": "pydantic", "markupsafe": "jinja2", "starlette": "fastapi"}
 """Packages that another one is made of, and that its documentation tells to import."""
 
@@ -119,7 +119,8 @@ def imported(path: Path) -> set[str]:
 
 
 def test_every_import_is_declared() -> None:
-    known = declared("quickstart", "serving", "hub") | set(sys.stdlib_module_names) | {"fourfold"}
+    extras = ("quickstart", "serving", "hub", "documents", "evaluation")
+    known = declared(*extras) | set(sys.stdlib_module_names) | {"fourfold"}
     known |= {part for part, whole in PARTS.items() if whole in known}
     foreign = {label(path): sorted(imported(path) - known) for path in PYTHON_FILES if imported(path) - known}
     assert not foreign, f"imports that no extra declares: {foreign}"

@@ -12,6 +12,15 @@ import pytest
 from fourfold.errors import UserError
 from fourfold.inference import Endpoint, Sampling
 
+ODD = {
+    "cut": b'{"choices": [',
+    "html": b"<html>",
+    "list": b"[]",
+    "empty": b'{"choices": []}',
+    "bare": b'{"choices": [{}]}',
+}
+HELLO = [{"role": "user", "content": "Hi"}]
+
 
 class Handler(BaseHTTPRequestHandler):
     failures = 0
@@ -26,6 +35,17 @@ class Handler(BaseHTTPRequestHandler):
             return
         if body["model"] == "absent":
             self.send_error(404)
+            return
+        if body["model"] == "elsewhere":
+            self.send_response(302)
+            self.send_header("Location", "http://127.0.0.1:9/v1/chat/completions")
+            self.end_headers()
+            return
+        if body["model"] in ODD:
+            self.send_response(200)
+            self.send_header("Content-Length", "500" if body["model"] == "cut" else str(len(ODD[body["model"]])))
+            self.end_headers()
+            self.wfile.write(ODD[body["model"]])
             return
         self.send_response(200)
         self.end_headers()
@@ -88,3 +108,44 @@ def test_a_refusal_is_one_sentence(address):
 def test_scoring_is_refused_with_the_alternative(address):
     with pytest.raises(UserError, match="Use generation-based tasks"):
         Endpoint("m", address).log_likelihood([("a", "b")])
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [("cut", "broke off amid"), *((name, "not in OpenAI's form") for name in ODD if name != "cut")],
+)
+def test_a_foreign_or_broken_answer_is_one_sentence(address, model, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Endpoint(model, address).chat(HELLO)
+
+
+def test_a_redirection_is_not_followed(address):
+    with pytest.raises(UserError, match="answered 302"):
+        Endpoint("elsewhere", address).chat(HELLO)
+
+
+def test_what_is_meant_for_this_machine_passes_no_proxy(address, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert Endpoint("m", address).chat(HELLO).text == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("http://localhost:8000/v1", True),
+        ("http://127.0.0.1:8000/v1", True),
+        ("http://127.9.9.9/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("https://api.example.com/v1", False),
+        ("http://127.0.0.1@example.com/v1", False),
+        ("http://127.0.0.1.example.com/v1", False),
+        ("http://localhost.example.com/v1", False),
+        ("http://0.0.0.0/v1", False),
+        ("http://192.168.1.5/v1", False),
+    ],
+)
+def test_which_addresses_are_this_machine(url, local):
+    assert Endpoint("m", url).is_local == local

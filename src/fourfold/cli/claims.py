@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,31 +22,40 @@ DEFAULT_RUNS = Path("runs/claims")
 
 @group.command("list", epilog="Example: fourfold claim list")
 def list_claims(as_json: Json = False) -> None:
-    """The claims there are, in the survey's order: what is said, and how long checking it takes."""
-    from fourfold.workflow.claims import claim_names, find_claim, read_claim
+    """The claims there are, in the survey's order: what is said, how to check it, and what our runs found."""
+    from fourfold.workflow.claims import CHAPTERS, claim_index
 
-    claims = [read_claim(find_claim(name)) for name in claim_names()]
+    listed = claim_index()
     if as_json:
-        show_json([_listed(claim) for claim in claims])
+        show_json([dataclasses.asdict(entry) for entry in listed])
     else:
-        for claim in claims:
-            show(f"{claim.name}  (section {claim.section}; --quick {claim.quick.minutes:g} min, "
-                 f"--full {claim.full.minutes:g} min)")  # fmt: skip
-            show(f"  {claim.statement.en}")
-            show(f"  {claim.statement.zh}")
-    finish(next_command=["claim", "run", claims[0].name], result_on_stdout=False)
+        chapter = ""
+        for entry in listed:
+            if entry.chapter != chapter:
+                chapter = entry.chapter
+                show(f"{CHAPTERS[chapter].en}  {CHAPTERS[chapter].zh}")
+                show()
+            for line in _entry(entry):
+                show("  " + line)
+            show()
+    finish(next_command=["claim", "run", listed[0].name], result_on_stdout=False)
 
 
-def _listed(claim: Any) -> dict[str, Any]:
-    return {
-        "name": claim.name,
-        "section": claim.section,
-        "title": claim.title.model_dump(),
-        "statement": claim.statement.model_dump(),
-        "predictions": [expectation.says for expectation in claim.expect if expectation.decides],
-        "minutes": {"quick": claim.quick.minutes, "full": claim.full.minutes},
-        "cites": claim.cites,
-    }
+def _entry(entry: Any) -> list[str]:
+    """A claim in a few lines of the terminal."""
+    found = entry.registered
+    minutes = f"--quick {entry.minutes['quick']:g} min, --full {entry.minutes['full']:g} min"
+    verdict = f"{found['verdict']} ({found['verdict_zh']})" if found else "no registered run"
+    lines = [
+        entry.title["zh"],
+        *textwrap.wrap(f"{entry.statement['en']} ({'; '.join(entry.references)})", 96),
+        entry.statement["zh"],
+        f"{entry.command}   {minutes}",
+        f"Models: {entry.models}",
+    ]
+    if found:
+        lines.append(f"Here: {found['sentence']} ({found['size']}, {duration(found['seconds'])}, {found['date']})")
+    return [f"{entry.section:<6} {entry.title['en']}: {verdict}", *(" " * 7 + line for line in lines)]
 
 
 @group.command("run", epilog="Example: fourfold claim run activations --quick")
@@ -54,6 +65,13 @@ def run(
     full: Annotated[bool, typer.Option("--full", help="About an hour: larger models, longer training.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the result; runs/claims/NAME-SIZE if not given.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="For claims that ask a model: smollm2, a folder, hf:org/name, openai:model@url."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="For claims that ask a model: a file of the benchmark; without it, the hub's.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -65,9 +83,10 @@ def run(
     file = find_claim(name)
     size: Any = "full" if full else "quick"
     folder = output or DEFAULT_RUNS / f"{file.stem}-{size}"
-    again = command_line(["claim", "run", name, f"--{size}", "-o", folder])
+    chosen = [word for option, value in (("--model", model), ("--data", data)) if value for word in (option, value)]
+    again = command_line(["claim", "run", name, f"--{size}", *chosen, "-o", folder])
     resume_command.set(again)
-    record = run_claim(file, size, folder, again)
+    record = run_claim(file, size, folder, again, model=model, data=data)
     if as_json:
         show_json(record)
     else:
@@ -79,7 +98,7 @@ def _show(record: dict[str, Any]) -> None:
     show(record["title"]["en"])
     show(f"Survey, section {record['section']}: {record['statement']['en']}")
     show()
-    names = [key for key in record["summary"][0] if key not in ("labels", "seeds")]
+    names = [key for key in record["summary"][0] if key not in ("labels", "seeds", "compared")]
     show_table(
         {
             **row["labels"],
@@ -110,12 +129,15 @@ def _with_width(value: float, low: float, high: float) -> str:
 
 @group.command("register", epilog="Example: fourfold claim register runs/claims/activations-quick --docs docs/claims")
 def register_runs(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished claims.")],
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUN...]", help="Folders of finished claims; without any, the index is written anew."),
+    ] = None,
     docs: Annotated[Path, typer.Option(help="Folder of the pages and their index.")] = Path("docs/claims"),
 ) -> None:
     """Put pages and figures of finished claims among the docs, and write their index anew."""
     from fourfold.workflow.claims import register
 
-    index = register(runs, docs)
-    say(f"{len(runs)} registered")
+    index = register(runs or [], docs)
+    say(f"{len(runs or [])} registered")
     finish(where=index, next_command=["claim", "list"])

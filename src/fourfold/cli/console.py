@@ -33,14 +33,18 @@ def show_json(value: object) -> None:
 
 
 def finish(
-    *, where: Path | str | None = None, next_command: Sequence[object] = (), result_on_stdout: bool = True
+    *,
+    where: Path | str | None = None,
+    what: str = "Result",
+    next_command: Sequence[object] = (),
+    result_on_stdout: bool = True,
 ) -> None:
-    """The last line: where the result is and the next command.
+    """The last line: where the result is, or `what` else stands there, and the next command.
 
     It goes to stdout with the result, or to stderr where stdout is the result itself
     (a generated text, JSON) and a reader would trip over it.
     """
-    parts = [f"Result: {where}"] if where is not None else []
+    parts = [f"{what}: {where}"] if where is not None else []
     parts += [f"Next: {command_line(next_command)}"] if next_command else []
     line = "   ".join(parts)
     if where is not None and result_on_stdout:

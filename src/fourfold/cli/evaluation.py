@@ -4,16 +4,41 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fourfold.cli.console import command_line, finish, resume_command, say, show, show_json, show_table
-from fourfold.cli.options import EVALUATE, Json, Seed, load_model, names
+from fourfold.cli.console import command_line, finish, resume_command, show, show_json, show_table
+from fourfold.cli.options import EVALUATE, DataType, Json, Seed, load_model, names
 from fourfold.errors import UserError
 from fourfold.files import read_text
 
+if TYPE_CHECKING:
+    from fourfold.evaluation import Task
+
 commands = typer.Typer()
+
+Tasks = Annotated[
+    str,
+    typer.Option(
+        help="a,b,… of arithmetic, arithmetic_unseen, general, format, continuation, file:PATH.jsonl, and public"
+        " ones: arc_easy@FILE, mmlu@FOLDER; without @ they come from the hub (docs/tasks.md lists them)."
+    ),
+]
+Methods = Annotated[
+    str,
+    typer.Option(
+        "--solvers",
+        "--method",
+        help="Ways of asking: log_likelihood, letters, letter_generation, letter_chat; zero_shot, few_shot,"
+        " chain_of_thought, …; a task that has none of these is asked in its own way.",
+    ),
+]
+Shots = Annotated[int, typer.Option(help="Demonstrations before each question of a public task.")]
+ShotsFrom = Annotated[
+    list[str] | None,
+    typer.Option(help="File or folder the demonstrations come from, for one task: TASK@PATH; may be repeated."),
+]
 
 
 @commands.command(
@@ -21,21 +46,23 @@ commands = typer.Typer()
 )
 def evaluate(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Later ones are compared with the first.")],
-    tasks: Annotated[
-        str, typer.Option(help="arithmetic, arithmetic_unseen, general, format, continuation, file:PATH.jsonl; a,b,…")
-    ],
-    solvers: Annotated[
-        str, typer.Option("--solvers", "--method", help="Ways of asking: zero_shot, few_shot, chain_of_thought, …")
-    ] = "zero_shot",
-    limit: Annotated[int | None, typer.Option(help="At most so many items of a task.")] = None,
+    tasks: Tasks,
+    solvers: Methods = "zero_shot",
+    shots: Shots = 0,
+    shots_from: ShotsFrom = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many items of a task, drawn with the seed.")] = None,
     text: Annotated[Path | None, typer.Option(help="Held-out text the task `continuation` is made from.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the results; evaluations/MODEL if not given.")
     ] = None,
     seed: Seed = 0,
+    dtype: DataType = None,
     as_json: Json = False,
 ) -> None:
-    """Put tasks to models. Finished parts are kept, so running it again resumes."""
+    """Put tasks to models. Finished parts are kept, so running it again resumes.
+
+    Demonstrations are the first of a task's own split for them, of the question's subject where there are subjects.
+    """
     from fourfold import evaluation
     from fourfold.workflow.fingerprint import source_fingerprint
 
@@ -44,18 +71,19 @@ def evaluate(
 
     folder = output or Path("evaluations") / (re.sub(r"[^\w.-]+", "-", models[0]).strip("-.") or "model")
     again: list[object] = ["evaluate", *models, "--tasks", tasks, "--solvers", solvers, "-o", folder, "--seed", seed]
-    resume_command.set(
-        command_line([*again, *(["--limit", limit] if limit else []), *(["--text", text] if text else [])])
-    )
+    given = {"--limit": limit, "--text": text, "--shots": shots, "--dtype": dtype}
+    again += [word for name, value in given.items() if value for word in (name, value)]
+    again += [word for place in shots_from or () for word in ("--shots-from", place)]
+    resume_command.set(command_line(again))
+    made = _tasks(names(tasks), read_text(text) if text else None, shots, shots_from or [])
     results = evaluation.evaluate(
-        {model: load_model(model) for model in dict.fromkeys(models)},
-        names(tasks),
+        {model: load_model(model, dtype) for model in dict.fromkeys(models)},
+        made,
         folder=folder,
         solvers=names(solvers),
         seed=seed,
         limit=limit,
-        hashes={model: source_fingerprint(model) for model in models},
-        held_out=read_text(text) if text else None,
+        hashes={model: f"{source_fingerprint(model)}{dtype or ''}" for model in models},
     )
     if as_json:
         show_json(results)
@@ -64,41 +92,30 @@ def evaluate(
     finish(where=folder, next_command=["compare", folder, "OTHER"], result_on_stdout=not as_json)
 
 
+def _tasks(wanted: list[str], held_out: str | None, shots: int, shots_from: list[str]) -> list[Task]:
+    """The tasks, public ones with their demonstrations."""
+    from fourfold.evaluation import is_benchmark, make_task
+
+    places: dict[str, str] = {}
+    for given in shots_from:
+        name, at, place = given.partition("@")
+        if not at or name not in [task.partition("@")[0] for task in wanted]:
+            expected = "TASK@PATH with one of the tasks"
+            raise UserError("no task to show demonstrations for", where="--shots-from", expected=expected, got=given)
+        places[name] = place
+    if (shots or places) and not any(map(is_benchmark, wanted)):
+        raise UserError("demonstrations are for public tasks", where="--shots", got=", ".join(wanted))
+    return [
+        make_task(task, held_out=held_out, shots=shots, shots_from=places.get(task.partition("@")[0]))
+        for task in wanted
+    ]
+
+
 def _show_results(results: dict[str, Any]) -> None:
-    columns = ["label", "task", "solver", "metric", "value", "low", "high", "n", "chance", "detectable"]
-    show_table(results["rows"], {key: key for key in columns})
+    columns = ["label", "task", "solver", "metric", "value", "low", "high", "n", "chance", "detectable", "method"]
+    others = [row for row in results["details"] if "subject" not in row]
+    show_table([*results["rows"], *others], {key: key for key in columns})
     if results["comparisons"]:
         show()
         columns = ["task", "solver", "a", "b", "difference", "low", "high", "p_value", "verdict"]
         show_table(results["comparisons"], {key: key for key in columns})
-
-
-@commands.command(rich_help_panel=EVALUATE, epilog="Example: fourfold compare evaluations/before evaluations/after")
-def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A result folder of `evaluate`, or a samples file.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="The one that may be better.")],
-    model_a: Annotated[str | None, typer.Option(help="Which model, when A holds several.")] = None,
-    model_b: Annotated[str | None, typer.Option(help="Which model, when B holds several.")] = None,
-    seed: Seed = 0,
-    as_json: Json = False,
-) -> None:
-    """Is B better than A, or is it noise? Paired, item by item; reads lm-eval's sample files too."""
-    from fourfold import evaluation
-
-    if not a.exists() or not b.exists():
-        raise UserError("no such result", where=b if a.exists() else a, advice="Make one with: fourfold evaluate")
-    results = evaluation.compare(a, b, model_a=model_a, model_b=model_b, seed=seed)
-    if as_json:
-        show_json(results)
-    else:
-        show(results["sentence"])
-        if len(results["rows"]) > 1:
-            for row in results["rows"]:
-                show(f"  {row['sentence']}")
-        for flip in results["flips"][:6]:
-            mark = "gained" if flip["score_b"] > flip["score_a"] else "lost"
-            outputs = f"{flip['output_a'][:40]!r} → {flip['output_b'][:40]!r}"
-            show(f"  {mark} {flip['task']}/{flip['id']}: {flip['prompt'][:60]!r}: {outputs}")
-        for note in results["notes"]:
-            say(note)
-    finish(next_command=["evaluate", "MODEL", "--tasks", "arithmetic"], result_on_stdout=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fourfold.errors import UserError, unknown_name
+from fourfold.evaluation.benchmarks import AT, BENCHMARKS, benchmark_task
 from fourfold.evaluation.task import Task
 from fourfold.evaluation.tasks import (
     arithmetic_task,
@@ -28,14 +29,25 @@ _MAKERS: dict[str, Callable[[], Task]] = {
 
 
 def task_names() -> list[str]:
-    """The names `make_task` takes, beside file:PATH."""
-    return sorted([*_MAKERS, "continuation"])
+    """The names `make_task` takes, beside file:PATH; those of benchmarks also as NAME@PATH."""
+    return sorted([*_MAKERS, *BENCHMARKS, "continuation"])
 
 
-def make_task(name: str, *, held_out: str | None = None) -> Task:
-    """The task of that name; "continuation" is made from the `held_out` text."""
+def is_benchmark(name: str) -> bool:
+    """Whether this names a public benchmark, with its data's place or without."""
+    return name.partition(AT)[0] in BENCHMARKS
+
+
+def make_task(name: str, *, held_out: str | None = None, shots: int = 0, shots_from: str | None = None) -> Task:
+    """The task of that name; "continuation" is made from the `held_out` text.
+
+    A public benchmark, `NAME` or `NAME@PATH`, shows `shots` demonstrations before each question, of its own split for
+    them or of `shots_from`.
+    """
     if name.startswith(FILE_PREFIX):
         return file_task(name.removeprefix(FILE_PREFIX))
+    if is_benchmark(name):
+        return benchmark_task(name, shots=shots, shots_from=shots_from)
     if name == "continuation":
         if held_out is None:
             raise UserError(
@@ -44,5 +56,5 @@ def make_task(name: str, *, held_out: str | None = None) -> Task:
             )
         return continuation_task(held_out)
     if name not in _MAKERS:
-        raise unknown_name("task", name, [*task_names(), "file:PATH.jsonl"])
+        raise unknown_name("task", name.partition(AT)[0], [*task_names(), "file:PATH.jsonl"])
     return _MAKERS[name]()

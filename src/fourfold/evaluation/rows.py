@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fourfold.evaluation.task import Metric, Task
+from fourfold.evaluation.task import Item, Metric, Task
 from fourfold.measures import (
+    Interval,
     PairedResult,
     detectable_effect_paired,
     holm,
     is_binary,
     mean_interval,
+    mean_of_means_interval,
     paired_difference,
     verdict_of,
 )
 
 LEVEL = 0.95
+MEAN_OF_SUBJECTS = "_mean_of_subjects"
 Row = dict[str, Any]
 
 
@@ -33,28 +36,51 @@ class Cellmark(NamedTuple):
 
 def metric_rows(task: Task, mark: Cellmark, scores: Sequence[Mapping[str, float]], seed: int) -> list[Row]:
     """One row a metric, in the task's order."""
-    method = "log-likelihood per byte" if task.method == "log_likelihood" else "generation, rule-checked"
-    rows = []
-    for metric in task.metrics:
-        shown = "log-likelihood, raw" if metric.name.endswith("_raw") else method
-        values = [score[metric.name] for score in scores]
-        rows.append(
-            {"model": mark.model, "label": mark.label, "task": task.name, "solver": mark.solver, "method": shown}
-            | _numbers(metric, values, seed)
-            | {"seconds": round(mark.seconds, 3)}
-        )
-    return rows
+    return [
+        {"model": mark.model, "label": mark.label, "task": task.name, "solver": mark.solver, "method": metric.method}
+        | metric_numbers(metric, [score[metric.name] for score in scores], seed)
+        | {"seconds": round(mark.seconds, 3)}
+        for metric in task.metrics_of(mark.solver)
+    ]
 
 
-def _numbers(metric: Metric, values: Sequence[float], seed: int) -> Row:
+def subject_rows(first: Row, items: Sequence[Item], scores: Sequence[float], seed: int) -> list[Row]:
+    """For items of several subjects: the mean over subjects, each counting the same, then a row a subject."""
+    groups: dict[str, list[float]] = {}
+    for item, score in zip(items, scores, strict=True):
+        groups.setdefault(item.subject, []).append(score)
+    if len(groups) < 2:
+        return []
+    names = ("model", "label", "task", "solver", "method", "metric", "higher_is_better", "level", "chance")
+    head = {name: first[name] for name in names}
+    macro = mean_of_means_interval(list(groups.values()), LEVEL)
+    mean = head | {"metric": f"{first['metric']}{MEAN_OF_SUBJECTS}"} | _bounds(macro) | {"n": len(items)}
+    return [
+        mean | {"subjects": len(groups)},
+        *(
+            head | {"subject": subject} | _bounds(mean_interval(values, LEVEL, seed=seed)) | {"n": len(values)}
+            for subject, values in groups.items()
+        ),
+    ]
+
+
+def _bounds(interval: Interval) -> Row:
+    """Value, bounds and method; bounds that do not exist become None."""
+    low, high = (None if np.isnan(bound) else bound for bound in (interval.low, interval.high))
+    return {"value": interval.value, "low": low, "high": high, "interval": interval.method, "detectable": None}
+
+
+def metric_numbers(metric: Metric, values: Sequence[float], seed: int) -> Row:
+    """The fields of a row that say how a metric came out over some items."""
     interval = mean_interval(values, LEVEL, seed=seed)
     detectable = detectable_effect_paired(len(values), interval.value) if is_binary(values) else None
+    shown = metric.of_mean or float
     return {
         "metric": metric.name,
         "higher_is_better": metric.higher_is_better,
-        "value": interval.value,
-        "low": interval.low,
-        "high": interval.high,
+        "value": shown(interval.value),
+        "low": shown(interval.low),
+        "high": shown(interval.high),
         "level": LEVEL,
         "interval": interval.method,
         "n": len(values),
@@ -63,9 +89,17 @@ def _numbers(metric: Metric, values: Sequence[float], seed: int) -> Row:
     }
 
 
-def comparison_row(head: Row, a: Sequence[float], b: Sequence[float], *, higher_is_better: bool, seed: int) -> Row:
+def comparison_row(
+    head: Row,
+    a: Sequence[float],
+    b: Sequence[float],
+    *,
+    higher_is_better: bool,
+    seed: int,
+    strata: Sequence[Hashable] | None = None,
+) -> Row:
     """b against a on the same items; `settle` gives the verdict once all comparisons are known."""
-    result = paired_difference(a, b, level=LEVEL, seed=seed, higher_is_better=higher_is_better)
+    result = paired_difference(a, b, level=LEVEL, seed=seed, higher_is_better=higher_is_better, strata=strata)
     moved = np.asarray(b, dtype=np.float64) - np.asarray(a, dtype=np.float64)
     discordance = float(np.mean(moved != 0))
     return (

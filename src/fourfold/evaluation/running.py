@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fourfold.errors import UserError, unknown_name
-from fourfold.evaluation.cells import FORMAT, Cell, kept_or_made
+from fourfold.evaluation.cells import FORMAT, Cell, forget_parts, kept_in_parts, kept_or_made
 from fourfold.evaluation.registry import make_task
-from fourfold.evaluation.rows import LEVEL, Cellmark, Row, comparison_row, metric_rows, settle
+from fourfold.evaluation.rows import LEVEL, Cellmark, Row, comparison_row, metric_rows, settle, subject_rows
 from fourfold.evaluation.solving import answer_items, suitable_solvers
-from fourfold.evaluation.task import Item, Task
+from fourfold.evaluation.task import Answered, Item, Task
 from fourfold.files import hash_value, write_json, write_jsonl
 from fourfold.inference import ChatModel, ScoringModel, say_if_hard_to_read
 from fourfold.progress import task as progress_task
 
 Pair = tuple[str, str]
+KEPT_TOGETHER, MOST_KEPT = 64, 128
+"""Items answered between two writes: at least, where the subject changes, and at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,17 @@ class _Plan:
     items: list[Item]
     solvers: list[str]
     data_hash: str
+
+
+class _Counter:
+    """Counts on the way to a progress bar."""
+
+    def __init__(self, advance: Callable[[float], None]) -> None:
+        self.advance, self.count = advance, 0
+
+    def __call__(self, amount: int) -> None:
+        self.count += amount
+        self.advance(amount)
 
 
 def evaluate(
@@ -47,7 +60,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate and write `results.json` and `samples.jsonl` into `folder`; returns the results.
 
-    Every (model, task, solver) is kept as it finishes, and kept ones are not done again;
+    Items are kept as they are answered, and kept ones are not done again;
     `hashes` (model name to a hash of its weights) tells a retrained model from the old one.
     A mapping that loads its models on access is asked for one model at a time, and only
     where something is left to do. `pairs` are (a, b) names for "is b better than a?"; without
@@ -56,6 +69,9 @@ def evaluate(
     """
     labels, hashes = labels or {}, hashes or {}
     plans = [_plan(task, solvers, seed, limit, held_out) for task in tasks]
+    for name, count in Counter(plan.task.name for plan in plans).items():
+        if count > 1:
+            raise UserError(f"two tasks of the name '{name}'", advice="Put them into two evaluations.")
     chosen_pairs = _checked_pairs(list(models), pairs)
     cells: dict[tuple[str, str, str], Cell] = {}
     total = len(models) * sum(len(plan.items) * len(plan.solvers) for plan in plans)
@@ -65,8 +81,9 @@ def evaluate(
             for plan, solver, key in _keys(name, hashes.get(name), plans, seed):
                 note = f"{label}: {plan.task.name}, {solver}"
                 work.advance(0, note)
-                cells[name, plan.task.name, solver] = _cell(models, name, label, plan, solver, key, folder)
-                work.advance(len(plan.items), note)
+                counter = _Counter(work.advance)
+                cells[name, plan.task.name, solver] = _cell(models, name, label, plan, solver, key, folder, counter)
+                work.advance(len(plan.items) - counter.count, note)
     results = _assembled(plans, cells, labels, chosen_pairs, seed)
     results["limit"] = limit
     results["models"] = [{"name": name, "label": labels.get(name, name), "hash": hashes.get(name)} for name in models]
@@ -113,6 +130,7 @@ def _keys(
                     "model_hash": model_hash,
                     "task": plan.task.name,
                     "version": plan.task.version,
+                    "setting": dict(plan.task.setting),
                     "data_hash": plan.data_hash,
                     "solver": solver,
                     "max_tokens": plan.task.max_tokens,
@@ -129,25 +147,45 @@ def _cell(
     solver: str,
     key: Mapping[str, Any],
     folder: Path,
+    done: Callable[[int], None],
 ) -> Cell:
-    """The answers and scores of one (model, task, solver)."""
-    primary = plan.task.metrics[0].name
+    """The answers and scores of one (model, task, solver); `done` hears of items as they are finished."""
+    primary = plan.task.metrics_of(solver)[0].name
 
     def make() -> Cell:
         model = models[name]
         say_if_hard_to_read(model, label, (item.prompt for item in plan.items), f"the task '{plan.task.name}'")
-        began = time.perf_counter()
-        answered = answer_items(model, label, plan.task, solver, plan.items, int(key["seed"]))
-        seconds = time.perf_counter() - began
+
+        def answer(numbers: Sequence[int]) -> list[Answered]:
+            return answer_items(model, label, plan.task, solver, [plan.items[n] for n in numbers], int(key["seed"]))
+
+        pieces = kept_in_parts(folder, key, _parts(plan.items), answer, done)
+        answered = [Answered(*values) for values in pieces.values]
         samples = [
             {"model": name, "task": plan.task.name, "solver": solver, "id": item.id, "prompt": item.prompt}
             | {"output": answer.output, "target": item.target, "score": answer.scores[primary]}
             | {"scores": answer.scores, "hash": item.hash, "meta": answer.meta}
+            | ({"choices": list(item.choices)} if item.choices else {})
+            | ({"subject": item.subject} if item.subject else {})
             for item, answer in zip(plan.items, answered, strict=True)
         ]
-        return {"seconds": seconds, "samples": samples}
+        return {"seconds": pieces.seconds, "samples": samples}
 
-    return kept_or_made(folder, key, make)
+    cell = kept_or_made(folder, key, make)
+    forget_parts(folder, key)
+    return cell
+
+
+def _parts(items: Sequence[Item]) -> Iterator[list[int]]:
+    """Numbers of items to be answered and kept together: by subject, whose questions begin alike."""
+    part: list[int] = []
+    for number in sorted(range(len(items)), key=lambda n: items[n].subject):
+        same = bool(part) and items[part[-1]].subject == items[number].subject
+        if len(part) >= (MOST_KEPT if same else KEPT_TOGETHER):
+            yield part
+            part = []
+        part.append(number)
+    yield part
 
 
 def _assembled(
@@ -161,20 +199,21 @@ def _assembled(
     details: list[Row] = []
     comparisons: list[Row] = []
     for plan in plans:
-        primary = plan.task.metrics[0]
         for solver in plan.solvers:
+            primary = plan.task.metrics_of(solver)[0]
             here = {
                 model: cell for (model, task, how), cell in cells.items() if (task, how) == (plan.task.name, solver)
             }
             for model, cell in here.items():
                 mark = Cellmark(model, labels.get(model, model), solver, cell["seconds"])
-                first, *others = metric_rows(plan.task, mark, [s["scores"] for s in cell["samples"]], seed)
+                scores = [sample["scores"] for sample in cell["samples"]]
+                first, *others = metric_rows(plan.task, mark, scores, seed)
                 rows.append(first)
-                details += others
+                details += others + subject_rows(first, plan.items, [score[primary.name] for score in scores], seed)
             for a, b in pairs:
                 head = {"task": plan.task.name, "solver": solver, "metric": primary.name, "a": a, "b": b}
-                scores = [[sample["score"] for sample in here[model]["samples"]] for model in (a, b)]
-                comparisons.append(comparison_row(head, *scores, higher_is_better=primary.higher_is_better, seed=seed))
+                two = [[sample["score"] for sample in here[model]["samples"]] for model in (a, b)]
+                comparisons.append(comparison_row(head, *two, higher_is_better=primary.higher_is_better, seed=seed))
     return {
         "rows": rows,
         "details": details,
@@ -182,5 +221,7 @@ def _assembled(
         "correction": f"Holm over {len(comparisons)} comparisons",
         "level": LEVEL,
         "seed": seed,
-        "data": {plan.task.name: {"n": len(plan.items), "hash": plan.data_hash} for plan in plans},
+        "data": {
+            plan.task.name: {"n": len(plan.items), "hash": plan.data_hash, **plan.task.setting} for plan in plans
+        },
     }

@@ -1,14 +1,14 @@
-"""Answers to all items of a task: by generation with a named solver, or by log-likelihood."""
+"""Answers to all items of a task: by a way of the task, or by a conversation with a named solver."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from fourfold.errors import UserError, unknown_name
-from fourfold.evaluation.task import Item, Task
-from fourfold.inference import ChatModel, Sampling, ScoringModel
+from fourfold.evaluation.choices import is_able
+from fourfold.evaluation.task import WAYS, Answered, Item, Task
+from fourfold.inference import ChatModel, Sampling
 from fourfold.utilization import (
     Solver,
     calculator,
@@ -23,27 +23,10 @@ from fourfold.utilization import (
 )
 
 TOOL_SUFFIX = "+calculator"
-LOG_LIKELIHOOD = "log_likelihood"
 REASONING_TOKENS = 160
 """Room for a chain of thought; a plain answer has what its task allows."""
 
 Factory = Callable[[ChatModel, Task, Sampling, bool], Solver]
-
-
-class Answered(NamedTuple):
-    """One item's answer: what is written down, and its scores by metric."""
-
-    output: str
-    scores: dict[str, float]
-    meta: dict[str, Any]
-
-
-@runtime_checkable
-class Capable(Protocol):
-    """A model that says what it can do."""
-
-    @property
-    def capabilities(self) -> frozenset[str]: ...
 
 
 def _few_shot(model: ChatModel, task: Task, sampling: Sampling, tool: bool) -> Solver:
@@ -82,19 +65,22 @@ def solver_names() -> list[str]:
     return [*SOLVERS, *(name + TOOL_SUFFIX for name in SOLVERS)]
 
 
+def method_names() -> list[str]:
+    """Every way of asking: the ways of tasks and the solvers."""
+    return [*WAYS, *solver_names()]
+
+
 def suitable_solvers(task: Task, wanted: Sequence[str]) -> list[str]:
-    """Those of the wanted solvers that make sense for the task; zero-shot when none does."""
+    """Those of the wanted ways and solvers that make sense for the task; when none does, its own way or zero-shot."""
     for name in wanted:
-        if name not in solver_names():
-            raise unknown_name("solver", name, solver_names())
-    if task.method == LOG_LIKELIHOOD:
-        return [LOG_LIKELIHOOD]
-    fitting = [
-        name
-        for name in dict.fromkeys(wanted)
-        if name.removesuffix(TOOL_SUFFIX) in task.solvers and (task.tools or not name.endswith(TOOL_SUFFIX))
-    ]
-    return fitting or ["zero_shot"]
+        if name not in method_names():
+            raise unknown_name("way of asking", name, method_names())
+    fitting = [name for name in dict.fromkeys(wanted) if name in task.ways or _suits(task, name)]
+    return fitting or [next(iter(task.ways), "zero_shot")]
+
+
+def _suits(task: Task, solver: str) -> bool:
+    return solver.removesuffix(TOOL_SUFFIX) in task.solvers and (task.tools or not solver.endswith(TOOL_SUFFIX))
 
 
 def make_solver(name: str, model: ChatModel, task: Task, seed: int = 0) -> Solver:
@@ -110,41 +96,31 @@ def answer_items(
     model: object, label: str, task: Task, solver: str, items: Sequence[Item], seed: int
 ) -> list[Answered]:
     """Answer and score all items, as one batch."""
-    if task.method == LOG_LIKELIHOOD:
-        return _by_likelihood(_scoring(model, label, task), items)
+    if solver in task.ways:
+        return task.ways[solver].answer(model, label, items)
     solved = make_solver(solver, _chatting(model, label, task), task, seed)(conversations_of(i.prompt for i in items))
     score = task.score
     if score is None:
-        raise ValueError(f"task '{task.name}' is answered by generation and has no scorer")
+        raise ValueError(f"task '{task.name}' is answered by a solver and has no scorer")
     return [Answered(c.output, score(i, c), dict(c.meta)) for i, c in zip(items, solved, strict=True)]
 
 
-def _by_likelihood(model: ScoringModel, items: Sequence[Item]) -> list[Answered]:
-    pairs = [(item.prompt, choice) for item in items for choice in item.choices]
-    found = iter(model.log_likelihood(pairs))
-    answered = []
-    for item in items:
-        raw = [next(found).log_prob for _ in item.choices]
-        per_byte = [value / len(choice.encode()) for value, choice in zip(raw, item.choices, strict=True)]
-        chosen, chosen_raw = per_byte.index(max(per_byte)), raw.index(max(raw))
-        scores = {"accuracy": float(chosen == item.answer), "accuracy_raw": float(chosen_raw == item.answer)}
-        answered.append(Answered(item.choices[chosen], scores, {"log_likelihoods": raw, "per_byte": per_byte}))
-    return answered
+def ask(
+    model: object, task: Task, method: str | None = None, *, seed: int = 0, limit: int | None = None, label: str = ""
+) -> list[Answered]:
+    """Put a task to a model in one way (None: the task's own) and return the scored answers, in order of the items.
 
-
-def _scoring(model: object, label: str, task: Task) -> ScoringModel:
-    able = not isinstance(model, Capable) or LOG_LIKELIHOOD in model.capabilities
-    if isinstance(model, ScoringModel) and able:
-        return model
-    raise UserError(
-        f"'{label}' gives no log-probabilities of a text, which task '{task.name}' needs",
-        advice="Use tasks answered by generation (arithmetic, general, format), or load the model from its files.",
-    )
+    The short form of `evaluate`: nothing is written, compared or kept.
+    """
+    (way,) = suitable_solvers(task, [] if method is None else [method])
+    if method is not None and way != method:
+        fitting = [*task.ways, *task.solvers]
+        raise UserError(f"task '{task.name}' cannot be asked by '{method}'", expected=" or ".join(fitting))
+    return answer_items(model, label or "the model", task, way, task.items(seed, limit), seed)
 
 
 def _chatting(model: object, label: str, task: Task) -> ChatModel:
-    able = not isinstance(model, Capable) or "chat" in model.capabilities
-    if isinstance(model, ChatModel) and able:
+    if isinstance(model, ChatModel) and is_able(model, "chat"):
         return model
     raise UserError(
         f"'{label}' cannot chat, which task '{task.name}' needs",

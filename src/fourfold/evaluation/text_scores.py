@@ -12,8 +12,8 @@ import numpy as np
 
 from fourfold.errors import UserError
 from fourfold.evaluation.cells import FORMAT, Cell, kept_or_made
+from fourfold.evaluation.choices import is_able
 from fourfold.evaluation.rows import LEVEL, Row, paired_numbers, settle
-from fourfold.evaluation.solving import Capable
 from fourfold.files import hash_value, write_json
 from fourfold.inference import ScoringModel, TextScore, say_if_hard_to_read, say_if_unnormalised
 from fourfold.measures import BITS, block_borders, block_nats, ratio_difference, ratio_interval
@@ -111,7 +111,7 @@ def _cell(models: Mapping[str, ScoringModel], name: str, model_hash: str | None,
 
 
 def _scored(model: object, name: str, text: str) -> Cell:
-    if not isinstance(model, ScoringModel) or (isinstance(model, Capable) and "score" not in model.capabilities):
+    if not isinstance(model, ScoringModel) or not is_able(model, "score"):
         raise UserError(
             f"'{name}' gives no log-probabilities of a text, so it has no bits per byte",
             advice="Load the model from its files, or evaluate it on tasks answered by generation.",

@@ -20,6 +20,7 @@ from fourfold.inference.results import (
 from fourfold.inference.sampling import Sampler
 from fourfold.inference.scoring import Span, score_spans, windows
 from fourfold.inference.scripted import ScriptedModel
+from fourfold.inference.sharing import score_shared
 
 __all__ = [
     "Capability",
@@ -47,6 +48,7 @@ __all__ = [
     "locate",
     "say_if_hard_to_read",
     "say_if_unnormalised",
+    "score_shared",
     "score_spans",
     "windows",
 ]

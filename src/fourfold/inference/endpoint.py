@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from typing import Any, final
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlparse
-from urllib.request import Request, urlopen
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from fourfold.errors import UserError
 from fourfold.inference.results import Continuation, Generation, Message, Sampling, TextScore
@@ -29,20 +31,34 @@ class Endpoint:
     def __init__(
         self, model: str, base_url: str, *, key_variable: str = "OPENAI_API_KEY", timeout: float = 120.0
     ) -> None:
-        if urlparse(base_url).scheme not in ("http", "https"):
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError("not a web address", where=f"openai:{model}@{base_url}", expected="http(s)://…/v1")
         self.name = model
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
+        self.host = parts.hostname
         self._key = os.environ.get(key_variable)
+        # What is meant for this machine must not travel through a proxy that the environment names.
+        self._opener = build_opener(_NoRedirects, *([ProxyHandler({})] if self.is_local else []))
 
     @property
     def capabilities(self) -> frozenset[str]:
         return frozenset({"generate", "chat"})
 
+    @property
+    def is_local(self) -> bool:
+        """Whether its address is this machine's own (loopback), so that nothing sent to it leaves."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
     def chat(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Generation:
         answer = self._post("chat/completions", {"messages": list(messages), **_options(sampling)})
-        return _generation(answer, lambda choice: choice["message"]["content"] or "")
+        return self._generation(answer, lambda choice: choice["message"]["content"] or "")
 
     def chat_batch(
         self, conversations: Sequence[Sequence[Message]], sampling: Sampling | None = None
@@ -53,7 +69,7 @@ class Endpoint:
     def generate(self, prompts: Sequence[str], sampling: Sampling | None = None) -> list[Generation]:
         def complete(prompt: str) -> Generation:
             answer = self._post("completions", {"prompt": prompt, **_options(sampling)})
-            return _generation(answer, lambda choice: choice["text"])
+            return self._generation(answer, lambda choice: choice["text"])
 
         with ThreadPoolExecutor(4) as pool:
             return list(pool.map(complete, prompts))
@@ -80,12 +96,26 @@ class Endpoint:
             advice="Use generation-based tasks, or load the weights themselves (a folder, hf:… or a .gguf file).",
         )
 
+    def _generation(self, answer: Any, text_of: Callable[[Any], str]) -> Generation:
+        try:
+            choice = answer["choices"][0]
+            usage = answer.get("usage") or {}
+            return Generation(
+                text=text_of(choice),
+                finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
+                prompt_tokens=usage.get("prompt_tokens") or 0,
+                answer_tokens=usage.get("completion_tokens") or 0,
+                batch_invariant=False,
+            )
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise self._foreign() from None
+
     def _request(self, path: str, body: dict[str, Any]) -> Any:
         headers = {"Content-Type": "application/json"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         data = json.dumps({"model": self.name, **body}).encode()
-        return urlopen(Request(f"{self.base_url}/{path}", data, headers), timeout=self.timeout)
+        return self._opener.open(Request(f"{self.base_url}/{path}", data, headers), timeout=self.timeout)
 
     def _open(self, path: str, body: dict[str, Any]) -> Any:
         for attempt in range(RETRIES + 1):
@@ -102,8 +132,18 @@ class Endpoint:
         raise AssertionError("unreachable")
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
-        with self._open(path, body) as response:
-            return json.load(response)
+        try:
+            with self._open(path, body) as response:
+                return json.load(response)
+        except (HTTPException, ConnectionError, TimeoutError) as error:
+            raise UserError("the endpoint broke off amid its answer", where=self.base_url, got=error) from None
+        except ValueError:
+            raise self._foreign() from None
+
+    def _foreign(self) -> UserError:
+        return UserError(
+            "the answer is not in OpenAI's form", where=self.base_url, advice="The address mostly ends in /v1."
+        )
 
     def _events(self, path: str, body: dict[str, Any]) -> Iterator[Any]:
         """The JSON events of a server-sent stream."""
@@ -130,11 +170,8 @@ def _options(sampling: Sampling | None) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _generation(answer: Any, text_of: Any) -> Generation:
-    choice = answer["choices"][0]
-    return Generation(
-        text=text_of(choice),
-        finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
-        prompt_tokens=(answer.get("usage") or {}).get("prompt_tokens", 0),
-        batch_invariant=False,
-    )
+class _NoRedirects(HTTPRedirectHandler):
+    """Text and key go to the address the user named, and to no other that it points at."""
+
+    def redirect_request(self, *arguments: Any) -> None:
+        return None

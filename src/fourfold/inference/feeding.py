@@ -3,8 +3,8 @@ encoder-decoders read them on one side and write on the other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol, final
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple, Protocol, final, runtime_checkable
 
 from fourfold.errors import UserError
 from fourfold.inference.scoring import Span
@@ -34,6 +34,20 @@ class Encodes(Protocol):
     def encode(self, text: str) -> list[int]: ...
 
 
+@runtime_checkable
+class EncodesMany(Protocol):
+    """A tokenizer that takes many texts at once, on all cores."""
+
+    def encode_batch(self, texts: Iterable[str], /) -> list[list[int]]: ...
+
+
+def encoded(tokenizer: Encodes, texts: Collection[str]) -> dict[str, list[int]]:
+    """The ids of each text."""
+    if isinstance(tokenizer, EncodesMany):
+        return dict(zip(texts, tokenizer.encode_batch(texts), strict=True))
+    return {text: tokenizer.encode(text) for text in texts}
+
+
 class Feed(Protocol):
     """Texts as a model reads them."""
 
@@ -43,8 +57,8 @@ class Feed(Protocol):
     def text(self, text: str) -> Span:
         """To be scored whole."""
 
-    def pair(self, context: str, continuation: str) -> Span:
-        """To be scored from where the continuation begins."""
+    def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
+        """Contexts with continuations, to be scored from where the continuation begins."""
 
 
 def feed_for(
@@ -79,13 +93,19 @@ class DecoderFeed:
     def text(self, text: str) -> Span:
         return Span(ids=[self.start_id, *self.tokenizer.encode(text), *self.end], start=1)
 
-    def pair(self, context: str, continuation: str) -> Span:
+    def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
         """Both are encoded together and split at the length of the encoded context; trailing spaces of the
         context move to the continuation; an empty context is the document start."""
-        stem = context.rstrip()
-        continuation = context[len(stem) :] + continuation
-        whole = self.tokenizer.encode(stem + continuation)
-        start = len(self.tokenizer.encode(stem)) if stem else 0
+        stems = [context.rstrip() for context, _ in pairs]
+        wholes = [context + continuation for context, continuation in pairs]
+        ids = encoded(self.tokenizer, {*stems, *wholes} - {""})
+        return [
+            self._pair(ids[stem] if stem else [], ids.get(whole, []), whole[len(stem) :])
+            for stem, whole in zip(stems, wholes, strict=True)
+        ]
+
+    def _pair(self, stem: list[int], whole: list[int], continuation: str) -> Span:
+        start = len(stem)
         if not stem:
             whole, start = [self.start_id, *whole], 1
         if start >= len(whole):
@@ -126,7 +146,10 @@ class SequenceFeed:
     def text(self, text: str) -> Span:
         return Span(ids=[*self.start, *self.tokenizer.encode(text)], start=1, source=self._source([]))
 
-    def pair(self, context: str, continuation: str) -> Span:
+    def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
+        return [self._pair(context, continuation) for context, continuation in pairs]
+
+    def _pair(self, context: str, continuation: str) -> Span:
         target, source = self.tokenizer.encode(continuation), self._source(self.tokenizer.encode(context))
         if len(target) > self.config.context:
             raise UserError(

@@ -9,17 +9,21 @@ from typing import Any, Protocol, final
 
 import torch
 
+from fourfold.errors import UserError
 from fourfold.files import atomic_folder, write_json
 from fourfold.inference.decoding import Request, Token, decode
 from fourfold.inference.feeding import Prompt, feed_for
 from fourfold.inference.results import Continuation, Generation, Message, Sampling, TextScore
 from fourfold.inference.sampling import Sampler
 from fourfold.inference.scoring import score_spans, windows
+from fourfold.inference.sharing import score_shared
 from fourfold.inference.stopping import StopText
 from fourfold.models import CausalLM
 from fourfold.progress import say, task
-from fourfold.tokenizers import TextStream
+from fourfold.tokenizers import TextStream, Tokenizer
 
+PAIRS_AT_ONCE = 1024
+"""Contexts with continuations among which shared beginnings are looked for."""
 ROWS_AT_ONCE = 32
 """Requests decoded in one batch."""
 
@@ -38,6 +42,17 @@ class TextTokenizer(Protocol):
     def decode_stream(self) -> TextStream: ...
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool = True) -> list[int]: ...
     def save(self, folder: Path) -> None: ...
+
+
+def end_of_turn(tokenizer: TextTokenizer) -> frozenset[int]:
+    """The token that ends an assistant's turn, where there is a chat template."""
+    if not isinstance(tokenizer, Tokenizer) or tokenizer.chat_template is None:
+        return frozenset()
+    try:
+        end = tokenizer.end_of_turn_id
+    except UserError:  # a template that cannot render a plain exchange names no end of turn
+        return frozenset()
+    return frozenset() if end is None else frozenset({end})
 
 
 @final
@@ -116,12 +131,13 @@ class LanguageModel:
         context move to the continuation; an empty context is the document start (the rule of
         EleutherAI's lm-evaluation-harness, so that scores agree). An encoder-decoder reads the context as
         its source, and the continuation with what the tokenizer adds to a text is its whole target.
+        What contexts share at their beginning is read once.
         """
-        spans = [self._feed.pair(context, continuation) for context, continuation in pairs]
         results = []
-        with task("log-likelihood", len(spans), "items") as work:
-            for start in range(0, len(spans), 256):
-                part = score_spans(self.module, spans[start : start + 256], self.device, want_greedy=True)
+        with task("log-likelihood", len(pairs), "items") as work:
+            for start in range(0, len(pairs), PAIRS_AT_ONCE):
+                spans = self._feed.pairs(pairs[start : start + PAIRS_AT_ONCE])
+                part = score_shared(self.module, spans, self.device)
                 results += [Continuation(sum(s.log_probs), all(s.greedy), len(s.log_probs)) for s in part]
                 work.advance(len(part))
         return results
@@ -170,7 +186,9 @@ class LanguageModel:
             settings: dict[str, object] = {name: value for name, value in chosen.items() if value is not None}
             if self.answer_start:
                 settings["forced_bos_token_id"] = self.answer_start[0]
-            write_json(part / "generation_config.json", {**settings, "eos_token_id": sorted(self.stop_ids)})
+            # Other tools stop where this file says, so the end of a turn has to stand in it.
+            stops = sorted(self.stop_ids | end_of_turn(self.tokenizer))
+            write_json(part / "generation_config.json", {**settings, "eos_token_id": stops})
 
     # ---- inside
 

@@ -12,7 +12,7 @@ References are told apart by form, never by guess:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,12 +23,12 @@ from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json
 from fourfold.inference.encoder import TextEncoder
 from fourfold.inference.endpoint import Endpoint
-from fourfold.inference.language_model import LanguageModel, TextTokenizer
+from fourfold.inference.language_model import LanguageModel, TextTokenizer, end_of_turn
 from fourfold.inference.results import Sampling
 from fourfold.models import CausalLM, EncoderDecoder, TransformerLM
 from fourfold.models.files import attach_adapter, load_gguf, load_model
 from fourfold.models.interop import Pooling, encoder_folder, read_pooling
-from fourfold.models.ngram import NGramLM, WordTokenizer, read_arpa
+from fourfold.models.ngram import WordTokenizer, read_arpa
 from fourfold.progress import say
 from fourfold.resources import find_smollm2, hub_snapshot, model_card
 from fourfold.tokenizers import Tokenizer, from_gguf, has_tokenizer
@@ -102,7 +102,7 @@ def _load_parts(reference: str, device: torch.device, dtype: torch.dtype | None,
         return _load_adapted(path, device, dtype, depth)
     if path.is_dir():
         inner = encoder_folder(path)
-        module = _placed(load_model(inner), device, dtype)
+        module = load_model(inner, partial(_precision, device, dtype)).to(device)
         return Parts(module, _folder_tokenizer(inner), _settings(inner), read_pooling(path))
     if path.suffix == ".gguf":
         # Unpacking straight into the wanted precision keeps one copy in memory.
@@ -146,14 +146,10 @@ def _base_reference(base: str, folder: Path) -> str:
     return f"hf:{base}" if base.count("/") == 1 and not base.startswith((".", "/", "~")) else base
 
 
-def _placed(module: nn.Module, device: torch.device, dtype: torch.dtype | None) -> nn.Module:
-    """On its device and in its precision; only large transformers leave the precision of their file."""
-    if isinstance(module, NGramLM):
-        return module
+def _precision(device: torch.device, asked: torch.dtype | None, module: nn.Module) -> torch.dtype:
+    """What a module is loaded in; unasked, only large transformers leave fp32."""
     large = isinstance(module, TransformerLM | EncoderDecoder) and sum(p.numel() for p in module.parameters()) >= SMALL
-    if dtype is None:
-        dtype = preferred_dtype(device) if large else torch.float32
-    return module.to(device=device, dtype=dtype)
+    return asked or (preferred_dtype(device) if large else torch.float32)
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
@@ -247,7 +243,4 @@ def _stop_ids(settings: Mapping[str, Any], tokenizer: TextTokenizer) -> frozense
     listed = settings.get("eos_token_id")
     ends = set(listed) if isinstance(listed, list) else {listed}
     ends.add(tokenizer.eos_id)
-    if isinstance(tokenizer, Tokenizer) and tokenizer.chat_template is not None:
-        with suppress(UserError):  # a template that cannot render a plain exchange names no end of turn
-            ends.add(tokenizer.end_of_turn_id)
-    return frozenset(end for end in ends if end is not None)
+    return frozenset(end for end in ends if end is not None) | end_of_turn(tokenizer)

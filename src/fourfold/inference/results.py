@@ -100,6 +100,8 @@ class Generation:
     """Natural log-probability of each id under the unmodified distribution of the model."""
     finish_reason: FinishReason = "stop"
     prompt_tokens: int = 0
+    answer_tokens: int = 0
+    """As an endpoint counts them, hidden reasoning included; 0 where it does not say, and where `ids` does."""
     batch_invariant: bool = True
 
 

@@ -2,6 +2,7 @@
 
 from fourfold.kernels.grouping import Groups, Indices, Integers, group_keys, group_keys_plain
 from fourfold.kernels.jit import compiled
+from fourfold.kernels.terms import TermCounts, TextCodes, count_terms, count_terms_plain, hash_term
 from fourfold.kernels.trie import (
     Floats,
     Trie,
@@ -18,12 +19,17 @@ __all__ = [
     "Groups",
     "Indices",
     "Integers",
+    "TermCounts",
+    "TextCodes",
     "Trie",
     "compiled",
+    "count_terms",
+    "count_terms_plain",
     "dense_rows",
     "dense_rows_plain",
     "group_keys",
     "group_keys_plain",
+    "hash_term",
     "walk",
     "walk_plain",
     "walk_scored",

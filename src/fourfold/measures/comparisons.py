@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fourfold.measures.intervals import Interval, bootstrap_interval, is_binary, wilson_interval
+from fourfold.measures.stratified import stratified_interval
 
 Verdict = Literal["better", "worse", "no difference shown"]
 
@@ -41,6 +42,7 @@ def paired_difference(
     samples: int = 10_000,
     seed: int = 0,
     higher_is_better: bool = True,
+    strata: Sequence[Hashable] | None = None,
 ) -> PairedResult:
     """b - a over paired item scores.
 
@@ -48,16 +50,24 @@ def paired_difference(
     Other scores: bootstrap of the differences (BCa) and a sign-flip permutation test, of
     which McNemar's is the exact form for right-or-wrong scores. The verdict follows the
     test. Without Holm's correction it speaks of one comparison alone.
+
+    With `strata` (a subject for each item) the interval resamples within strata. The tests stay
+    as they are: each pair is compared with itself alone, so they hold whatever the strata.
     """
     left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if left.shape != right.shape or left.ndim != 1 or left.size == 0:
         raise ValueError(f"expected two lists of the same length, got shapes {left.shape} and {right.shape}")
-    if is_binary(left) and is_binary(right):
-        interval = newcombe_interval(left, right, level)
+    binary = is_binary(left) and is_binary(right)
+    if binary:
         p_value, test = mcnemar(left, right), "McNemar exact"
     else:
-        interval = bootstrap_interval(right - left, level, samples, seed)
         p_value, test = sign_flip_test(right - left, samples, seed), "sign-flip permutation"
+    if strata is not None:
+        interval = stratified_interval(right - left, strata, level, samples, seed)
+    else:
+        interval = (
+            newcombe_interval(left, right, level) if binary else bootstrap_interval(right - left, level, samples, seed)
+        )
     verdict = verdict_of(interval.value, p_value, level, higher_is_better)
     method = f"{interval.method}, {test}"
     return PairedResult(interval.value, interval.low, interval.high, p_value, verdict, left.size, method)

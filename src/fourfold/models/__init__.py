@@ -1,5 +1,6 @@
 """What a language model is: four generations behind three protocols."""
 
+from fourfold.models.axes import with_axes
 from fourfold.models.linear import Linear, LowRankDelta
 from fourfold.models.protocols import (
     CausalLM,
@@ -49,4 +50,5 @@ __all__ = [
     "model_config",
     "parameter_count",
     "positions_of",
+    "with_axes",
 ]

@@ -23,6 +23,7 @@ from fourfold.models.transformer import (
     EncoderDecoderConfig,
     FeedForward,
     Head,
+    Initialisation,
     Learned,
     Norm,
     Relative,
@@ -117,7 +118,7 @@ def _bart(sizes: Sizes, vocabulary_size: int) -> EncoderDecoderConfig:
 
 
 def _t5(sizes: Sizes, vocabulary_size: int) -> EncoderDecoderConfig:
-    """RMSNorm, relative positions, ReLU, no biases, scores not scaled (Raffel et al. 2020, section 2.1)."""
+    """RMSNorm, relative positions, ReLU, no biases, unscaled scores and a start to suit (Raffel et al. 2020, 2.1)."""
     llama = _llama(sizes, vocabulary_size)
     scale = sizes.hidden_size**-0.5 if sizes.tied_embeddings else 1.0
     decoder = replace(
@@ -128,6 +129,7 @@ def _t5(sizes: Sizes, vocabulary_size: int) -> EncoderDecoderConfig:
         positions=Relative(),
         head=Head(tied=sizes.tied_embeddings, scale=scale),
         cross_attention=True,
+        initialisation=Initialisation(kind="t5"),
     )
     return _two_stacks(sizes, decoder)
 

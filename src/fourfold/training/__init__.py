@@ -14,7 +14,7 @@ from fourfold.training.objectives import (
     causal,
     causal_language_modelling,
 )
-from fourfold.training.optimizers import OPTIMIZERS, adamw, make_optimizer
+from fourfold.training.optimizers import OPTIMIZERS, adafactor, adamw, make_optimizer
 from fourfold.training.precision import FLOAT32, Precision, choose_precision
 from fourfold.training.probe import steps_for_seconds
 from fourfold.training.routing import load_balancing_loss, router_z_loss
@@ -52,6 +52,7 @@ __all__ = [
     "SpikeWatch",
     "TrainingStep",
     "WeightAverage",
+    "adafactor",
     "adamw",
     "causal",
     "causal_language_modelling",

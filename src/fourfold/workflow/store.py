@@ -56,12 +56,14 @@ class ModelStore:
         gc.collect()
 
     def card(self, reference: str) -> dict[str, Any]:
-        """What to call the model: its `label` and `generation`, from its stage's card or what is published."""
+        """What to call the model: its `label` and `generation`, from its stage's card or what is published; and the
+        `config` table that a stage made it from."""
         folder = self._stages.get(reference)
         if folder is None:
             return dict(PUBLISHED.get(reference, {"label": Path(reference).name, "generation": "large"}))
         card = read_json(folder / "card.json")
-        return {"label": card.get("label", reference), "generation": card.get("generation", "large")}
+        named = {"label": card.get("label", reference), "generation": card.get("generation", "large")}
+        return {**named, "config": card.get("config", {})}
 
     def mapping(self, references: Collection[str]) -> Mapping[str, Any]:
         """The models by reference, each loaded when first asked for."""

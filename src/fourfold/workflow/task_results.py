@@ -52,7 +52,9 @@ def weigh(trial: Trial, name: str, label: str, seed: int) -> dict[str, Any]:
             comparisons.append({**pair, "a": names[RANDOM], "b": names[PRETRAINED], **result._asdict()})
             part += f", {values[RANDOM].value:.3f} from random weights: {verdict(result)}"
         parts.append(part)
-    rows += [{**same, **row, "model": names[row["side"]]} for row in _macro_rows(trial)]
+    for whole in _macro_rows(trial):
+        model = names[whole["side"]]
+        rows.append({**same, **whole, "model": model, "label": model.replace(name, label)})
     return {"rows": rows, "comparisons": comparisons, "sentence": f"{label} on {trial.data}: " + "; ".join(parts)}
 
 
@@ -64,7 +66,7 @@ def _macro_rows(trial: Trial) -> list[dict[str, Any]]:
         return []
     return [
         {"side": side, "metric": "macro_f1", "value": macro_f1(trial.held_out, said), "low": None, "high": None}
-        for side, said in trial.answers.items()
+        for side, said in reversed(trial.answers.items())
     ]
 
 

@@ -2,11 +2,13 @@
 
 import gc
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from fourfold.errors import UserError
@@ -14,7 +16,7 @@ from fourfold.models import FAMILIES as RECIPE_FAMILIES
 from fourfold.models import RecurrentLM, TransformerLM, build_model, make_module, model_config
 from fourfold.models.families import FAMILIES as ECOSYSTEM
 from fourfold.models.files import load_model, save_model
-from fourfold.models.files.tensors import write_weights
+from fourfold.models.files.tensors import Weights, write_weights
 from fourfold.models.interop import normal
 from fourfold.models.recurrent import RecurrentConfig
 from fourfold.models.transformer import ALiBi, Attention, FeedForward, Head, Learned, Norm, Rotary, TransformerConfig
@@ -186,6 +188,36 @@ def test_dtype_is_kept_or_changed(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
     assert next(load_model(tmp_path).parameters()).dtype == torch.bfloat16
     assert next(load_model(tmp_path, torch.float32).parameters()).dtype == torch.float32
+    chosen = load_model(tmp_path, lambda module: torch.float32 if module.config.layers == 2 else None)
+    assert {p.dtype for p in chosen.parameters()} == {torch.float32}
+
+
+def test_another_precision_holds_no_second_copy(tmp_path, monkeypatch):
+    """Every tensor is turned before the next is asked for, and what the file gave is gone by then."""
+    save_model(llama().to(torch.bfloat16), tmp_path)
+    alive: list[weakref.ref[torch.Tensor]] = []
+    most = 0
+    plain = Weights.alone
+
+    def watched(self, name):
+        nonlocal most
+        turned = plain(self, name)
+        with safe_open(self._paths[name], framework="pt") as stream:
+            assert torch.equal(turned, stream.get_tensor(name).float())
+        most = max(most, sum(ref() is not None for ref in alive))
+        return turned
+
+    plain_to = torch.Tensor.to
+
+    def to(tensor, *arguments, **options):
+        alive.append(weakref.ref(tensor))
+        return plain_to(tensor, *arguments, **options)
+
+    monkeypatch.setattr(Weights, "alone", watched)
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    model = load_model(tmp_path, torch.float32)
+    assert len(alive) >= len(list(model.parameters()))
+    assert most == 0
 
 
 def test_missing_extra_and_misshaped_tensors_are_all_named(tmp_path):

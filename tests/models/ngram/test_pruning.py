@@ -31,9 +31,7 @@ def documents(count=120, seed=0):
 
 def train(order=3, smoothing="modified-kneser-ney", texts=None, **options):
     texts = documents() if texts is None else texts
-    return train_ngram(
-        texts, order=order, vocabulary_size=V, smoothing=smoothing, bos_id=START, eos_id=END, **options
-    )
+    return train_ngram(texts, order=order, vocabulary_size=V, smoothing=smoothing, bos_id=START, eos_id=END, **options)
 
 
 def distributions(model):

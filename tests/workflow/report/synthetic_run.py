@@ -127,7 +127,9 @@ def _pretrain(folder: Path, hostile: str) -> None:
         card = {"family": family, "label": label, "parameters": 8_900_000, "tokens_seen": 1_228_800, "steps": 600}
         card |= {"seconds_trained": seconds, "budget": "180 seconds", "config": {"layers": 8, "hidden_size": 256}}
         card |= {
-            "warnings": ["sees 20 % of your text; the 5-gram will win; use --minutes 60"] if name == "decoder" else []
+            "warnings": ["sees 20 % of your text; the 5-gram will win; train longer (quickstart: --minutes 60)"]
+            if name == "decoder"
+            else []
         }
         _stage(folder, f"pretrain.{name}", card, seconds + 9.0, 2.1e9)
         steps = [1, 10, 25, 50, 100, 200, 300, 400, 500, 600]

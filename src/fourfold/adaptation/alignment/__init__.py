@@ -4,6 +4,7 @@ from fourfold.adaptation.alignment.batches import (
     Preference,
     PreferenceBatch,
     PreferenceBatches,
+    parse_preference,
     preference_batches,
     read_preferences,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "count_words",
     "dpo_loss",
     "first_sentences",
+    "parse_preference",
     "preference_batches",
     "preference_pairs",
     "preference_rule",

@@ -108,10 +108,11 @@ def preference_batches(
 
 def read_preferences(path: Path, *, strict: bool = False) -> list[Preference]:
     """Every pair of a JSONL file; bad lines are skipped and named."""
-    return read_records(path, _parse, strict=strict)
+    return read_records(path, parse_preference, strict=strict)
 
 
-def _parse(record: Any) -> Preference:
+def parse_preference(record: Any) -> Preference:
+    """One record as a pair; a ValueError says what is wrong."""
     if not isinstance(record, dict):
         raise ValueError("not a JSON object")
     missing = [key for key in ("prompt", "chosen", "rejected") if key not in record]

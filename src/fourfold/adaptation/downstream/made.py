@@ -1,6 +1,6 @@
 """Downstream tasks made from the documents of a corpus: their labels are facts about the text, not opinions.
 
-period        which of four periods a paragraph of a dated address is from
+period        which of four periods a paragraph of a dated address is from; its corpus must hold out by hash
 token-types   what Python's own tokenizer calls each token of a function
 functions     the name of the function, of three, that a description is of
 docstrings    the first line of a function's description, from its body
@@ -46,8 +46,6 @@ class MadeTask:
 
     kind: TaskKind
     make: Callable[[Iterable[Document]], Iterator[Record]]
-    by_hash: bool = False
-    """Held out by document name, because the corpus holds out by date what the label depends on."""
 
 
 class Function(NamedTuple):
@@ -100,7 +98,7 @@ def functions(documents: Iterable[Document]) -> Iterator[Record]:
 
 
 MADE: Mapping[str, MadeTask] = {
-    "period": MadeTask(kind="classification", make=periods, by_hash=True),
+    "period": MadeTask(kind="classification", make=periods),
     "token-types": MadeTask(kind="tagging", make=token_types),
     "functions": MadeTask(kind="extraction", make=functions),
     "docstrings": MadeTask(kind="seq2seq", make=docstrings),

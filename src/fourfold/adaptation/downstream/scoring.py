@@ -92,7 +92,7 @@ def difference(records: Sequence[Record], a: Sequence[Score], b: Sequence[Score]
     """How much b's score exceeds a's on the same records, over groups."""
     (first, of), (second, _) = _by_group(records, a), _by_group(records, b)
     found = ratio_difference(-first, -second, of, seed=seed)  # it takes less for better
-    return found._replace(difference=-found.difference, low=-found.high, high=-found.low)
+    return found._replace(difference=0.0 - found.difference, low=0.0 - found.high, high=0.0 - found.low)  # no -0.0
 
 
 def _by_group(records: Sequence[Record], scores: Sequence[Score]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 
 from fourfold.errors import UserError
-from fourfold.evaluation.task import Item, Task, likelihood_metrics
+from fourfold.evaluation.choices import likelihood_way
+from fourfold.evaluation.task import LOG_LIKELIHOOD, Item, Task
 
 PASSAGE, CONTINUATION, CHOICES = 200, 80, 4
 """Characters of the passage and of each continuation at most, and how many continuations."""
@@ -46,7 +47,7 @@ def continuation_task(text: str, name: str = "continuation") -> Task:
             raise UserError("the held-out text repeats itself too much for continuations")
         return made
 
-    return Task(name=name, items=items, method="log_likelihood", metrics=likelihood_metrics(1 / CHOICES))
+    return Task(name=name, items=items, ways={LOG_LIKELIHOOD: likelihood_way(chance=1 / CHOICES)})
 
 
 def _item(text: str, place: int, generator: random.Random) -> Item | None:

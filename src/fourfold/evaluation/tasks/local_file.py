@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from fourfold.errors import UserError
-from fourfold.evaluation.task import Item, Metric, Task, likelihood_metrics
+from fourfold.evaluation.choices import likelihood_way
+from fourfold.evaluation.task import LOG_LIKELIHOOD, Item, Metric, Task
+from fourfold.evaluation.wording import choice_index
 from fourfold.files import read_jsonl
 from fourfold.measures import contains_keyword, exact_match, numbers_in, numeric_equal
 from fourfold.utilization import Conversation
 
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LAYOUT = '{"question", "choices", "answer"} or {"question", "answer"}'
 
 
@@ -44,7 +45,7 @@ def file_task(path: str | Path) -> Task:
     name = f"file:{place.name}"
     if with_choices:
         chance = sum(1 / len(item.choices) for item in items) / len(items)
-        return Task(name=name, items=sample, method="log_likelihood", metrics=likelihood_metrics(chance))
+        return Task(name=name, items=sample, ways={LOG_LIKELIHOOD: likelihood_way(chance=chance)})
     metrics = (Metric(name="exact_match"), Metric(name="contains"))
     return Task(
         name=name, items=sample, metrics=metrics, score=_score, solvers=("zero_shot", "chain_of_thought"), tools=True
@@ -72,22 +73,8 @@ def _item(value: Any, where: str, line: int) -> Item:
     choices = value["choices"]
     if not isinstance(choices, list) or len(choices) < 2 or not all(isinstance(c, str) and c.strip() for c in choices):
         raise UserError("bad choices", where=where, expected="two or more texts", got=repr(choices)[:80])
-    right = _index(value["answer"], choices, where)
+    right = choice_index(value["answer"], choices, where)
     texts = tuple(f" {choice.strip()}" for choice in choices)
     return Item(
         id=str(line), prompt=f"Question: {question}\nAnswer:", target=texts[right].strip(), choices=texts, answer=right
     )
-
-
-def _index(answer: Any, choices: list[str], where: str) -> int:
-    """The position of the right choice, given as index, as text of a choice or as letter."""
-    if isinstance(answer, str) and answer in choices:
-        return choices.index(answer)
-    if isinstance(answer, str) and len(answer.strip()) == 1 and answer.strip().upper() in _LETTERS:
-        answer = _LETTERS.index(answer.strip().upper())
-    if isinstance(answer, str) and answer.strip().isdecimal():
-        answer = int(answer)
-    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(choices):
-        return answer
-    expected = f"an index from 0 to {len(choices) - 1}, a letter from A to {_LETTERS[len(choices) - 1]} or a choice"
-    raise UserError("the answer is none of the choices", where=where, expected=expected, got=repr(answer)[:80])

@@ -6,7 +6,7 @@ with a `model_type` of ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,14 @@ def own_tensors(module: nn.Module) -> dict[str, Tensor]:
     return {name: state[name].detach() for name in names.values()}
 
 
-def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> nn.Module:
-    """Read a model folder; without `dtype` the weights keep the precision of the file."""
+def load_model(
+    folder: Path | str, dtype: torch.dtype | Callable[[nn.Module], torch.dtype | None] | None = None
+) -> nn.Module:
+    """Read a model folder; without `dtype` the weights keep the precision of the file.
+
+    A function chooses the precision once it sees the module, which has no weights yet. In the file's own precision
+    the weights stay in the mapped file; in another they are turned one by one, so that no second copy is held.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError("no such folder", where=folder)
@@ -84,14 +90,16 @@ def load_model(folder: Path | str, dtype: torch.dtype | None = None) -> nn.Modul
     if kind in OWN_KINDS:
         tensors = read_weights(folder)
         module = make_empty(read_own(keys, folder), len(tensors))
-        return fill(module, own_names(module, tensors), folder, dtype)
+        tensors.dtype = dtype(module) if callable(dtype) else dtype
+        return fill(module, own_names(module, tensors), folder)
     if kind not in FAMILIES:
         raise unknown_name("model architecture", kind, [*FAMILIES, *OWN_KINDS, NGRAM], folder / "config.json")
     family = family_named(kind)
     tensors = read_weights(folder)
     config = read_family_config(family, keys, folder / "config.json", tensors.keys())
     module = make_empty(config, len(tensors))
-    return fill(module, from_file(family, config, tensors, own_tensors(module), tensors.alone), folder, dtype)
+    tensors.dtype = dtype(module) if callable(dtype) else dtype
+    return fill(module, from_file(family, config, tensors, own_tensors(module), tensors.alone), folder)
 
 
 def own_names(module: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -137,12 +145,11 @@ class _NoInitialisation(TorchFunctionMode):
         return function(*arguments, **options)
 
 
-def fill(module: Network, tensors: Mapping[str, Tensor], where: Path, dtype: torch.dtype | None = None) -> Network:
+def fill(module: Network, tensors: Mapping[str, Tensor], where: Path) -> Network:
     """Give an empty module its weights, after checking that they are the right ones."""
     check_tensors(tensors, own_tensors(module), where)
     whole = sorted(name for name, tensor in tensors.items() if not tensor.is_floating_point())
     if whole:
         raise UserError("weights that are whole numbers are not supported", where=where, got=", ".join(whole[:10]))
-    ready = {name: tensor if dtype is None else tensor.to(dtype) for name, tensor in tensors.items()}
-    module.load_state_dict(ready, strict=False, assign=True)  # the second names of shared tensors are not there
+    module.load_state_dict(tensors, strict=False, assign=True)  # the second names of shared tensors are not there
     return module.requires_grad_(True).eval()

@@ -63,8 +63,9 @@ class GGUF:
         """The values of a tensor or of some of its rows, exact in fp32."""
         info = self.tensors[name]
         start, end, _ = rows.indices(info.shape[0])
-        row = info.size // info.shape[0]
-        raw = torch.from_numpy(self._data[info.offset + start * row : info.offset + max(start, end) * row])
+        # A packed vector may have fewer bytes than values; only a whole one can be asked for.
+        first, last = (info.size * row // info.shape[0] for row in (start, max(start, end)))
+        raw = torch.from_numpy(self._data[info.offset + first : info.offset + last])
         return dequantize(raw, info.type, dtype).reshape(-1, *info.shape[1:])
 
 

@@ -68,19 +68,26 @@ class Weights(Mapping[str, Tensor]):
     def __init__(self, paths: Iterable[Path]) -> None:
         self._paths = {name: path for path in paths for name in _names(path)}
         self._open: dict[Path, Any] = {}
+        self.dtype: torch.dtype | None = None
+        """What tensors of another precision are turned into, each as it is asked for; None: they keep their own."""
 
     def __getitem__(self, name: str) -> Tensor:
         path = self._paths[name]
         with _damage_told(path):
             if path not in self._open:
                 self._open[path] = safe_open(path, framework="pt")
-            return cast(Tensor, self._open[path].get_tensor(name))
+            tensor = cast(Tensor, self._open[path].get_tensor(name))  # no page of it is read yet
+        return tensor if self._wanted(tensor) is tensor.dtype else self.alone(name)
 
     def alone(self, name: str) -> Tensor:
         """The tensor in a mapping of its own: its pages go when it goes, as suits what is copied out of it."""
         path = self._paths[name]
         with _damage_told(path), safe_open(path, framework="pt") as stream:
-            return cast(Tensor, stream.get_tensor(name))
+            tensor = cast(Tensor, stream.get_tensor(name))
+        return tensor.to(self._wanted(tensor))
+
+    def _wanted(self, tensor: Tensor) -> torch.dtype:
+        return tensor.dtype if self.dtype is None or tensor.dtype not in NUMBERS else self.dtype
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)

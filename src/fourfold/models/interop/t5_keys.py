@@ -17,6 +17,7 @@ from fourfold.models.transformer import (
     EncoderDecoderConfig,
     FeedForward,
     Head,
+    Initialisation,
     Norm,
     Relative,
     TransformerConfig,
@@ -45,6 +46,7 @@ def read_t5(keys: Mapping[str, Any], *, scaled: bool) -> EncoderDecoderConfig:
             max_distance=keys.get("relative_attention_max_distance", 128),
         ),
         "dropout": keys.get("dropout_rate", 0.1),
+        "initialisation": Initialisation(kind="t5"),  # of a model trained from new weights
     }
     start = keys.get("decoder_start_token_id")
     head = Head(tied=keys.get("tie_word_embeddings", True), scale=keys["d_model"] ** -0.5 if scaled else 1.0)

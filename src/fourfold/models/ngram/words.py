@@ -162,9 +162,7 @@ def train_word_ngram(
     return model, tokenizer
 
 
-def _without_rare(
-    tokens: NDArray[np.int32], names: list[str], min_count: int
-) -> tuple[NDArray[np.int32], list[str]]:
+def _without_rare(tokens: NDArray[np.int32], names: list[str], min_count: int) -> tuple[NDArray[np.int32], list[str]]:
     """The tokens and the words with the rare ones read as <unk>, id 0; ids keep their order."""
     keep = np.bincount(tokens, minlength=len(names)) >= min_count
     keep[: len(MARKS)] = True

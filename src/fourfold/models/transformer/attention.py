@@ -138,9 +138,10 @@ class AttentionLayer(nn.Module):
             folded = query.reshape(rows, heads // self.groups, self.groups, size)
             mixed = F.scaled_dot_product_attention(folded, key, value, mask, scale=self.scale)
             return mixed.reshape(rows, heads, 1, size)
-        if self.groups > 1:
-            key, value = (t.repeat_interleave(self.groups, dim=1) for t in (key, value))
-        return F.scaled_dot_product_attention(query, key, value, mask, is_causal=causal, scale=self.scale)
+        # The kernel shares keys and values between the heads of a group without copying them.
+        return F.scaled_dot_product_attention(
+            query, key, value, mask, is_causal=causal, scale=self.scale, enable_gqa=self.groups > 1
+        )
 
     def _mix_by_hand(
         self, query: Tensor, key: Tensor, value: Tensor, sight: Sight, record: list[Tensor] | None

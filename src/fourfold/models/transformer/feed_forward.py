@@ -82,7 +82,7 @@ class ExpertsLayer(nn.Module):
                 assert isinstance(expert, FeedForwardLayer)
                 part = expert.apply_to(flat[token][:, None], gates)[:, 0]
                 weighted = part * weights[token, place, None]
-                mixed = mixed.index_add(0, token, weighted.to(mixed.dtype))
+                mixed.index_add_(0, token, weighted.to(mixed.dtype))
         output = mixed.view_as(x)
         return output if self.shared is None else output + self.shared(x, call)
 

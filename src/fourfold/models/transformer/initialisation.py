@@ -33,6 +33,8 @@ def deviation(name: str, shape: torch.Size, config: TransformerConfig) -> float:
         plain /= config.head.scale  # a tied head that scales down would otherwise start with logits of nothing (T5)
     is_table = name.endswith(TABLES)
     match chosen.kind:
+        case "t5":
+            return _t5(name, shape, config)
         case "scaled":
             plain *= math.sqrt(2 / (5 * config.hidden_size)) / chosen.deviation
         case "mup" if not is_table:
@@ -42,7 +44,21 @@ def deviation(name: str, shape: torch.Size, config: TransformerConfig) -> float:
             return math.sqrt(2 / (shape[0] + shape[1])) * (beta if name.endswith(DEEP_GAIN) else 1.0)
         case _:
             pass
-    return plain / math.sqrt(2 * config.layers) if name.endswith(BRANCH_ENDS) else plain
+    branch_end = chosen.by_depth and name.endswith(BRANCH_ENDS)
+    return plain / math.sqrt(2 * config.layers) if branch_end else plain
+
+
+def _t5(name: str, shape: torch.Size, config: TransformerConfig) -> float:
+    """T5's own start: what enters a projection at size 1 leaves it at size 1, and so do the scores.
+
+    Departure: a head of its own starts like the other projections, not at 1, which would begin far above the loss of
+    guessing.
+    """
+    if name.endswith("embedding.weight"):
+        return 1.0
+    if name.endswith("positions.weight"):  # (buckets, heads)
+        return 1 / math.sqrt(config.hidden_size)
+    return 1 / math.sqrt(shape[1] * (config.head_size if name.endswith("query.weight") else 1))
 
 
 def mup(config: TransformerConfig, base_hidden_size: int = 256) -> TransformerConfig:

@@ -233,9 +233,12 @@ class Initialisation:
     al. 2019, section 2.3). `scaled`: deviation sqrt(2 / (5 hidden size)) with the same residual rule (Nguyen &
     Salazar 2019, "small init"). `mup`: deviation falls with the width relative to `base_hidden_size` (Yang et al.
     2022, table 8), which also scales attention, logits and learning rates. `deep`: Xavier with DeepNorm's beta
-    (Wang et al. 2022, figure 2).
+    (Wang et al. 2022, figure 2). `t5`: inputs ** -0.5, embeddings 1, and queries smaller by sqrt(head size), which
+    stands in for the division of the scores that T5 leaves out (as its authors' code; Raffel et al. 2020).
     """
 
-    kind: Literal["gpt2", "scaled", "mup", "deep"] = "gpt2"
+    kind: Literal["gpt2", "scaled", "mup", "deep", "t5"] = "gpt2"
     deviation: float = 0.02
     base_hidden_size: int = 256
+    by_depth: bool = True
+    """Whether the deeper of `gpt2`, `scaled` and `mup` start with smaller branches: the residual rule."""

@@ -10,6 +10,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.options import (
@@ -71,7 +72,7 @@ class LearnedEncoding(PositionEncoding):
         self.offset = offset
 
     def embed(self, x: Tensor, positions: Tensor) -> Tensor:
-        return x + self.weight[positions + self.offset]
+        return x + F.embedding(positions + self.offset, self.weight)
 
 
 class SinusoidalEncoding(PositionEncoding):
@@ -96,7 +97,7 @@ class RelativeEncoding(PositionEncoding):
         self.both_ways = both_ways
 
     def bias(self, distance: Tensor, dtype: torch.dtype) -> Tensor:
-        return self.weight[self.buckets(distance)].movedim(-1, -3).to(dtype)
+        return F.embedding(self.buckets(distance), self.weight).movedim(-1, -3).to(dtype)
 
     def buckets(self, distance: Tensor) -> Tensor:
         """The bucket of each distance."""

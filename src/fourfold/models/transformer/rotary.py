@@ -33,18 +33,18 @@ class Rotation(NamedTuple):
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     """(B, H, T, P) queries or keys, their first R values turned by their positions."""
     cosine, sine, interleaved = rotation
-    size = 2 * cosine.shape[-1]
-    rest = None
-    if size < x.shape[-1]:
-        x, rest = x[..., :size], x[..., size:]
-    first, second = (x[..., 0::2], x[..., 1::2]) if interleaved else x.chunk(2, dim=-1)
-    turned = (
+    half, still = cosine.shape[-1], x.shape[-1] - 2 * cosine.shape[-1]
+    # One split: its gradient is one concatenation, where each slice would fill a tensor with zeros.
+    sizes = ((2 * half,) if interleaved else (half, half)) + ((still,) if still else ())
+    parts = x.split_with_sizes(sizes, dim=-1)
+    first, second = (parts[0][..., 0::2], parts[0][..., 1::2]) if interleaved else parts[:2]
+    turned = [
         torch.addcmul(first * cosine, second, sine, value=-1),
         torch.addcmul(second * cosine, first, sine),
-    )
+    ]
     if interleaved:
-        turned = (torch.stack(turned, dim=-1).flatten(-2),)  # type: ignore[assignment]  # one part, already in order
-    return torch.cat(turned if rest is None else (*turned, rest), dim=-1)
+        turned = [torch.stack(turned, dim=-1).flatten(-2)]
+    return torch.cat([*turned, parts[-1]] if still else turned, dim=-1)
 
 
 @lru_cache(maxsize=64)

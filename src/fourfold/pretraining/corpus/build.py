@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, get_args
 
 from fourfold.errors import UserError
 from fourfold.files import atomic_file, output_folder, write_json, write_text
@@ -24,6 +24,7 @@ from fourfold.pretraining.corpus.splitting import SPLITS, Entry, Split, assign, 
 from fourfold.progress import task
 
 _SMALL_GROUP = 16_384
+HoldOut = Literal["date", "hash"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,8 @@ class CorpusOptions:
     """Share of the documents for validation, and as many again for the test."""
     sample_bytes: int = 65536
     """Size of the fixed samples, which models are scored on."""
+    hold_out: HoldOut = "date"
+    """How documents are held out where they have dates: the newest, or by hash as all others are."""
     cutoff: str = "2024-11-01"
     """Dated packages are tested on what is later: SmolLM2, the large model here, is of November 2024."""
     strict: bool = False
@@ -54,6 +57,8 @@ class CorpusOptions:
             raise UserError("a corpus needs at least one source")
         if not 0 <= self.held_out_fraction <= 0.4:
             raise UserError("held_out_fraction is out of range", expected="0 to 0.4", got=self.held_out_fraction)
+        if self.hold_out not in get_args(HoldOut):
+            raise UserError("hold_out is unknown", expected=" or ".join(get_args(HoldOut)), got=self.hold_out)
         if self.sample_bytes < 256:
             raise UserError("sample_bytes is out of range", expected="256 or more", got=self.sample_bytes)
         filters_named(self.filters, self.min_characters)
@@ -168,7 +173,10 @@ def _clean(document: Document, options: CorpusOptions, filters: list[Filter], sk
 def _require_documents(draft: _Draft, skips: Skips, options: CorpusOptions) -> None:
     if draft.entries:
         return
-    advice = "Readable are .txt, .md, .jsonl, .html and source code in UTF-8, UTF-16, GB18030 or Big5."
+    advice = (
+        "Readable are .txt, .md, .jsonl, .html and source code in UTF-8, UTF-16, GB18030 or Big5; .pdf, .docx, .xlsx,"
+        " .pptx and .eml."
+    )
     if not html_available() and ".htm" in skips.summary():
         advice += " Reading HTML needs: pip install 'fourfold[quickstart]'."
     raise UserError("no readable document", where=", ".join(options.sources), got=skips.summary(), advice=advice)
@@ -193,7 +201,8 @@ def _assign(
     rules: dict[str, str] = {}
     splits: dict[str, Split] = {}
     for group, group_entries in members.items():
-        assignment = assign(group_entries, options.held_out_fraction, options.sample_bytes, options.cutoff)
+        cutoff = options.cutoff if options.hold_out == "date" else None
+        assignment = assign(group_entries, options.held_out_fraction, options.sample_bytes, cutoff)
         rules[group] = assignment.rule
         splits |= assignment.splits
     return rules, splits

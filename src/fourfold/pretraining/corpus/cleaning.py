@@ -17,14 +17,20 @@ _SHORTEST_PARAGRAPH = 60
 
 def normalise(text: str, *, code: bool = False) -> str:
     """NFC, `\\n` line ends, no control characters, no trailing blanks, at most one empty line in prose."""
-    text = _LINE_END.sub("\n", text)
-    text = _CONTROL.sub("", text)
-    if not text.isascii():
+    is_ascii = text.isascii()
+    if not is_ascii or "\r" in text:
+        text = _LINE_END.sub("\n", text)
+    if _CONTROL.search(text):  # far faster than replacing nothing
+        text = _CONTROL.sub("", text)
+    if not is_ascii:
         text = _SURROGATE.sub("\ufffd", text)
         if not unicodedata.is_normalized("NFC", text):
             text = unicodedata.normalize("NFC", text)
-    text = re.sub(r"[ \t]+\n", "\n", text)
-    return text.strip("\n") if code else _BLANK_LINES.sub("\n\n", text).strip()
+    if " \n" in text or "\t\n" in text:
+        text = re.sub(r"[ \t]+\n", "\n", text)
+    if code:
+        return text.strip("\n")
+    return (_BLANK_LINES.sub("\n\n", text) if "\n\n\n" in text else text).strip()
 
 
 class Deduplicator:

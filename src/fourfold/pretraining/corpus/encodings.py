@@ -143,7 +143,10 @@ def _by_library(data: bytes) -> str:
         import charset_normalizer
     except ImportError:
         raise UnknownEncoding("not UTF-8, UTF-16, GB18030 or Big5; pip install charset-normalizer reads more") from None
-    best = charset_normalizer.from_bytes(data[:_PROBE_BYTES], threshold=0.15).best()
+    # From the line where it is no longer ASCII: what comes before tells nothing.
+    unlike = re.search(rb"[\x80-\xff]", data)
+    start = data.rfind(b"\n", 0, unlike.start()) + 1 if unlike else 0
+    best = charset_normalizer.from_bytes(data[start : start + _PROBE_BYTES], threshold=0.15).best()
     if best is None:
         raise UnknownEncoding("unknown encoding")
     return best.encoding

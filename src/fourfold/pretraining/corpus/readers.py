@@ -1,4 +1,4 @@
-"""Files to documents: plain text, Markdown, HTML, JSON lines, source code.
+"""Files to documents: plain text, Markdown, HTML, PDF, Office files, e-mail, JSON lines, source code.
 
 A file that can not be read is skipped and counted; memory stays bounded by the limits below.
 """
@@ -13,39 +13,37 @@ from typing import Any
 
 from fourfold.pretraining.corpus.documents import Document
 from fourfold.pretraining.corpus.encodings import UnknownEncoding, decode, detect
+from fourfold.pretraining.corpus.formats import (
+    CODE,
+    HTML,
+    JSON_LINES,
+    NO_READER,
+    OFFICE,
+    TEXT,
+    Unreadable,
+    read_sections,
+)
 from fourfold.pretraining.corpus.html import HtmlReaderMissing, html_to_text
 from fourfold.pretraining.corpus.skips import Skips
 
 LARGEST_FILE = 256 * 2**20
 LARGEST_LINE = 16 * 2**20
-TEXT = frozenset({".txt", ".md", ".markdown", ".rst", ".text"})
-HTML = frozenset({".html", ".htm", ".xhtml"})
-JSON_LINES = frozenset({".jsonl", ".ndjson"})
-_CODE_EXTENSIONS = (
-    ".py .pyi .c .h .cc .cpp .hpp .cu .cs .java .js .mjs .ts .tsx .jsx .go .rs .rb .php .sh .bash .sql .r .jl .lua"
-    " .swift .kt .scala .hs .ml .clj .ex .erl .pl .vue .css .asm .f90 .m .zig .nim .dart .tcl .el .lisp"
-)
-CODE = frozenset(_CODE_EXTENSIONS.split())
 _TEXT_FIELDS = ("text", "content", "body")
-_EXTRAS = {".pdf", ".docx", ".doc", ".epub", ".odt", ".rtf"}
 
 
 def read_file(path: Path, name: str, source: str, skips: Skips) -> Iterator[Document]:
     """The documents of one file; `name` begins their ids."""
     extension = path.suffix.lower()
-    if extension not in TEXT | HTML | JSON_LINES | CODE:
-        reason = "no reader: convert it to .txt first" if extension in _EXTRAS else "no reader for this extension"
+    if extension not in TEXT | HTML | JSON_LINES | CODE | OFFICE:
+        reason = "no reader: convert it to .txt first" if extension in NO_READER else "no reader for this extension"
         skips.add(reason, path, fault=False)
         return
     try:
         if extension in JSON_LINES:
             yield from _read_lines(path, name, source, skips)
             return
-        data = _bytes(path)
-        text, encoding = decode(data)
-        if extension in HTML:
-            text = html_to_text(text)
-    except (_Refused, UnknownEncoding, HtmlReaderMissing) as error:
+        text, meta = _text(path, extension)
+    except (_Refused, Unreadable, UnknownEncoding, HtmlReaderMissing) as error:
         skips.add(str(error), path)
     except OSError as error:
         skips.add(f"can not be read: {error.strerror}", path)
@@ -53,8 +51,28 @@ def read_file(path: Path, name: str, source: str, skips: Skips) -> Iterator[Docu
         if not text.strip():
             skips.add("no text in it", path)
             return
-        meta: dict[str, Any] = {"encoding": encoding} | ({"group": "code"} if extension in CODE else {})
         yield Document(id=name, text=text, source=source, meta=meta)
+
+
+def _text(path: Path, extension: str) -> tuple[str, dict[str, Any]]:
+    """The whole text of a file, and what is worth noting of it."""
+    if extension in OFFICE:
+        return _office_text(path), {}
+    text, encoding = decode(_bytes(path))
+    if extension in HTML:
+        return html_to_text(text), {"encoding": encoding}
+    return text, {"encoding": encoding} | ({"group": "code"} if extension in CODE else {})
+
+
+def _office_text(path: Path) -> str:
+    """All sections; of a file that is damaged further on, those before."""
+    texts: list[str] = []
+    try:
+        texts.extend(section.text for section in read_sections(path))
+    except Unreadable:
+        if not texts:
+            raise
+    return "\n\n".join(texts)
 
 
 class _Refused(ValueError):

@@ -7,7 +7,7 @@ import glob
 import os
 import re
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,7 +91,7 @@ def remove_stage_directions(text: str) -> str:
 
 def _standard_library(skips: Skips) -> Iterator[Document]:
     root = Path(sysconfig.get_path("stdlib"))
-    for path in _walk(root, skips, _STANDARD_LIBRARY_SKIPPED):
+    for path in walk_files(root, skips.add, _STANDARD_LIBRARY_SKIPPED):
         if path.suffix == ".py" and path.stat().st_size:
             name = f"stdlib/{path.relative_to(root).as_posix()}"
             yield from read_file(path, name, "stdlib", skips)
@@ -114,26 +114,32 @@ def _files(spec: str, skips: Skips) -> Iterator[Document]:
 
 
 def _folder(root: Path, spec: str, skips: Skips) -> Iterator[Document]:
-    for path in _walk(root, skips, {"__pycache__", "node_modules"}):
+    for path in walk_files(root, skips.add, {"__pycache__", "node_modules"}):
         yield from read_file(path, f"{root.resolve().name}/{path.relative_to(root).as_posix()}", spec, skips)
 
 
-def _walk(root: Path, skips: Skips, ignored: set[str]) -> Iterator[Path]:
-    """All files below a folder in a fixed order; hidden ones and links out of the folder are left alone."""
+def walk_files(root: Path, skip: Callable[[str, Path], None], ignored: set[str]) -> Iterator[Path]:
+    """All files below a folder in a fixed order; hidden ones, links to folders and links out of it are left alone.
+
+    `skip` is told what is left out and why.
+    """
     inside = root.resolve()
-    for folder, folders, files in os.walk(root, onerror=lambda error: _unreadable(error, skips)):
+    for folder, folders, files in os.walk(root, onerror=lambda error: _unreadable(error, skip)):
         folders[:] = sorted(name for name in folders if name not in ignored and not name.startswith("."))
+        for path in (Path(folder) / name for name in folders):
+            if path.is_symlink():
+                skip("a link to a folder, not followed", path)
         for name in sorted(files):
             path = Path(folder) / name
             if name.startswith("."):
                 continue
             if path.is_symlink() and not path.resolve().is_relative_to(inside):
-                skips.add("a link out of the folder", path, fault=False)
+                skip("a link out of the folder", path)
             elif path.is_file():
                 yield path
             else:
-                skips.add("not a regular file", path, fault=False)
+                skip("not a regular file", path)
 
 
-def _unreadable(error: OSError, skips: Skips) -> None:
-    skips.add(f"can not be read: {error.strerror}", error.filename)
+def _unreadable(error: OSError, skip: Callable[[str, Path], None]) -> None:
+    skip(f"can not be read: {error.strerror}", Path(error.filename))

@@ -2,7 +2,8 @@
 
 Three rules, one a group, each recorded in the card:
 
-* by date, for dated packages: the newest documents are the test, the next newest the validation set;
+* by date, for dated packages unless the hash is asked for: the newest documents are the test, the next newest the
+  validation set;
 * by hash: a document's split depends on its id alone, so adding documents moves none of the others;
 * by place, where a group has too few documents for that: the end of every document is held out.
 """
@@ -45,9 +46,9 @@ def place(id: str) -> float:
     return int.from_bytes(hashlib.sha256(id.encode(errors="replace")).digest()[:7]) / 2**56
 
 
-def assign(entries: Sequence[Entry], fraction: float, sample_bytes: int, cutoff: str) -> Assignment:
-    """The splits of one group's documents; validation and test get about `fraction` each."""
-    if all(entry.date for entry in entries) and len(entries) >= _FEW:
+def assign(entries: Sequence[Entry], fraction: float, sample_bytes: int, cutoff: str | None) -> Assignment:
+    """The splits of one group's documents; validation and test get about `fraction` each. No cutoff: not by date."""
+    if cutoff is not None and all(entry.date for entry in entries) and len(entries) >= _FEW:
         return _by_date(entries, sample_bytes, cutoff)
     if fraction == 0:
         return Assignment({entry.id: "train" for entry in entries}, "nothing is held out")

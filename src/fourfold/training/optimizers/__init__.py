@@ -1,5 +1,5 @@
 """Optimizers over the parameters that train: what decays, and how a step is taken."""
 
-from fourfold.training.optimizers.making import OPTIMIZERS, adamw, make_optimizer
+from fourfold.training.optimizers.making import OPTIMIZERS, adafactor, adamw, make_optimizer
 
-__all__ = ["OPTIMIZERS", "adamw", "make_optimizer"]
+__all__ = ["OPTIMIZERS", "adafactor", "adamw", "make_optimizer"]

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from fourfold.errors import UserError
-from fourfold.models import TransformerLM
+from fourfold.models import EncoderDecoder, TransformerConfig, TransformerLM
 from fourfold.models.transformer import learning_rate_scale
 
 Group = dict[str, Any]
@@ -54,10 +54,14 @@ def _by_scale(model: nn.Module, parameters: Sequence[nn.Parameter], weight_decay
     """The parameters in one group for each factor of the learning rate."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     groups: dict[float, list[nn.Parameter]] = {}
+    config: TransformerConfig | None = None
+    if isinstance(model, TransformerLM):
+        config = model.config
+    elif isinstance(model, EncoderDecoder):
+        config = model.config.decoder
     for parameter in parameters:
         scale = 1.0
-        if isinstance(model, TransformerLM):
-            config = model.config
+        if config is not None:
             scale = learning_rate_scale(names[id(parameter)], parameter, config.initialisation, config.hidden_size)
         groups.setdefault(scale, []).append(parameter)
     return [{"params": group, "weight_decay": weight_decay, "scale": scale} for scale, group in groups.items()]

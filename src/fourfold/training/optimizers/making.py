@@ -37,10 +37,12 @@ def adamw_8bit(model: nn.Module, learning_rate: float, *, weight_decay: float = 
     return AdamW8bit(decay_groups(model, trained_parameters(model), weight_decay), lr=learning_rate)
 
 
-def adafactor(model: nn.Module, learning_rate: float, *, weight_decay: float = 0.1) -> Optimizer:
-    """Adafactor (Shazeer and Stern 2018, algorithms 4 and 5): the second moment of a matrix as one row and one column.
+def adafactor(model: nn.Module, learning_rate: float, *, weight_decay: float = 0.0) -> Optimizer:
+    """Adafactor without momentum (Shazeer and Stern 2018, algorithm 4): PyTorch's.
 
-    PyTorch's: the learning rate is the upper bound of a relative step, multiplied by the size of the weights.
+    `learning_rate` is relative: a step changes a tensor by that share of its own root mean square. So weights that
+    start far apart, as T5's queries (0.01) and embeddings (1) do, learn at one pace, and need no rate each. As in
+    PyTorch, it is never more than 1 / sqrt(step).
     """
     return Adafactor(decay_groups(model, trained_parameters(model), weight_decay), lr=learning_rate)
 

@@ -11,19 +11,21 @@ from fourfold.files import atomic_file, write_json, write_text
 from fourfold.progress import say
 from fourfold.workflow.claims.catalogue import references
 from fourfold.workflow.claims.drawing import draw
-from fourfold.workflow.claims.page import write_methods, write_page
-from fourfold.workflow.claims.results import Results, measures_of, record
+from fourfold.workflow.claims.methods import write_methods
+from fourfold.workflow.claims.page import write_page
+from fourfold.workflow.claims.results import Results, Took, measures_of, record
 from fourfold.workflow.claims.spec import Claim, Size
 from fourfold.workflow.report.plotting import can_plot
 
 
-def write_bundle(claim: Claim, size: Size, results: Results, seconds: float, folder: Path) -> None:
+def write_bundle(claim: Claim, size: Size, results: Results, took: Took, folder: Path) -> None:
     """Write every file of the bundle; results.json is the last."""
     figures = folder / "figures"
     drawn = []
     if can_plot():
         for figure in claim.figure:
-            picture = draw(claim, size, figure, results.rows, results.curves)
+            tries = claim.tuned is not None and claim.tuned.axis in (figure.series, figure.x)
+            picture = draw(claim, size, figure, results.rows if tries else results.tuned, results.curves)
             write_text(figures / f"{figure.name}.svg", picture.svg)
             for ending, content in (("png", picture.png), ("pdf", picture.pdf)):
                 with atomic_file(figures / f"{figure.name}.{ending}") as stream:
@@ -36,8 +38,8 @@ def write_bundle(claim: Claim, size: Size, results: Results, seconds: float, fol
         write_text(folder / f"{name}.csv", curve_csv(claim, results, name))
     write_text(folder / "references.bib", bibtex(claim.cites))
     write_text(folder / "methods.md", write_methods(claim, size, results) + "\n")
-    write_text(folder / "page.md", write_page(claim, size, results, seconds, drawn))
-    write_json(folder / "results.json", record(claim, size, results, seconds))
+    write_text(folder / "page.md", write_page(claim, size, results, took, drawn))
+    write_json(folder / "results.json", record(claim, size, results, took))
 
 
 def numbers_csv(claim: Claim, results: Results) -> str:

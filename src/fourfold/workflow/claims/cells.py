@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -26,16 +26,23 @@ class Cell:
     training: TrainingOptions
     steps: int
     derived: Mapping[str, tuple[str, Derived]]
-    """Value measured on these weights -> its axis and how."""
+    """Value measured on this model -> its axis and how."""
+    after: str | None = None
+    """The cell whose weights it starts from."""
 
     @property
     def name(self) -> str:
         """Folder of the cell."""
-        return f"{self.variant}.{self.seed}"
+        return cell_name(self.labels.values(), self.seed)
 
     @property
     def variant(self) -> str:
-        return "_".join(re.sub(r"[^0-9A-Za-z]+", "-", label).strip("-").lower() for label in self.labels.values())
+        return variant_name(self.labels.values())
+
+    @property
+    def counted(self) -> bool:
+        """An n-gram model: no training, one pass of counting."""
+        return self.model.get("family") == "ngram"
 
     @property
     def title(self) -> str:
@@ -49,7 +56,17 @@ class Cell:
             "training": self.training.model_dump(),
             "steps": self.steps,
             "derived": {name: (axis, how.model_dump()) for name, (axis, how) in self.derived.items()},
+            "after": self.after,
         }
+
+
+def variant_name(labels: Iterable[str]) -> str:
+    """The values of all axes as the name of a file."""
+    return "_".join(re.sub(r"[^0-9A-Za-z]+", "-", label).strip("-").lower() for label in labels)
+
+
+def cell_name(labels: Iterable[str], seed: int) -> str:
+    return f"{variant_name(labels)}.{seed}"
 
 
 def expand(claim: Claim, size: Size) -> list[Cell]:
@@ -62,23 +79,30 @@ def expand(claim: Claim, size: Size) -> list[Cell]:
             model = {**claim.model, **amounts.model}
             training = {**claim.training.model_dump(), **amounts.training}
             derived: dict[str, tuple[str, Derived]] = {}
+            before = {axis.name: axis.values[label].after or label for axis, label in chosen}
+            labels = {axis.name: label for axis, label in chosen}
             for axis, label in chosen:
                 model |= axis.values[label].model
                 training |= axis.values[label].training
                 derived |= {name: (axis.name, how) for name, how in axis.derived.items() if how.of == label}
+            options = _training(training, size)
             cells.append(
                 Cell(
-                    labels={axis.name: label for axis, label in chosen},
+                    labels=labels,
                     seed=seed,
                     model=model,
-                    training=_training(training, size),
-                    steps=amounts.steps,
+                    training=options,
+                    steps=max(1, round(options.length * amounts.steps)),
                     derived=derived,
+                    after=None if before == labels else cell_name(before.values(), seed),
                 )
             )
     names = [cell.name for cell in cells]
     if len(set(names)) < len(names):
         raise UserError("two values have names that make the same folder", where=f"claim {claim.name}")
+    for cell in cells:
+        if cell.after is not None and cell.after not in names:
+            raise UserError(f"'{cell.title}' starts from a model that is not run", where=size, got=cell.after)
     return cells
 
 

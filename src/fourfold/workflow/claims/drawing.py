@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fourfold.measures import student_interval
-from fourfold.workflow.claims.catalogue import measured_labels
+from fourfold.workflow.claims.catalogue import measured_labels, resolve
 from fourfold.workflow.claims.quantities import quantity
 from fourfold.workflow.claims.spec import Claim, FigureOptions, Size
 from fourfold.workflow.claims.verdicts import Row
@@ -41,6 +41,10 @@ DARK = {
 }
 """What each colour becomes where the reader's page is dark."""
 RASTER_DOTS = 160
+TITLE_CHARACTERS = 50
+"""Of one line above the axes, beside which names of values may stand."""
+LABEL_CHARACTERS = 36
+"""Of one line beside the y axis."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +69,11 @@ def draw(
     claim: Claim, size: Size, figure: FigureOptions, rows: Sequence[Row], curves: Mapping[str, Sequence[Curve]]
 ) -> Drawn:
     """The figure a claim file describes, from the numbers of its cells."""
-    series = _series(claim, size, figure)
+    series, where = _series(claim, size, figure), resolve(figure.where, claim, size)
+    rows = [row for row in rows if all(row.labels[axis] in labels for axis, labels in where.items())]
     height = 1.0 + 0.42 * len(series) if figure.kind == "dots" else 4.0
     with canvas(6.4, height) as (page, axes):
-        axes.set_title(figure.title)
+        axes.set_title(textwrap.fill(figure.title, TITLE_CHARACTERS))
         if figure.kind == "dots":
             _dots(axes, figure, series, rows)
         elif figure.kind == "lines":
@@ -139,8 +144,11 @@ def _lines(
         ends.append((label, means[-1], str(style["color"])))
     axes.set_xticks(range(len(columns)), labels=[name for name, _, _ in columns])
     axes.set_xlim(-0.15, len(columns) - 0.85)
-    axes.set_ylabel(quantity(columns[0][2]).label if figure.x else "loss, nats a token")
+    axes.set_ylabel(_wrapped(quantity(columns[0][2]).label) if figure.x else "loss, nats a token")
     _label_ends(axes, ends)
+    named = claim.axis_named(figure.series)
+    assert named is not None
+    axes.text(1.02, 1.03, named.label, color=MUTED, transform=axes.transAxes, fontsize=9)
 
 
 def _curves(axes: Axes, figure: FigureOptions, series: Sequence[str], curves: Sequence[Curve]) -> None:
@@ -154,8 +162,12 @@ def _curves(axes: Axes, figure: FigureOptions, series: Sequence[str], curves: Se
         axes.plot(mean[:, 0], mean[:, 1], color=style["color"], linestyle=style["linestyle"])
         ends.append((label, float(mean[-1, 1]), str(style["color"])))
     axes.set_xlabel("position in the window, tokens")
-    axes.set_ylabel(quantity(figure.measure).label)
+    axes.set_ylabel(_wrapped(quantity(figure.measure).label))
     _label_ends(axes, ends)
+
+
+def _wrapped(label: str) -> str:
+    return textwrap.fill(label, LABEL_CHARACTERS)
 
 
 def _style(place: int) -> dict[str, Any]:

@@ -8,19 +8,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fourfold.errors import UserError
+from fourfold.models.ngram import NGramLM
 from fourfold.training import label_log_probs, rows_at_once
 from fourfold.training.objectives import causal
 from fourfold.workflow.claims.arrangements import HALVES, STREAM, arranged, middle
-from fourfold.workflow.claims.data import ClaimData
+from fourfold.workflow.claims.data import ClaimData, stream_of
+from fourfold.workflow.claims.sparsity import coverage_of, filled
 from fourfold.workflow.claims.stretching import stretched
 
 if TYPE_CHECKING:
@@ -41,16 +44,17 @@ SPIKE, BEFORE, SETTLED = 3.0, 50, 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A trained model and what is known of it."""
+    """A model that was trained or counted, and what is known of it."""
 
     module: nn.Module
     data: ClaimData
     training: TrainingOptions
-    tokens: int
+    seed: int
+    tokens: int = 16384
     """Held-out tokens to predict."""
-    log: Path
+    log: Path | None = None
     """metrics.jsonl of its training."""
-    diverged: bool
+    diverged: bool = False
     scaling: str | None = None
     """How rotary positions are stretched beyond the trained length."""
 
@@ -75,11 +79,20 @@ def held_out(subject: Subject) -> Measured:
 
 
 def stability(subject: Subject) -> Measured:
-    """`failed`: 1 when the run diverged, or ended less than `LEARNT` below token frequencies; `spikes` in 100 steps."""
+    """`failed`: 1 when the run diverged, or ended less than `LEARNT` below token frequencies; `spikes` in 100 steps;
+    `train_loss`: the mean of the last tenth of the steps."""
     loss = held_out(subject).numbers["loss"]
     failed = subject.diverged or loss > subject.data.token_frequency_loss - LEARNT
-    norms = [json.loads(line)["gradient_norm"] for line in subject.log.read_text("utf-8").splitlines()]
-    return Measured(numbers={"failed": float(failed), "spikes": spikes(np.asarray(norms))})
+    assert subject.log is not None  # an n-gram model has no training to be stable
+    log = [json.loads(line) for line in subject.log.read_text("utf-8").splitlines()]
+    losses = [step["loss"] for step in log[-max(1, len(log) // 10) :]]
+    return Measured(
+        numbers={
+            "failed": float(failed),
+            "spikes": spikes(np.asarray([step["gradient_norm"] for step in log])),
+            "train_loss": subject.guessing if subject.diverged else float(np.mean(losses)),
+        }
+    )
 
 
 def spikes(norms: NDArray[np.float64]) -> float:
@@ -139,11 +152,43 @@ def continuation(subject: Subject) -> Measured:
     )
 
 
+def texts(subject: Subject) -> Measured:
+    """`first_text`, `second_text`: bits per byte of held-out windows of either text, start tokens paid for."""
+    numbers = {}
+    for name, text in subject.data.texts.items():
+        rows = text.rows(subject.training.context, subject.tokens)
+        paid = finite_mean(nats(subject, subject.module, rows, STREAM), subject)
+        per_token = subject.data.token_bytes[rows[:, 1:]].mean()
+        numbers[f"{name}_text"] = float(paid / (math.log(2) * per_token))
+    return Measured(numbers=numbers)
+
+
+def coverage(subject: Subject) -> Measured:
+    """`seen`: share of held-out n-grams that stand in the text that was counted; `filled`: log10 of the share of all
+    possible n-grams that do; `impossible`: share of held-out tokens the model says cannot come."""
+    if not isinstance(subject.module, NGramLM):
+        raise UserError("only a counted model has a coverage", got=type(subject.module).__name__)
+    data, order = subject.data, subject.module.order
+    (part,) = subject.training.parts
+    counted = stream_of(data.part(part, subject.seed), data.start_id)
+    found = coverage_of(counted, data.held_out, order, data.tokenizer.vocabulary_size)
+    paid = nats(subject, subject.module, data.rows(subject.training.context, subject.tokens), STREAM)
+    return Measured(
+        numbers={
+            "seen": found.seen,
+            "filled": filled(found.distinct, order, data.tokenizer.vocabulary_size),
+            "impossible": float(np.isinf(paid).mean()),
+        }
+    )
+
+
 MEASUREMENTS: Mapping[str, Callable[[Subject], Measured]] = {
     "held_out": held_out,
     "stability": stability,
     "lengths": lengths,
     "continuation": continuation,
+    "texts": texts,
+    "coverage": coverage,
 }
 
 
@@ -169,6 +214,6 @@ def finite_mean(paid: NDArray[np.float64], subject: Subject) -> float:
     return mean if math.isfinite(mean) else subject.guessing
 
 
-def measure(kind: str, subject: Subject, derived: Mapping[str, Any] | None = None) -> Measured:
-    """One measurement; with `derived`, of the same weights under its `scaling`."""
-    return MEASUREMENTS[kind](replace(subject, scaling=derived["scaling"]) if derived else subject)
+def measure(kind: str, subject: Subject) -> Measured:
+    """One measurement."""
+    return MEASUREMENTS[kind](subject)

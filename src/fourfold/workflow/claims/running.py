@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from fourfold.errors import FourfoldError, Interrupted, UserError
-from fourfold.files import hash_value, lock_folder, read_json, read_text, write_json, write_text
+from fourfold.files import hash_file, lock_folder, read_json, read_text, write_json, write_text
 from fourfold.progress import say
 from fourfold.workflow.claims.bundle import write_bundle
 from fourfold.workflow.claims.catalogue import read_claim
-from fourfold.workflow.claims.cells import Cell, expand
-from fourfold.workflow.claims.data import ClaimData, make_data
-from fourfold.workflow.claims.results import Results, gather
+from fourfold.workflow.claims.cells import Cell
+from fourfold.workflow.claims.results import Results, Took, gather
 from fourfold.workflow.claims.spec import Claim, Size
 from fourfold.workflow.context import StageContext
 from fourfold.workflow.fingerprint import code_fingerprint
@@ -28,21 +27,27 @@ from fourfold.workflow.runner import remove_leftovers
 from fourfold.workflow.store import ModelStore
 from fourfold.workflow.training import remove_checkpoints
 
-if TYPE_CHECKING:
-    from fourfold.workflow.claims.fitting import Plan
-
 RESULT = "result.json"
 """What a finished cell measured."""
-CODE = (
-    "models.transformer",
-    "models.recurrent",
-    "models.registry",
-    "models.linear",
-    "training",
-    "workflow.training",
-    *(f"workflow.claims.{name}" for name in ("arrangements", "data", "fitting", "measuring", "stretching")),
-)
-"""The source a cell's numbers depend on: a change there trains it again."""
+
+
+class Experiment(Protocol):
+    """The cells of a claim at a size, and how one is made and measured."""
+
+    cells: Sequence[Cell]
+    code: tuple[str, ...]
+
+    def keys(self) -> Mapping[str, str]:
+        """What every cell's result depends on, as a hash."""
+
+    def work(self, cell: Cell) -> float:
+        """How much there is to do, in a unit of its own."""
+
+    def make(self, context: StageContext, cell: Cell) -> Mapping[str, Any]:
+        """Do it; returns what the cell's result holds."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """The data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,35 +58,28 @@ class _Run:
     size: Size
     folder: Path
     interrupts: Interrupts
+    experiment: Experiment
 
-    def cells(self) -> tuple[Results, float]:
-        """Train what is not trained; returns the numbers and the seconds of all sittings."""
-        from fourfold.workflow.claims.fitting import plan_cells  # brings torch; listing claims must not wait for it
-
-        data = make_data(self.claim.data, self.folder)
-        cells = expand(self.claim, self.size)
-        plans = plan_cells(self.claim, cells, data)
-        keys = self._keys(cells, plans)
-        done = [self._is_done(cell, key) for cell, key in zip(cells, keys, strict=True)]
-        if any(done):
-            say(f"{sum(done)} of {len(cells)} cells are there already")
-        began, worked = time.monotonic(), 0.0
-        left = sum(plan.flops for plan, there in zip(plans, done, strict=True) if not there)
-        for number, (cell, plan, key) in enumerate(zip(cells, plans, keys, strict=True), 1):
-            if self._is_done(cell, key):
-                continue
-            self._cell(cell, plan, key, data)
-            worked, left = worked + plan.flops, left - plan.flops
-            seconds = (time.monotonic() - began) * left / worked
+    def cells(self) -> tuple[Results, Took]:
+        """Make what is not there; returns the numbers and the time of all sittings."""
+        cells, keys, work = self.experiment.cells, self.experiment.keys(), self.experiment.work
+        missing = [cell for cell in cells if not self._is_done(cell, keys[cell.name])]
+        if len(missing) < len(cells):
+            say(f"{len(cells) - len(missing)} of {len(cells)} cells are there already")
+        began, done, left = time.monotonic(), 0.0, sum(map(work, missing))
+        for number, cell in enumerate(missing, len(cells) - len(missing) + 1):
+            self._cell(cell, keys[cell.name])
+            done, left = done + work(cell), left - work(cell)
+            seconds = (time.monotonic() - began) * left / done
             say(f"{number} of {len(cells)}: {cell.title}" + (f"; about {remaining(seconds)} left" if left > 0 else ""))
         folders = [self._folder(cell) for cell in cells]
         seconds = sum(float((finished(folder) or {"seconds": 0.0})["seconds"]) for folder in folders)
         records = [read_json(folder / RESULT) for folder in folders]
-        return gather(self.claim, self.size, records, data.describe()), seconds
+        worked = [float(one["processor_seconds"]) for one in records if "processor_seconds" in one]
+        took = Took(seconds=seconds, processor_seconds=sum(worked) if len(worked) == len(records) else 0.0)
+        return gather(self.claim, self.size, records, self.experiment.describe()), took
 
-    def _cell(self, cell: Cell, plan: Plan, key: str, data: ClaimData) -> None:
-        from fourfold.workflow.claims.fitting import fit_cell
-
+    def _cell(self, cell: Cell, key: str) -> None:
         ledger = Ledger(self._folder(cell), key)
         context = StageContext(
             name=cell.name,
@@ -93,13 +91,16 @@ class _Run:
             interrupts=self.interrupts,
             ledger=ledger,
         )
+        began = time.process_time()
         try:
-            write_json(ledger.folder / RESULT, fit_cell(context, cell, plan, data, self.claim.measurement))
+            found = self.experiment.make(context, cell)
+            write_json(ledger.folder / RESULT, {**found, "processor_seconds": time.process_time() - began})
         except BaseException:
             ledger.save()
             raise
         ledger.finish()
-        remove_checkpoints(ledger.folder)
+        if cell.name not in {other.after for other in self.experiment.cells}:
+            remove_checkpoints(ledger.folder)
 
     def _folder(self, cell: Cell) -> Path:
         return self.folder / "cells" / cell.name
@@ -108,21 +109,30 @@ class _Run:
         record = finished(self._folder(cell))
         return record is not None and record["key"] == key and (self._folder(cell) / RESULT).is_file()
 
-    def _keys(self, cells: Sequence[Cell], plans: Sequence[Plan]) -> list[str]:
-        text = finished(self.folder / "data" / "tokenizer.bpe")
-        assert text is not None  # make_data ends with it
-        common = {
-            "data": text["key"],
-            "measurement": [measurement.model_dump() for measurement in self.claim.measurement],
-            "code": code_fingerprint(CODE),
-        }
-        pairs = zip(cells, plans, strict=True)
-        return [hash_value({**common, "cell": cell.identity(), "steps": plan.steps}) for cell, plan in pairs]
+
+def make_experiment(claim: Claim, size: Size, folder: Path, model: str | None, data: Path | None) -> Experiment:
+    """Of models of our own, or of one that is there; imported here, as listing claims must not wait for torch."""
+    if claim.questions is not None:
+        from fourfold.workflow.claims.asking import AskedModels
+
+        return AskedModels(claim, size, model, data)
+    if model is not None or data is not None:
+        option = "--data" if model is None else "--model"
+        raise UserError(
+            f"claim '{claim.name}' makes its own models from its own text, so {option} means nothing to it",
+            advice="`fourfold claim list` says which claims take a model.",
+        )
+    from fourfold.workflow.claims.making import OwnModels
+
+    return OwnModels(claim, size, folder)
 
 
-def run_claim(file: Path, size: Size, folder: Path, again: str) -> dict[str, Any]:
+def run_claim(
+    file: Path, size: Size, folder: Path, again: str, *, model: str | None = None, data: Path | None = None
+) -> dict[str, Any]:
     """Run the claim in `file` inside `folder` and return what results.json holds.
 
+    `model` and `data` are for claims that ask pre-trained models: another model, and the file of the benchmark.
     A finished cell is never trained again; Ctrl-C raises `Interrupted`, which names `again`,
     the command that goes on.
     """
@@ -132,18 +142,19 @@ def run_claim(file: Path, size: Size, folder: Path, again: str) -> dict[str, Any
         remove_leftovers(folder)
         write_text(folder / "claim.toml", read_text(file))
         manifest = _Manifest(folder, claim, size)
-        run = _Run(claim=claim, size=size, folder=folder, interrupts=interrupts)
         try:
-            results, seconds = run.cells()
-            write_bundle(claim, size, results, seconds, folder)
+            experiment = make_experiment(claim, size, folder, model, data)
+            run = _Run(claim=claim, size=size, folder=folder, interrupts=interrupts, experiment=experiment)
+            results, took = run.cells()
+            write_bundle(claim, size, results, took, folder)
         except (KeyboardInterrupt, Interrupted):
             manifest.finish("interrupted")
             raise Interrupted(f"Interrupted; finished work is kept. Go on with: {again}") from None
         except BaseException as error:
             manifest.finish(f"failed: {error}" if isinstance(error, FourfoldError) else f"failed: {error!r}")
             raise
-        manifest.finish("finished")
-        _remove_strangers(folder, {cell.name for cell in expand(claim, size)})
+        manifest.finish("finished", code_sha256=code_fingerprint(experiment.code))
+        _remove_strangers(folder, {cell.name for cell in experiment.cells})
         record: dict[str, Any] = read_json(folder / "results.json")
         return record
 
@@ -168,15 +179,15 @@ class _Manifest:
         self._record = {
             "claim": claim.name,
             "size": size,
-            "claim_sha256": hash_value(claim.model_dump(mode="json")),
-            "code_sha256": code_fingerprint(CODE),
+            "claim_file_sha256": hash_file(folder / "claim.toml"),
             "machine": describe_machine(),
             "sittings": sittings,
         }
         write_json(self._path, self._record)
 
-    def finish(self, outcome: str) -> None:
+    def finish(self, outcome: str, **facts: str) -> None:
         self._record["sittings"][-1].update(ended=_now(), outcome=outcome)  # type: ignore[index]  # a list of records
+        self._record |= facts
         write_json(self._path, self._record)
 
 

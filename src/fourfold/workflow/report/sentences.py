@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fourfold.workflow.report.evaluations import Block, comparison, tuning_blocks
+from fourfold.workflow.report.evaluations import Block, comparison, finetuning_blocks, tuning_blocks
 from fourfold.workflow.report.formatting import count, duration, fixed, percent, points, short_count, size
 from fourfold.workflow.report.language import Text, joined, words, words_or
 from fourfold.workflow.report.loading import Run
@@ -20,8 +20,12 @@ COSTS = ("general", "continuation")
 
 
 def opening_sentences(run: Run) -> list[Text]:
-    """Your text; who predicts it best and why; what tuning bought and cost. Those the run has numbers for."""
-    return [sentence for sentence in (_your_text(run), _best(run), _tuning(run)) if sentence is not None]
+    """Your text; who predicts it best and why; what pre-training was worth; what tuning bought and cost.
+
+    Those the run has numbers for.
+    """
+    found = (_your_text(run), _best(run), _pretraining(run), _tuning(run))
+    return [sentence for sentence in found if sentence is not None]
 
 
 def _your_text(run: Run) -> Text | None:
@@ -90,6 +94,14 @@ def _why_local(stage: Stage, row: ScoreRow) -> Text:
     seconds = duration(number(stage.card.get("seconds_trained")))
     tokens = short_count(number(stage.card.get("tokens_seen")))
     return words("why_counting" if row.generation == "statistical" else "why_learning", seconds=seconds, tokens=tokens)
+
+
+def _pretraining(run: Run) -> Text | None:
+    """What pre-trained weights did to every task that was also learnt from random ones."""
+    blocks = [block for block in finetuning_blocks(run) if block.main]
+    effects = [_effect(run, block, row.model) for block in blocks for row in block.rows if row.model != block.base]
+    found = [effect for effect in effects if effect is not None]
+    return words("sentence_pretraining", parts=joined(found)) if found else None
 
 
 def _tuning(run: Run) -> Text | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -34,6 +34,8 @@ class CorpusStageOptions(Options):
     """Share of the documents kept from training, once for validation and once for test."""
     sample_bytes: int = Field(default=65536, ge=256)
     """Size of the fixed test sample of each group of documents."""
+    hold_out: Literal["date", "hash"] = "date"
+    """Which dated documents are kept from training: the newest, or some of every time, by a hash of their names."""
     cutoff: str | None = None
     """Dated text later than this (YYYY-MM-DD) is the test; without it, what the large model cannot have seen."""
     strict: bool = False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CONTINUATION = "continuation"
 """The task made from the run's own held-out text; `continuation:GROUP` for one group of documents."""
-FILE = "file:"
+FILE, AT = "file:", "@"
 
 
 class EvaluateOptions(Options):
@@ -27,9 +27,11 @@ class EvaluateOptions(Options):
     models: tuple[str, ...] = Field(min_length=1)
     """Stages of this recipe or model references; each later one is compared with each earlier one."""
     tasks: tuple[str, ...] = Field(min_length=1)
-    """Names of tasks, `continuation`, `continuation:GROUP` or `file:PATH.jsonl`."""
+    """Names of tasks, `continuation`, `continuation:GROUP`, `file:PATH.jsonl` or public ones: `mmlu@FOLDER`."""
     solvers: tuple[str, ...] = ("zero_shot",)
-    """Ways of asking, such as `few_shot`, `chain_of_thought` or `zero_shot+calculator`."""
+    """Ways of asking, such as `few_shot`, `chain_of_thought`, `zero_shot+calculator` or `letters`."""
+    shots: int = Field(default=0, ge=0)
+    """Demonstrations before each question of a public benchmark."""
     corpus: str | None = None
     """The corpus whose held-out samples the task `continuation` is made from."""
     limit: int | None = Field(default=None, ge=1)
@@ -39,6 +41,7 @@ class EvaluateOptions(Options):
 def uses(options: EvaluateOptions) -> list[Use]:
     corpus = [Use("corpus", options.corpus, ("corpus",))] if options.corpus else []
     files = [task.removeprefix(FILE) for task in options.tasks if task.startswith(FILE)]
+    files += [task.partition(AT)[2] for task in options.tasks if AT in task and not task.startswith(FILE)]
     return [
         *corpus,
         *(Use("models", model, ("pretrain", "tune"), outside=True) for model in options.models),
@@ -47,16 +50,16 @@ def uses(options: EvaluateOptions) -> list[Use]:
 
 
 def check(options: EvaluateOptions) -> None:
-    from fourfold.evaluation import solver_names, task_names
+    from fourfold.evaluation import method_names, task_names
 
     for solver in options.solvers:
-        if solver not in solver_names():
-            raise unknown_name("solver", solver, solver_names())
+        if solver not in method_names():
+            raise unknown_name("solver", solver, method_names())
     for task in options.tasks:
         if task.partition(":")[0] == CONTINUATION:
             if options.corpus is None:
                 raise UserError(f"the task '{task}' needs 'corpus'", expected="a section [corpus.…]")
-        elif not task.startswith(FILE) and task not in task_names():
+        elif not task.startswith(FILE) and task.partition(AT)[0] not in task_names():
             raise unknown_name("task", task, [*task_names(), CONTINUATION])
 
 
@@ -78,9 +81,12 @@ def run(context: StageContext, options: EvaluateOptions) -> None:
 
 def made_task(context: StageContext, options: EvaluateOptions, name: str) -> Task | str | None:
     """The task of that name; None, and that is said, where the corpus holds out too little text to make it."""
+    from fourfold.evaluation import TooLittleText, is_benchmark, make_task
+
+    if is_benchmark(name):
+        return make_task(name, shots=options.shots)
     if not is_held_out(name):
         return name
-    from fourfold.evaluation import TooLittleText
 
     try:
         return held_out_task(context, options, name)

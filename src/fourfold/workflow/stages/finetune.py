@@ -8,7 +8,8 @@
     budget = { steps = 300 }
 
 Made from the corpus, without a file: `period` (classification), `token-types` (tagging), `functions`
-(extraction) and `docstrings` (seq2seq); see `adaptation/downstream/made.py`. A file has one object a line:
+(extraction) and `docstrings` (seq2seq); see `adaptation/downstream/made.py`. What is held out there are the documents
+that the corpus holds out, so pre-training has not read them either. A file has one object a line:
 
     classification   {"text": …, "label": …}, and "question" where there are two texts
     tagging          {"tokens": [word, …], "tags": [tag, …]}
@@ -36,7 +37,7 @@ from fourfold.workflow.training import Budget, CheckpointOptions, Fit, Optimizer
 
 if TYPE_CHECKING:
     from fourfold.adaptation.downstream import Answer, Record, RowMaker
-    from fourfold.models import EncoderDecoder, TransformerLM
+    from fourfold.models import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM
     from fourfold.tokenizers import Tokenizer
     from fourfold.workflow.context import StageContext
 
@@ -106,6 +107,8 @@ class Bench:
 
     options: FinetuneOptions
     base: TransformerLM | EncoderDecoder
+    config: TransformerConfig | EncoderDecoderConfig
+    """Of the base, its weights drawn as they were before pre-training."""
     tokenizer: Tokenizer
     maker: RowMaker
     train: list[Record]
@@ -147,7 +150,7 @@ def run(context: StageContext, options: FinetuneOptions) -> None:
 
 def set_up(context: StageContext, options: FinetuneOptions) -> Bench:
     from fourfold.adaptation.downstream import RowMaker
-    from fourfold.models import EncoderDecoder, TransformerLM
+    from fourfold.models import EncoderDecoder, TransformerLM, with_axes
     from fourfold.pretraining.objectives import form_of
 
     model = context.models.fresh(options.model)
@@ -156,19 +159,30 @@ def set_up(context: StageContext, options: FinetuneOptions) -> Bench:
         raise UserError("this model cannot be tuned on a task", where=options.model, expected="a transformer")
     train, held_out = records(context, options)
     classes = sorted({record.answer for record in train} | {tag.name for record in train for tag in record.tags})
-    longest = base.config.context
+    table = context.models.card(options.model).get("config", {})
+    started = {axis: table[axis] for axis in ("initialisation",) if axis in table}  # which model files do not hold
+    config = with_axes(base.config, started)
+    longest = config.context
     if isinstance(base, EncoderDecoder):
         longest = min(longest, base.config.encoder.context)
     row = min(options.context or longest, longest)
     maker = RowMaker(
         model.tokenizer,
         options.task,
-        form_of(base.config),
+        form_of(config),
         row,
         classes if options.task in ("classification", "tagging") else (),
     )
     say(f"{context.name}: {len(train)} records to learn from, {len(held_out)} held out")
-    return Bench(options=options, base=base, tokenizer=model.tokenizer, maker=maker, train=train, held_out=held_out)
+    return Bench(
+        options=options,
+        base=base,
+        config=config,
+        tokenizer=model.tokenizer,
+        maker=maker,
+        train=train,
+        held_out=held_out,
+    )
 
 
 def records(context: StageContext, options: FinetuneOptions) -> tuple[list[Record], list[Record]]:
@@ -187,15 +201,19 @@ def records(context: StageContext, options: FinetuneOptions) -> tuple[list[Recor
     else:
         assert options.corpus is not None  # checked with the recipe
         made, corpus = MADE[options.data], context.path(options.corpus)
-        splits = ("train",) if made.by_hash else ("train", "validation", "test")
-        found = {split: list(made.make(read_documents(corpus / f"{split}.jsonl"))) for split in splits}
-        train, held_out = hold_out(found["train"]) if made.by_hash else (
-            found["train"], found["validation"] + found["test"]
-        )  # fmt: skip
+        train, *others = (
+            list(made.make(read_documents(corpus / f"{split}.jsonl"))) for split in ("train", "validation", "test")
+        )
+        held_out = others[0] + others[1]
     if not train or not held_out:
         raise UserError(
             "too little data for this task", got=f"{len(train)} records to learn from, {len(held_out)} held out"
         )
+    if options.task == "classification" and len({record.answer for record in held_out}) == 1:
+        raise UserError(
+            "the held-out records are all of one class", where=context.name, got=held_out[0].answer,
+            advice='Give a held_out file with all classes, or a corpus with hold_out = "hash".',
+        )  # fmt: skip
     draw = random.Random(context.seed)
     return draw.sample(train, min(len(train), options.examples)), draw.sample(
         held_out, min(len(held_out), options.limit)
@@ -208,7 +226,7 @@ def tune(context: StageContext, bench: Bench, side: str) -> tuple[TransformerLM 
     from fourfold.training import LanguageModelling, choose_precision, steps_for_seconds
 
     options, maker = bench.options, bench.maker
-    config = task_config(bench.base.config, options.task, len(maker.classes), maker.writes)
+    config = task_config(bench.config, options.task, len(maker.classes), maker.writes)
     module = make_tuned(config, context.seed, bench.base if side == PRETRAINED else None)
     rows = [maker.row(record) for record in bench.train]
     kept = rows if maker.writes else [row for row in rows if row.targets is not None]

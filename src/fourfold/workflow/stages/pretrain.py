@@ -243,9 +243,8 @@ def budget_warnings(tokens_seen: int, tokens_there: int, readable: bool = True) 
         return [f"reads your text {share:.0f} times over, which teaches nothing more; add text or shorten the budget"]
     if share >= SMALL_SHARE:
         return []
-    return [
-        f"sees {share:.0%} of your text; " + ("the 5-gram will win; use --minutes 60" if readable else "train longer")
-    ]
+    counting = "the 5-gram will win; " if readable else ""
+    return [f"sees {share:.0%} of your text; {counting}train longer (quickstart: --minutes 60)"]
 
 
 def save_result(

@@ -56,7 +56,8 @@ class OptimizerOptions(Options):
     """The optimizer and its learning rate over time."""
 
     kind: Literal["adamw", "adamw-8bit", "adafactor", "lion", "muon"] = "adamw"
-    """The method; muon takes the matrices between hidden layers and leaves the rest to AdamW."""
+    """The method. T5 and its start go with `adafactor`, whose rate is relative to the size of what it changes;
+    `muon` takes the matrices between hidden layers and leaves the rest to AdamW."""
     lr: float = Field(default=3e-3, gt=0, le=1)
     """Peak learning rate."""
     weight_decay: float = Field(default=0.1, ge=0, le=1)
