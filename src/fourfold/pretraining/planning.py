@@ -132,7 +132,9 @@ def _layer_bytes(config: TransformerConfig, cast: bool, seen: int) -> float:
     outputs = branches if config.norm.place in ("output", "sandwich") else 0  # of branches, normed
     kept = config.hidden_size * (streams * 4 + (inputs + outputs) * width + (6 if cast else 0))
     turned = 1 if isinstance(config.positions, Rotary) else 0
-    kept += attentions * inner * width * (4 + turned)
+    # The kernel reads grouped keys and values as they are; beside a soft cap each head has a copy.
+    shared = config.kv_heads * config.head_size if config.attention.softcap is None else inner
+    kept += attentions * width * ((2 + turned) * inner + 2 * shared)
     kept += attentions * inner * 2 * width if config.attention.norm else 0
     if config.attention.softcap is not None:  # scores stand in memory: their tanh and their softmax
         kept += 8 * heads * seen - width * inner
