@@ -103,3 +103,8 @@ def test_every_make_target_shown_exists(readme: str) -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     shown = set(re.findall(r"\bmake (\w+)\b", (ROOT / readme).read_text("utf-8")))
     assert {"quickstart", "test"} <= shown <= targets
+
+
+def test_every_benchmark_has_its_line() -> None:
+    lines = re.findall(r"^\| `(\w+\.py)` \|", (ROOT / "benchmarks" / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(lines) == sorted(path.name for path in (ROOT / "benchmarks").glob("*.py"))
