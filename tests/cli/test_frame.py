@@ -51,8 +51,9 @@ def test_every_command_has_help_with_an_example(words: tuple[str, ...]) -> None:
 def test_the_commands_of_the_main_job_are_there() -> None:
     wanted = (
         "quickstart|init|run|runs list|runs show|runs rm|report|models list|models get|info|plan|evaluate|compare|ask|"
-        "results export|corpus build|corpus stats|tokenizer train|tokenizer encode|ngram train|ngram prune|ngram info|"
-        "pretrain|tune sft|tune dpo|score|generate|chat|solve|convert|inspect|serve|claim list|claim run|claim register"
+        "doctor|results export|corpus build|corpus stats|tokenizer train|tokenizer encode|ngram train|ngram prune|"
+        "ngram info|pretrain|tune sft|tune dpo|score|generate|chat|solve|convert|inspect|serve|claim list|claim run|"
+        "claim register"
     )
     assert {" ".join(words) for words in COMMANDS} == set(wanted.split("|"))
 
