@@ -13,7 +13,6 @@ from fourfold.models.files.gguf_plan import join_pairs, split_halves
 from fourfold.models.files.gguf_quantize import SAVED
 from fourfold.models.files.gguf_writer import TensorPlan, write_gguf
 from fourfold.models.transformer import Attention, FeedForward, Head, Norm, Rotary, TransformerConfig
-from fourfold.progress import use_sink
 from fourfold.tokenizers import byte_tokenizer, from_gguf
 
 IDS = torch.tensor([[1, 5, 9, 2, 40, 7]])
@@ -34,25 +33,6 @@ def made(**changes):
     for parameter in model.parameters():
         parameter.data.mul_(6 if parameter.dim() > 1 else 1)
     return model.eval()
-
-
-class Said:
-    """A sink that keeps the remarks."""
-
-    def __init__(self):
-        self.lines = []
-
-    def start(self, label, total, unit):
-        return self
-
-    def advance(self, amount=1, note=""):
-        pass
-
-    def stop(self, task):
-        pass
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 def logits(model):
@@ -127,17 +107,15 @@ def test_llama_cpp_runs_every_type(tmp_path, peer, kind):
     assert agreed.mean_kl < {"f32": 1e-5, "f16": 1e-5, "q4_k": 1e-2}.get(kind, 1e-3)
 
 
-def test_types_follow_the_habits_of_llama_cpp(tmp_path):
-    said = Said()
-    with use_sink(said):
-        save_gguf(made(hidden_size=256, head=Head(tied=False)), byte_tokenizer(), tmp_path / "x.gguf", "q4_k")
+def test_types_follow_the_habits_of_llama_cpp(tmp_path, remarks):
+    save_gguf(made(hidden_size=256, head=Head(tied=False)), byte_tokenizer(), tmp_path / "x.gguf", "q4_k")
     file = read_gguf(tmp_path / "x.gguf")
     types = {name: FORMATS[info.type].name for name, info in file.tensors.items()}
     assert types["blk.0.attn_q.weight"] == types["token_embd.weight"] == "Q4_K"
     assert types["output.weight"] == "Q8_0", "the logits deserve more"
     assert types["blk.0.ffn_down.weight"] == "Q5_0", "rows of 96 fill no block of 256"
     assert types["output_norm.weight"] == "F32"
-    assert said.lines == ["2 matrices whose rows do not fill blocks of 256 are stored as q5_0"]
+    assert remarks == ["2 matrices whose rows do not fill blocks of 256 are stored as q5_0"]
     save_gguf(made(hidden_size=40, feed_forward=FeedForward(size=96)), byte_tokenizer(), tmp_path / "y.gguf", "q4_0")
     types = {name: FORMATS[info.type].name for name, info in read_gguf(tmp_path / "y.gguf").tensors.items()}
     assert (types["token_embd.weight"], types["blk.0.ffn_down.weight"]) == ("F16", "Q4_0")
