@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self, final, get_args
 
@@ -12,15 +13,19 @@ from numpy.typing import NDArray
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import hash_value, read_json, require_file, write_json
+from fourfold.kernels import WordReader
 from fourfold.models.ngram.model import NGramLM
 from fourfold.models.ngram.smoothing import check_smoothing
 from fourfold.models.ngram.training import train_ngram_flat
-from fourfold.progress import say, track
+from fourfold.progress import say, task
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
-MARKS = {START.encode(), END.encode(), UNKNOWN.encode()}
 SPACE = "▁"
 """What stands for white space among characters, since an ARPA file cannot hold it."""
+
+MEGABYTE = 1e6
+BLOCK = 1 << 20
+"""Bytes of text turned into ids at a time."""
 
 Unit = Literal["words", "characters"]
 
@@ -128,30 +133,13 @@ def train_word_ngram(
     lmplz does with --skip_symbols. Words that occur less than `min_count` times are read as <unk>.
     """
     check_smoothing(smoothing)
-    ids: dict[bytes, int] = {mark.encode(): index for index, mark in enumerate((UNKNOWN, START, END))}
-    parts: list[NDArray[np.int32]] = []
-    lengths: list[int] = []
-    skipped = 0
-    for path in track(paths, "read text", unit="files"):
-        with _open(path) as stream:
-            for line in stream:
-                words = split(line, unit)
-                if not MARKS.isdisjoint(words):
-                    kept = [word for word in words if word not in MARKS]
-                    skipped += len(words) - len(kept)
-                    words = kept
-                lengths.append(len(words))
-                parts.append(np.array([ids.setdefault(word, len(ids)) for word in words], np.int32))
-    if skipped:
-        say(f"Skipped {skipped} marks ({START}, {END}, {UNKNOWN}) spelt in the text.")
-    tokens = np.concatenate(parts) if parts else np.empty(0, np.int32)
-    names = [_text(word) for word in ids]
+    tokens, ends, names = _read_files(paths, unit)
     if min_count > 1:
         tokens, names = _without_rare(tokens, names, min_count)
     tokenizer = WordTokenizer(names, unit)
     model = train_ngram_flat(
         tokens,
-        np.cumsum(lengths, dtype=np.int64),
+        ends,
         order=order,
         vocabulary_size=len(names),
         smoothing=smoothing,
@@ -162,18 +150,38 @@ def train_word_ngram(
     return model, tokenizer
 
 
+def _read_files(paths: Sequence[Path], unit: Unit) -> tuple[NDArray[np.int32], NDArray[np.int64], list[str]]:
+    """The ids of all words of the files, where each line ends among them, and the words by id."""
+    reader = WordReader([mark.encode() for mark in (UNKNOWN, START, END)], characters=unit == "characters")
+    parts, ends, read = [np.empty(0, np.int32)], [np.empty(0, np.int64)], 0
+    for path in paths:
+        require_file(path)
+    with task("read text", sum(path.stat().st_size for path in paths) / MEGABYTE, "MB") as work:
+        for block in chain.from_iterable(map(_blocks, paths)):
+            ids, line_ends = reader.read(block)
+            parts.append(ids)
+            ends.append(line_ends + read)
+            read += len(ids)
+            work.advance(len(block) / MEGABYTE)
+    if reader.skipped:
+        say(f"Skipped {reader.skipped} marks ({START}, {END}, {UNKNOWN}) spelt in the text.")
+    return np.concatenate(parts), np.concatenate(ends), [_text(word) for word in reader.words()]
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, some whole lines at a time."""
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK) + stream.readline():
+            yield block
+
+
 def _without_rare(tokens: NDArray[np.int32], names: list[str], min_count: int) -> tuple[NDArray[np.int32], list[str]]:
     """The tokens and the words with the rare ones read as <unk>, id 0; ids keep their order."""
     keep = np.bincount(tokens, minlength=len(names)) >= min_count
-    keep[: len(MARKS)] = True
+    keep[: len((UNKNOWN, START, END))] = True
     say(f"{np.count_nonzero(~keep):,} of {len(names):,} words occur less than {min_count} times and are {UNKNOWN}.")
     new_ids = np.where(keep, np.cumsum(keep) - 1, 0).astype(np.int32)
     return new_ids[tokens], [name for name, kept in zip(names, keep, strict=True) if kept]
-
-
-def _open(path: Path) -> Any:
-    require_file(path)
-    return open(path, "rb")
 
 
 def _text(word: bytes) -> str:

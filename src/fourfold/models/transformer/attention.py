@@ -120,9 +120,10 @@ class AttentionLayer(nn.Module):
 
     def _mix_packed(self, query: Tensor, key: Tensor, value: Tensor, packed: Packed) -> Tensor:
         mixed = torch.empty_like(query)
-        for row, start, end in packed.documents:
+        for document in packed.documents:
+            row, start, end = document
             part = (slice(row, row + 1), slice(None), slice(start, end))
-            mixed[part] = self._mix(query[part], key[part], value[part], packed.sight(end - start), None)
+            mixed[part] = self._mix(query[part], key[part], value[part], packed.sight(document), None)
         return mixed
 
     def _mix(self, query: Tensor, key: Tensor, value: Tensor, sight: Sight, record: list[Tensor] | None) -> Tensor:
