@@ -25,7 +25,7 @@ class Sight(NamedTuple):
     mask: Tensor | None = None
     """(B or 1, H or 1, T, S): True where a query may look, or numbers to add; None: see `causal`."""
     causal: bool = False
-    """Without a mask: the past only, or everything."""
+    """Without a mask: the past only, or everything. The last query sees the last key."""
     first: int = 0
     """Keys before this one are seen by no query and may be left out; the mask begins there."""
 
@@ -109,7 +109,7 @@ def _sight(
     alone = length == 1 and longest == shortest
     first = keys - window if window is not None and narrow and alone else 0
     mask = seen
-    if mask is None and not alone and (narrow or (kind != "bidirectional" and longest > 0)):
+    if mask is None and not alone and (narrow or (kind != "bidirectional" and longest > shortest)):
         mask = _allowed(kind, length, starts, window)
     if lengths is not None:
         real = (torch.arange(keys, device=starts.device) < lengths[:, None])[:, None, None]  # (B, 1, 1, S)
