@@ -14,7 +14,7 @@ from fourfold.kernels.trie import (
     walk_scored,
     walk_scored_plain,
 )
-from fourfold.kernels.words import WordReader, read_words_plain
+from fourfold.kernels.words import WordIndex, read_words_plain
 
 __all__ = [
     "Floats",
@@ -25,7 +25,7 @@ __all__ = [
     "TermCounts",
     "TextCodes",
     "Trie",
-    "WordReader",
+    "WordIndex",
     "compiled",
     "count_terms",
     "count_terms_plain",

@@ -7,13 +7,15 @@ other. So no key is built that could be too long for an integer, and most groups
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fourfold.kernels.grouping import Indices, Integers
-from fourfold.kernels.jit import compiled
+from fourfold.kernels.jit import compiled, processors
 
 FEW = 24
 """Numbers that are sorted by insertion."""
@@ -46,18 +48,38 @@ def refine(tokens: Indices, depth: Indices, nodes: Indices, positions: Indices, 
     `depth` counts the tokens of the same document before each; an n-gram lies within one document.
     Positions that no longer n-gram ends at keep their old entry in `nodes`.
     """
-    size = len(positions)
-    words, prefixes, suffixes = (np.empty(size, np.int32) for _ in range(3))
-    longer, ends = np.empty(size, np.int32), np.empty(size + 1, np.int64)
-    room = np.empty(int(np.diff(starts).max(initial=0)), np.int64)
-    groups = _refine(tokens, depth, nodes, positions, starts, room, longer, ends, words, prefixes, suffixes)
-    return Refined(
-        positions=longer[: ends[groups]],
-        starts=ends[: groups + 1].copy(),
-        words=words[:groups].copy(),
-        prefixes=prefixes[:groups].copy(),
-        suffixes=suffixes[:groups].copy(),
-    )
+    groups = len(starts) - 1
+    cuts = np.searchsorted(starts, np.linspace(0, len(positions), processors() + 1)[1:-1]).tolist()
+    ranges = [(low, high) for low, high in pairwise([0, *cuts, groups]) if low < high]
+
+    def one(range: tuple[int, int]) -> Refined:
+        return _refine_range(tokens, depth, nodes, positions, starts, range)
+
+    with ThreadPoolExecutor(len(ranges) or 1) as pool:
+        parts = list(pool.map(one, ranges))
+    found = positions_before = 0
+    ends = [np.zeros(1, np.int64)]
+    for part in parts:
+        if found:
+            nodes[part.positions] += np.int32(found)
+        ends.append(part.starts[1:] + positions_before)
+        found, positions_before = found + len(part.words), positions_before + len(part.positions)
+    joined = (np.concatenate(arrays) for arrays in zip(*((p.positions, *p[2:]) for p in parts), strict=True))
+    longer, words, prefixes, suffixes = joined if parts else (np.empty(0, np.int32) for _ in range(4))
+    return Refined(longer, np.concatenate(ends), words, prefixes, suffixes)
+
+
+def _refine_range(
+    tokens: Indices, depth: Indices, nodes: Indices, positions: Indices, starts: Integers, prefixes: tuple[int, int]
+) -> Refined:
+    """What `refine` finds after the groups of one range, counted from there; a thread can do it alone."""
+    low, high = prefixes
+    size = int(starts[high] - starts[low])
+    words, before, suffixes, longer = (np.empty(size, np.int32) for _ in range(4))
+    ends = np.empty(size + 1, np.int64)
+    room = np.empty(int(np.diff(starts[low : high + 1]).max(initial=0)), np.int64)
+    found = _refine(tokens, depth, nodes, positions, starts, low, high, room, longer, ends, words, before, suffixes)
+    return Refined(longer[: ends[found]], ends[: found + 1], words[:found], before[:found], suffixes[:found])
 
 
 def refine_plain(tokens: Indices, depth: Indices, nodes: Indices, positions: Indices, starts: Integers) -> Refined:
@@ -95,6 +117,8 @@ def _refine(
     nodes: Indices,
     positions: Indices,
     starts: Integers,
+    low: int,
+    high: int,
     room: Integers,
     longer: Indices,
     ends: Integers,
@@ -105,7 +129,7 @@ def _refine(
     """Fill the five arrays from `longer` on; returns how many groups there are."""
     groups, end = 0, 0
     ends[0] = 0
-    for prefix in range(len(starts) - 1):
+    for prefix in range(low, high):
         size = 0
         for place in range(starts[prefix], starts[prefix + 1]):
             after = np.int64(positions[place]) + 1

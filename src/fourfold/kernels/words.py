@@ -6,7 +6,8 @@ The words that are known stand end to end in a pool of bytes, found by open addr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,10 @@ _SEPARATOR = np.array(list("▁".encode()), np.uint8)
 """Stands between words whose characters are read one by one."""
 
 
+WORDS_AT_ONCE = 1 << 16
+"""Of a given list, that are taken up together."""
+
+
 class _Table(NamedTuple):
     slots: Indices
     """Id of the word a hash leads to, or -1; a power of two of them, at least twice as many as words."""
@@ -33,46 +38,56 @@ class _Table(NamedTuple):
     pool: Bytes
 
 
-class WordReader:
-    """Gives each distinct word of the lines it reads the next id.
+class WordIndex:
+    """Words and their ids, in the order in which they were met.
 
     Words are parted by ASCII white space, or with `characters` each character counts as one and any white space
-    between two words as one `▁`. Words among the first ones given are marks: they are passed over in the text.
+    between two words as one `▁`.
     """
 
-    def __init__(self, marks: Sequence[bytes], *, characters: bool = False) -> None:
+    def __init__(self, words: Iterable[bytes] = (), *, characters: bool = False) -> None:
         self.known = 0
-        self.skipped = 0
-        """Marks that stood in the text."""
         self._characters = characters
         self._table = _Table(
             np.full(2, -1, np.int32), np.empty(0, np.uint64), np.zeros(1, np.int64), np.empty(0, np.uint8)
         )
-        self._marks = 0
-        for mark in marks:  # read as text, they get the first ids
-            self._read(mark, False)
-        self._marks = self.known
+        for some in _batched(words):
+            self._read(b" ".join(some), False, grow=True)
 
-    def read(self, lines: bytes) -> tuple[Indices, Integers]:
-        """The ids of all words, and for each line where its words end; the last line may lack its newline."""
-        return self._read(lines, self._characters)
+    def add(self, lines: bytes) -> tuple[Indices, Integers]:
+        """The ids of all words, new ones for new words, and for each line where its words end.
+
+        The last line may lack its newline.
+        """
+        return self._read(lines, self._characters, grow=True)
+
+    def find(self, lines: bytes) -> tuple[Indices, Integers]:
+        """The same with -1 for words that are not known."""
+        return self._read(lines, self._characters, grow=False)
+
+    def number(self, word: bytes) -> int:
+        """The id of one word, whole; -1 where it is not known."""
+        ids, _ = self._read(word, False, grow=False)
+        return int(ids[0]) if len(ids) == 1 else -1
+
+    def word(self, number: int) -> bytes:
+        """The word of that id."""
+        start, end = self._table.starts[number : number + 2].tolist()
+        return self._table.pool[start:end].tobytes()
 
     def words(self) -> list[bytes]:
         """All known words, in the order of their ids."""
         _, _, starts, pool = self._table
         text = pool[: starts[self.known]].tobytes()
-        bounds = starts[: self.known + 1].tolist()
-        return [text[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+        return [text[start:end] for start, end in pairwise(starts[: self.known + 1].tolist())]
 
-    def _read(self, lines: bytes, characters: bool) -> tuple[Indices, Integers]:
+    def _read(self, lines: bytes, characters: bool, *, grow: bool) -> tuple[Indices, Integers]:
         text = np.frombuffer(lines, np.uint8)
         count = int(np.count_nonzero(text == _NEWLINE)) + (not lines.endswith(b"\n") and bool(lines))
-        self._make_room(len(text))
-        # Between two words of one character stands a space, which is a token too where characters are counted.
+        if grow:
+            self._make_room(len(text))
         ids, ends = np.empty(len(text), np.int32), np.empty(count, np.int64)
-        found = _read(text, self._table, self.known, self._marks, characters, ids, ends)
-        written, self.known, skipped = found
-        self.skipped += skipped
+        written, self.known = _read(text, self._table, self.known, characters, grow, ids, ends)
         return ids[:written].copy(), ends
 
     def _make_room(self, size: int) -> None:
@@ -90,20 +105,23 @@ class WordReader:
         self._table = _Table(slots, hashes, starts, pool)
 
 
-def read_words_plain(
-    lines: bytes, known: dict[bytes, int], characters: bool, marks: int
-) -> tuple[list[int], list[int]]:
-    """The same with a dictionary, whose first words are the marks."""
+def read_words_plain(lines: bytes, known: dict[bytes, int], characters: bool) -> tuple[list[int], list[int]]:
+    """`WordIndex.add` with a dictionary."""
     ids: list[int] = []
     ends: list[int] = []
     for line in lines.removesuffix(b"\n").split(b"\n") if lines else []:
         words = line.split()
         if characters:
             words = [character.encode() for character in "▁".join(word.decode() for word in words)]
-        found = [known.setdefault(word, len(known)) for word in words]
-        ids += [number for number in found if number >= marks]
+        ids += [known.setdefault(word, len(known)) for word in words]
         ends.append(len(ids))
     return ids, ends
+
+
+def _batched(words: Iterable[bytes]) -> Iterator[list[bytes]]:
+    rest = iter(words)
+    while some := list(islice(rest, WORDS_AT_ONCE)):
+        yield some
 
 
 def _longer(array: NDArray[np.generic], size: int) -> NDArray[np.generic]:
@@ -114,10 +132,10 @@ def _longer(array: NDArray[np.generic], size: int) -> NDArray[np.generic]:
 
 @compiled
 def _read(
-    text: Bytes, table: _Table, known: int, marks: int, characters: bool, ids: Indices, ends: Integers
-) -> tuple[int, int, int]:
-    """Fill `ids` and `ends`; returns how many ids, how many words are known, how many marks were passed over."""
-    written = line = place = skipped = begun = 0
+    text: Bytes, table: _Table, known: int, characters: bool, grow: bool, ids: Indices, ends: Integers
+) -> tuple[int, int]:
+    """Fill `ids` and `ends`; returns how many ids there are and how many words are known."""
+    written = line = place = begun = 0
     size = len(text)
     while place < size:
         byte = text[place]
@@ -129,25 +147,21 @@ def _read(
             place += 1
             continue
         if characters and written > begun:
-            ids[written], known = _id(_SEPARATOR, 0, len(_SEPARATOR), table, known)
+            ids[written], known = _id(_SEPARATOR, 0, len(_SEPARATOR), table, known, grow)
             written += 1
         start = place
         while place < size and not _is_space(text[place]):
             place += 1
             if characters and (place == size or text[place] & 0xC0 != 0x80):
-                ids[written], known = _id(text, start, place, table, known)
+                ids[written], known = _id(text, start, place, table, known, grow)
                 written += 1
                 start = place
         if not characters:
-            number, known = _id(text, start, place, table, known)
-            if number < marks:
-                skipped += 1
-            else:
-                ids[written] = number
-                written += 1
+            ids[written], known = _id(text, start, place, table, known, grow)
+            written += 1
     if line < len(ends):
         ends[line] = written
-    return written, known, skipped
+    return written, known
 
 
 @compiled
@@ -157,8 +171,8 @@ def _is_space(byte: int) -> bool:
 
 
 @compiled
-def _id(text: Bytes, start: int, end: int, table: _Table, known: int) -> tuple[int, int]:
-    """The id of the word text[start:end], a new one if need be, and how many words are known then."""
+def _id(text: Bytes, start: int, end: int, table: _Table, known: int, grow: bool) -> tuple[int, int]:
+    """The id of the word text[start:end], a new one (or -1) if need be, and how many words are known then."""
     value = np.uint64(_OFFSET)
     for place in range(start, end):
         value = (value ^ np.uint64(text[place])) * np.uint64(_PRIME)
@@ -169,6 +183,8 @@ def _id(text: Bytes, start: int, end: int, table: _Table, known: int) -> tuple[i
         if table.hashes[number] == value and _is_word(text, start, end, table, number):
             return number, known
         slot = (slot + np.uint64(1)) & last
+    if not grow:
+        return -1, known
     table.slots[slot] = known
     table.hashes[known] = value
     begin = table.starts[known]

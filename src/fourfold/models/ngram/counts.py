@@ -149,7 +149,8 @@ def _with_continuations(
         continuations = counts[level]
         if level + 1 < len(shapes):
             continuations = np.bincount(shapes[level + 1][2], minlength=len(words)).astype(np.int64)
-            opening = np.unique(openings[level])
+            opening = np.zeros(len(words), np.bool_)
+            opening[openings[level]] = True
             if bos_id is None:
                 continuations[opening] += 1  # the start is one more thing that can come before
             elif level:
