@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fourfold.cli.console import finish, show, show_json, show_table
-from fourfold.cli.options import PRETRAIN, Json, Output, load_model
+from fourfold.cli.options import PRETRAIN, Json, Output, load_model, parse_bytes
 from fourfold.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,14 +40,24 @@ def train(
     prune: Annotated[
         str | None, typer.Option(help="Drop n-grams of order 1, 2, 3… that occur at most so often, as in 0,0,1.")
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Count in files beside OUT with at most so much memory at a time: 2GB, say."),
+    ] = None,
     arpa: Annotated[Path | None, typer.Option(help="Write an ARPA file too; gzip if it ends in .gz.")] = None,
 ) -> None:
     """Count words between <s> and </s> and smooth; `-o NAME.arpa` writes only an ARPA file, else a folder."""
     from fourfold.inference import LanguageModel
-    from fourfold.models.ngram import train_word_ngram
+    from fourfold.models.ngram import OnDisk, train_word_ngram
 
     module, tokenizer = train_word_ngram(
-        texts, order, smoothing, unit=_unit(unit), min_count=min_count, prune=_thresholds(prune)
+        texts,
+        order,
+        smoothing,
+        unit=_unit(unit),
+        min_count=min_count,
+        prune=_thresholds(prune),
+        on_disk=OnDisk(memory=parse_bytes(memory), folder=output.absolute().parent) if memory else None,
     )
     model = LanguageModel(module, tokenizer, name=output.name, text_end_id=tokenizer.eos_id)
     if arpa is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,3 +74,13 @@ def read_input(file: str) -> str:
 def names(value: str) -> list[str]:
     """`a,b` as a list."""
     return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def parse_bytes(size: str) -> int:
+    """`500MB` or `2GB` as a number of bytes; a bare number is bytes."""
+    from fourfold.errors import UserError
+
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", size.strip(), re.IGNORECASE)
+    if found is None:
+        raise UserError("not a size", expected="500MB or 2GB, say", got=size)
+    return int(float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " "))

@@ -111,7 +111,7 @@ def _scatter(tokens: Indices, cursors: Integers) -> Indices:
 
 # budget: the arrays a kernel reads and fills, each a parameter
 @compiled
-def _refine(
+def _refine(  # noqa: PLR0913
     tokens: Indices,
     depth: Indices,
     nodes: Indices,

@@ -198,10 +198,10 @@ def _is_word(text: Bytes, start: int, end: int, table: _Table, number: int) -> b
     begin = table.starts[number]
     if table.starts[number + 1] - begin != end - start:
         return False
-    for place in range(end - start):
-        if table.pool[begin + place] != text[start + place]:
-            return False
-    return True
+    place = 0
+    while place < end - start and table.pool[begin + place] == text[start + place]:
+        place += 1
+    return place == end - start
 
 
 @compiled

@@ -407,7 +407,8 @@ def test_added_keys_do_not_change_what_a_key_of_the_family_means(tmp_path):
 
 
 def test_a_fused_tensor_of_the_wrong_shape_is_told_once_and_by_the_name_in_the_file(tmp_path):
-    config = ECOSYSTEM["gpt2"].read_config({"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 8, "vocab_size": 20})
+    keys = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 8, "vocab_size": 20}
+    config = ECOSYSTEM["gpt2"].read_config(keys)
     model = TransformerLM(config)
     model.initialise(torch.Generator().manual_seed(0))
     save_model(model, tmp_path)

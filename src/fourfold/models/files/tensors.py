@@ -170,15 +170,16 @@ def check_tensors(
     The tensors go by our names; `named` turns one into what the file calls it.
     """
     missing, spare = {named(name) for name in wanted.keys() - found.keys()}, found.keys() - wanted.keys()
-    whole = {name for name in spare if name in missing}  # one tensor for several of ours, which it could not be cut into
+    # One tensor for several of ours, which it could not be cut into.
+    whole = {name for name in spare if name in missing}
     shared = wanted.keys() & found.keys()
     misshaped = {name for name in shared if found[name].shape != wanted[name].shape}
     strange = {name for name in shared if found[name].is_floating_point() and found[name].dtype not in NUMBERS}
     problems = {
         "missing": missing - whole,
         "not wanted": {named(name) for name in spare - whole},
-        "of the wrong shape": {f"{named(name)} {_sizes(found[name])} instead of {_sizes(wanted[name])}" for name in misshaped}
-        | {f"{name} {_sizes(found[name])}" for name in whole},
+        "of the wrong shape": {f"{name} {_sizes(found[name])}" for name in whole}
+        | {f"{named(name)} {_sizes(found[name])} instead of {_sizes(wanted[name])}" for name in misshaped},
         "of a type that is not computed with": {f"{named(name)} ({found[name].dtype})" for name in strange},
         "with values that are not numbers": {named(name) for name in shared - strange if not is_finite(found[name])},
     }

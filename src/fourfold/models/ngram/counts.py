@@ -18,6 +18,8 @@ from fourfold.kernels import Indices, Integers, group_tokens, refine
 from fourfold.progress import track
 
 MAX_ORDER = 10
+Shape = tuple[Indices, Indices, Indices]
+"""Words, prefixes and suffixes of a table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +125,8 @@ def count_ngrams(
     stream: Stream, order: int, vocabulary_size: int, bos_id: int | None, eos_id: int | None
 ) -> NGramCounts:
     """Count all n-grams up to `order` that lie within one document."""
-    _check(stream, order, vocabulary_size)
-    shapes: list[tuple[Indices, Indices, Indices]] = []
+    check_stream(stream, order, vocabulary_size)
+    shapes: list[Shape] = []
     nodes = stream.tokens.copy()
     positions, starts = group_tokens(stream.tokens, vocabulary_size)
     empty = np.zeros(vocabulary_size, np.int32)
@@ -137,13 +139,14 @@ def count_ngrams(
         shapes.append((words, prefixes, suffixes))
         counts.append(np.diff(starts))
         openings.append(nodes[stream.depth == length - 1])
-    orders = _with_continuations(shapes, counts, openings, bos_id)
+    orders = with_continuations(shapes, counts, openings, bos_id)
     return NGramCounts(orders=orders, vocabulary_size=vocabulary_size, bos_id=bos_id, eos_id=eos_id)
 
 
-def _with_continuations(
-    shapes: list[tuple[Indices, Indices, Indices]], counts: list[Integers], openings: list[Indices], bos_id: int | None
+def with_continuations(
+    shapes: list[Shape], counts: list[Integers], openings: list[Indices], bos_id: int | None
 ) -> tuple[OrderCounts, ...]:
+    """The tables of all orders; `openings` are the rows of each order that begin a document."""
     orders = []
     for level, (words, prefixes, suffixes) in enumerate(shapes):
         continuations = counts[level]
@@ -163,7 +166,8 @@ def _with_continuations(
     return tuple(orders)
 
 
-def _check(stream: Stream, order: int, vocabulary_size: int) -> None:
+def check_stream(stream: Stream, order: int, vocabulary_size: int) -> None:
+    """Raise UserError for what cannot be counted."""
     if not 1 <= order <= MAX_ORDER:
         raise UserError("n-gram order out of range", expected=f"1 to {MAX_ORDER}", got=order)
     if vocabulary_size < 1:

@@ -113,7 +113,8 @@ class WordTokenizer:
             raise UserError("the list of words is missing", where=folder / LIST) from None
         index = WordIndex(text.split(b"\n")[:-1], characters=unit == "characters")
         if index.known != record["words"]:
-            raise UserError("the list of words is damaged", where=folder / LIST, expected=record["words"], got=index.known)
+            expected = f"{record['words']} words"
+            raise UserError("the list of words is damaged", where=folder / LIST, expected=expected, got=index.known)
         return cls(index, unit)
 
 

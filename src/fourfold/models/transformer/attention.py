@@ -21,7 +21,6 @@ from fourfold.models.transformer.masks import Packed, Sight
 from fourfold.models.transformer.norms import make_norm
 from fourfold.models.transformer.rotary import Rotation, rotate
 
-
 QUERIES_AT_ONCE = 128
 """Queries after a cached past that are answered together."""
 
