@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from fourfold.inference import Endpoint, LanguageModel, Sampling, TextEncoder
+    from fourfold.tokenizers import Tokenizer
 
 USE, EVALUATE, PRETRAIN, ADAPT = "Utilization", "Evaluation", "Pre-training", "Adaptation"
 START, HOUSE = "Start", "Models and machine"
@@ -40,6 +41,19 @@ def load_model(reference: str, dtype: str | None = None) -> LanguageModel | Text
     from fourfold.inference import load
 
     return load(reference, dtype=dtype)
+
+
+def load_tokenizer(reference: str) -> Tokenizer:
+    """The tokenizer in a folder, or of any model reference."""
+    from fourfold.errors import UserError
+    from fourfold.tokenizers import Tokenizer
+
+    if (Path(reference) / "tokenizer.json").is_file():
+        return Tokenizer.load(Path(reference))
+    found = getattr(load_model(reference), "tokenizer", None)
+    if not isinstance(found, Tokenizer):
+        raise UserError("this model shows no tokenizer of its own", where=reference)
+    return found
 
 
 def sampling(

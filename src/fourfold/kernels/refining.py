@@ -138,7 +138,7 @@ def _refine(  # noqa: PLR0913
                 size += 1
         _sort(room, size)
         for place in range(size):
-            word, after = np.int32(room[place] >> 32), np.int32(room[place] & 0xFFFFFFFF)
+            word, after = room[place] >> 32, room[place] & 0xFFFFFFFF
             if place == 0 or word != words[groups - 1]:
                 words[groups], prefixes[groups], suffixes[groups] = word, prefix, nodes[after]
                 groups += 1

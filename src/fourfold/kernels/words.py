@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from fourfold.kernels.grouping import Indices, Integers
 from fourfold.kernels.jit import compiled
 
 Bytes = NDArray[np.uint8]
+Number = TypeVar("Number", bound=np.generic)
 _OFFSET = 0xCBF29CE484222325
 _PRIME = 0x100000001B3
 _NEWLINE, _SPACE = 10, 32
@@ -124,7 +125,7 @@ def _batched(words: Iterable[bytes]) -> Iterator[list[bytes]]:
         yield some
 
 
-def _longer(array: NDArray[np.generic], size: int) -> NDArray[np.generic]:
+def _longer(array: NDArray[Number], size: int) -> NDArray[Number]:
     longer = np.empty(size, array.dtype)
     longer[: len(array)] = array
     return longer

@@ -47,7 +47,8 @@ def estimate(counts: NGramCounts, smoothing: Smoothing, prune: Sequence[int] = (
         if order > 1:
             levels[-1] = levels[-1]._replace(back_off=_log(left))
         levels.append(Level(table.words, table.prefixes, table.suffixes, _log(np.minimum(lower, 1.0)), None))
-        discounts.append(shares.discounts), weights.append(shares.weights)
+        discounts.append(shares.discounts)
+        weights.append(shares.weights)
     if counts.never_predicted is not None:
         levels[0].log_prob[counts.never_predicted] = NEVER
     return Estimate(thin(levels, keep), tuple(discounts), tuple(weights))
