@@ -102,3 +102,12 @@ def test_counting_on_disk_gives_the_same_files(call: Call) -> None:
         assert (Path("a") / name).read_bytes() == (Path("b") / name).read_bytes(), name
     code, _, err = call("ngram", "train", "train.txt", "-o", "c", "--memory", "much")
     assert (code, "not a size" in err) == (2, True)
+
+
+def test_quantized_models_are_smaller_and_nearly_as_good(call: Call) -> None:
+    assert call("ngram", "train", "train.txt", "-o", "a", "--order", 3)[0] == 0
+    code, out, err = call("ngram", "quantize", "a", "-o", "b")
+    assert (code, "nats in the mean" in out) == (0, True), err
+    first, second = (json.loads(call("ngram", "info", name, "--text", "new.txt", "--json")[1]) for name in "ab")
+    assert second["bytes"] < first["bytes"]
+    assert second["text"]["perplexity"] == pytest.approx(first["text"]["perplexity"], rel=0.02)

@@ -96,6 +96,29 @@ def prune(
     finish(where=output, next_command=["ngram", "info", output, "--text", "FILE"])
 
 
+@group.command(epilog="Example: fourfold ngram quantize fivegram -o compact --bits 8")
+def quantize(
+    model: Reference,
+    output: Output,
+    bits: Annotated[int, typer.Option(help="Bits a number: 8 or 16.")] = 8,
+) -> None:
+    """Keep each probability as an entry of a small book; says how much smaller and how much coarser it becomes."""
+    from fourfold.models.ngram import quantize_ngram
+
+    lm, module = _load(model)
+    small, mean, largest = quantize_ngram(module, bits)
+    before, after = _bytes(module), _bytes(small)
+    lm.module = small
+    lm.save(output)
+    show(f"{before / 1e6:,.1f} MB -> {after / 1e6:,.1f} MB; log-probabilities change by {mean:.4f} nats in the mean, "
+         f"{largest:.3f} at most")  # fmt: skip
+    finish(where=output, next_command=["ngram", "info", output, "--text", "FILE"])
+
+
+def _bytes(module: NGramLM) -> int:
+    return sum(array.nbytes for array in module.trie)
+
+
 @group.command(epilog="Example: fourfold ngram info fivegram --text held-out.txt")
 def info(
     model: Reference,
@@ -112,7 +135,7 @@ def info(
         "vocabulary_size": module.vocabulary_size,
         "smoothing": config.smoothing,
         "normalised": config.normalised,
-        "bytes": sum(array.nbytes for array in module.trie),
+        "bytes": _bytes(module),
         "orders": [_order(module, order) for order in range(1, module.order + 1)],
     }
     if text is not None:

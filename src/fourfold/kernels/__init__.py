@@ -5,10 +5,12 @@ from fourfold.kernels.jit import compiled
 from fourfold.kernels.refining import Refined, group_tokens, refine, refine_plain
 from fourfold.kernels.terms import TermCounts, TextCodes, count_terms, count_terms_plain, hash_term
 from fourfold.kernels.trie import (
+    Codes,
     Floats,
     Trie,
     dense_rows,
     dense_rows_plain,
+    unpacked,
     walk,
     walk_plain,
     walk_scored,
@@ -17,6 +19,7 @@ from fourfold.kernels.trie import (
 from fourfold.kernels.words import WordIndex, read_words_plain
 
 __all__ = [
+    "Codes",
     "Floats",
     "Groups",
     "Indices",
@@ -38,6 +41,7 @@ __all__ = [
     "read_words_plain",
     "refine",
     "refine_plain",
+    "unpacked",
     "walk",
     "walk_plain",
     "walk_scored",

@@ -21,19 +21,41 @@ from fourfold.kernels.jit import compiled
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
+Codes = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+NO_BOOK: Floats = np.empty(0, np.float32)
 
 
 class Trie(NamedTuple):
-    """The arrays of a back-off model; probabilities are natural logarithms."""
+    """The arrays of a back-off model; probabilities are natural logarithms, or numbers of entries in a book of some."""
 
     word: Indices
     """Last token of each node."""
     suffix: Indices
-    log_prob: Floats
+    log_prob: Floats | Codes
     first_child: Indices
     """For the nodes that can be contexts, and one more."""
-    back_off: Floats
+    back_off: Floats | Codes
     """For the nodes that can be contexts."""
+    log_prob_book: Floats = NO_BOOK
+    back_off_book: Floats = NO_BOOK
+
+
+def unpacked(trie: Trie) -> Trie:
+    """The same with every number in place."""
+    if not len(trie.log_prob_book):
+        return trie
+    log_prob, back_off = trie.log_prob_book[trie.log_prob], trie.back_off_book[trie.back_off]
+    return Trie(trie.word, trie.suffix, log_prob, trie.first_child, back_off)
+
+
+@compiled
+def _look_up(book: Floats, value: float) -> float:
+    """The number itself, or the entry it stands for."""
+    if len(book):
+        return book[int(value)]
+    return np.float32(value)
 
 
 @compiled
@@ -51,12 +73,12 @@ def _step(trie: Trie, node: int, token: int) -> tuple[int, float]:
                 high = middle
         if low < end and trie.word[low] == token:
             after = low if low < len(trie.back_off) else trie.suffix[low]
-            return after, weight + trie.log_prob[low]
-        weight += trie.back_off[node]
+            return after, weight + _look_up(trie.log_prob_book, trie.log_prob[low])
+        weight += _look_up(trie.back_off_book, trie.back_off[node])
         node = trie.suffix[node]
     child = token + 1
     after = child if child < len(trie.back_off) else 0
-    return after, weight + trie.log_prob[child]
+    return after, weight + _look_up(trie.log_prob_book, trie.log_prob[child])
 
 
 @compiled
@@ -110,17 +132,17 @@ def dense_rows(trie: Trie, nodes: Integers, vocabulary_size: int) -> Floats:
         while node != 0:
             chain[depth] = node
             depth += 1
-            weight += trie.back_off[node]
+            weight += _look_up(trie.back_off_book, trie.back_off[node])
             node = trie.suffix[node]
         for token in range(vocabulary_size):
-            rows[row, token] = trie.log_prob[token + 1] + weight
+            rows[row, token] = _look_up(trie.log_prob_book, trie.log_prob[token + 1]) + weight
         for level in range(depth - 1, -1, -1):
             node = chain[level]
             weight = 0.0
             for longer in range(level):
-                weight += trie.back_off[chain[longer]]
+                weight += _look_up(trie.back_off_book, trie.back_off[chain[longer]])
             for child in range(trie.first_child[node], trie.first_child[node + 1]):
-                rows[row, trie.word[child]] = trie.log_prob[child] + weight
+                rows[row, trie.word[child]] = _look_up(trie.log_prob_book, trie.log_prob[child]) + weight
     return rows
 
 
@@ -151,6 +173,7 @@ def walk_scored_plain(
 
 def dense_rows_plain(trie: Trie, nodes: Integers, vocabulary_size: int) -> Floats:
     """The same one node at a time: the lower order's row, backed off, with the stored children on top."""
+    trie = unpacked(trie)
 
     def row(node: int) -> NDArray[np.float64]:
         if node == 0:

@@ -5,6 +5,7 @@ from fourfold.models.ngram.arpa_write import write_arpa
 from fourfold.models.ngram.counts import NGramCounts, OrderCounts, count_ngrams, mark_documents
 from fourfold.models.ngram.model import NGramConfig, NGramLM, NGramState
 from fourfold.models.ngram.pruning import prune_by_entropy
+from fourfold.models.ngram.quantizing import quantize_ngram
 from fourfold.models.ngram.smoothing import smoothing_names
 from fourfold.models.ngram.store import load_ngram, save_ngram
 from fourfold.models.ngram.training import fit, train_ngram, train_ngram_flat
@@ -25,6 +26,7 @@ __all__ = [
     "load_ngram",
     "mark_documents",
     "prune_by_entropy",
+    "quantize_ngram",
     "read_arpa",
     "save_ngram",
     "smoothing_names",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fourfold.errors import UserError
 from fourfold.files import atomic_file
 from fourfold.models.ngram.estimate import NEVER
+from fourfold.kernels import unpacked
 from fourfold.models.ngram.model import NGramLM
 from fourfold.models.ngram.word_tokenizer import END, START, UNKNOWN
 from fourfold.progress import track
@@ -77,7 +78,7 @@ def _write(model: NGramLM, names: _Names, stream: IO[bytes] | gzip.GzipFile) -> 
 
 def _unigrams(model: NGramLM, names: _Names) -> polars.DataFrame:
     """All tokens, and what a reader expects besides: <unk>, <s>, </s>."""
-    size, config, trie = model.vocabulary_size, model.config, model.trie
+    size, config, trie = model.vocabulary_size, model.config, unpacked(model.trie)
     log_prob = _log10(trie.log_prob[1 : size + 1])
     back_off = _log10(trie.back_off[1 : size + 1]) if model.order > 1 else np.zeros(size, np.float32)
     if config.bos_id is not None and config.bos_id != config.eos_id:
@@ -93,7 +94,7 @@ def _unigrams(model: NGramLM, names: _Names) -> polars.DataFrame:
 
 
 def _longer(model: NGramLM, names: _Names) -> Iterator[Iterator[polars.DataFrame]]:
-    trie, bases = model.trie, np.cumsum([1, *model.config.ngrams])
+    trie, bases = unpacked(model.trie), np.cumsum([1, *model.config.ngrams])
     followers = np.diff(trie.first_child)
     grams = np.arange(model.vocabulary_size, dtype=np.int32)[:, None]
     for order in range(2, model.order + 1):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fourfold.kernels import Floats, Indices, Trie
+from fourfold.kernels import Floats, Indices, Trie, unpacked
 
 Flags = NDArray[np.bool_]
 
@@ -72,6 +72,7 @@ def lay_out(levels: Sequence[Level]) -> Trie:
 
 def levels_of(trie: Trie, sizes: Sequence[int]) -> list[Level]:
     """The tables of a trie that holds `sizes[n - 1]` n-grams of each order n."""
+    trie = unpacked(trie)
     bases = np.cumsum([0, 1, *sizes])
     parents = np.repeat(np.arange(len(trie.back_off), dtype=np.int32), np.diff(trie.first_child))
     levels = []

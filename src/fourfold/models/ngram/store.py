@@ -18,12 +18,15 @@ from fourfold.models.ngram.model import NGramConfig, NGramLM
 
 MODEL_TYPE = "fourfold-ngram"
 WEIGHTS = "model.safetensors"
+BOOKS = {"log_prob_book", "back_off_book"}
+"""Of a model whose numbers are entries in them."""
 ADVICE = "Train or copy it again."
 
 
 def save_ngram(model: NGramLM, folder: Path) -> None:
     """Write the model into `folder`, beside what is there (a tokenizer, say); load_ngram gives it back exactly."""
-    tensors = {name: torch.from_numpy(np.asarray(array)) for name, array in model.trie._asdict().items()}
+    arrays = {name: np.asarray(array) for name, array in model.trie._asdict().items() if len(array) or name not in BOOKS}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     with atomic_file(folder / WEIGHTS) as stream:
         save_file(tensors, stream.name)
     write_json(folder / "config.json", {"model_type": MODEL_TYPE, **dataclasses.asdict(model.config)})
@@ -39,7 +42,7 @@ def load_ngram(folder: Path) -> NGramLM:
         tensors = load_file(path)
     except SafetensorError as error:
         raise UserError("damaged or cut safetensors file", where=path, got=str(error), advice=ADVICE) from None
-    if set(tensors) != set(Trie._fields):
+    if set(tensors) not in (set(Trie._fields), set(Trie._fields) - BOOKS):
         raise UserError("not the arrays of an n-gram model", where=path, got=", ".join(sorted(tensors)) or "none")
     trie = Trie(**{name: tensor.numpy() for name, tensor in tensors.items()})
     _check(config, trie, path)
@@ -71,3 +74,7 @@ def _check(config: NGramConfig, trie: Trie, where: Path) -> None:
             raise UserError(
                 f"array {name} does not fit config.json", where=where, expected=expected, got=got, advice=ADVICE
             )
+    for codes, book in ((trie.log_prob, trie.log_prob_book), (trie.back_off, trie.back_off_book)):
+        packed = codes.dtype in (np.uint8, np.uint16)
+        if packed != bool(len(book)) or (packed and int(codes.max()) >= len(book)):
+            raise UserError("the numbers of the n-gram model do not fit their books", where=where, advice=ADVICE)

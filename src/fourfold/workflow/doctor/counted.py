@@ -6,6 +6,7 @@ import gzip
 import math
 from collections.abc import Iterator
 
+from fourfold.kernels import unpacked
 from fourfold.models.ngram import load_ngram, read_arpa
 from fourfold.workflow.doctor.findings import Check, Fact, Outcome, Unseen, Words, kind, same
 from fourfold.workflow.doctor.model import Model
@@ -40,7 +41,7 @@ def check(model: Model) -> Iterator[Outcome]:
         return
     counts = made.config.ngrams
     yield Fact("ngrams", Words("n-grams", "n 元组"), same(" + ".join(f"{count:,}" for count in counts)))
-    log_prob = made.trie.log_prob[1 : 1 + counts[0]]
+    log_prob = unpacked(made.trie).log_prob[1 : 1 + counts[0]]
     total = math.fsum(math.exp(value) for value in log_prob.tolist() if value < 0)
     if abs(total - 1) > SLACK:
         yield SUM.at(model.place.name, total=total)
