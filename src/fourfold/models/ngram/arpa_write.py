@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from fourfold.errors import UserError
 from fourfold.files import atomic_file
-from fourfold.models.ngram.estimate import NEVER
 from fourfold.kernels import unpacked
+from fourfold.models.ngram.estimate import NEVER
 from fourfold.models.ngram.model import NGramLM
 from fourfold.models.ngram.word_tokenizer import END, START, UNKNOWN
 from fourfold.progress import track

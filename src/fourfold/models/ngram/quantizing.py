@@ -27,8 +27,8 @@ class Quantized(NamedTuple):
 def quantize_ngram(model: NGramLM, bits: int = 8) -> Quantized:
     """The model with `bits` bits a log-probability and a back-off weight, 8 or 16.
 
-    Half of a book are the means of equally many numbers (Federico and Bertoldi 2006, "binning", as KenLM's -q), half lie
-    evenly between the smallest and the largest: the likeliest n-grams are few, and queries meet them most.
+    Half of a book are the means of equally many numbers (Federico and Bertoldi 2006, "binning", as KenLM's -q); half
+    lie evenly between the smallest and the largest, since the likeliest n-grams are few and queries meet them most.
     What comes out does not quite sum to one any more.
     """
     if bits not in TYPES:

@@ -25,8 +25,8 @@ ADVICE = "Train or copy it again."
 
 def save_ngram(model: NGramLM, folder: Path) -> None:
     """Write the model into `folder`, beside what is there (a tokenizer, say); load_ngram gives it back exactly."""
-    arrays = {name: np.asarray(array) for name, array in model.trie._asdict().items() if len(array) or name not in BOOKS}
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    written = {name: array for name, array in model.trie._asdict().items() if len(array) or name not in BOOKS}
+    tensors = {name: torch.from_numpy(np.asarray(array)) for name, array in written.items()}
     with atomic_file(folder / WEIGHTS) as stream:
         save_file(tensors, stream.name)
     write_json(folder / "config.json", {"model_type": MODEL_TYPE, **dataclasses.asdict(model.config)})
