@@ -1,0 +1,138 @@
+"""The processes of one training as a grid, and the few numbers they tell each other.
+
+    pipeline ─ data ─ context ─ tensor        the rightmost changes fastest with the rank: neighbours are on one machine
+
+torchrun (or whoever starts the processes) gives each its rank; `joined` makes them a team.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import final
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+from fourfold.errors import FourfoldError, UserError
+from fourfold.training.parallel.plan import ParallelPlan
+
+DIMENSIONS = ("pipeline", "data", "context", "tensor")
+LONG = timedelta(days=30)
+"""How long the others wait for work that the first process does alone."""
+
+
+class RankLost(FourfoldError):
+    """A process of the team does not answer any more."""
+
+
+def launched() -> bool:
+    """Whether a launcher started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+@contextmanager
+def joined(device: torch.device | str = "cpu", timeout: float = 600.0) -> Iterator[None]:
+    """Join the processes that the launcher started; `timeout` seconds of silence in a step mean that one is lost."""
+    device = torch.device(device)
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def losing_ranks() -> Iterator[None]:
+    """Turn the ways in which a collective fails into one sentence."""
+    try:
+        yield
+    except dist.DistError as error:
+        raise _lost(error) from error
+    except RuntimeError as error:
+        if any(word in str(error) for word in ("gloo", "Gloo", "Connection", "NCCL", "Timed out", "peer")):
+            raise _lost(error) from error
+        raise
+
+
+def _lost(error: Exception) -> RankLost:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return RankLost(
+        f"rank {os.environ.get('RANK', '?')} lost another process of this training ({first}). "
+        "Start the same command again: it goes on from the last checkpoint."
+    )
+
+
+@final
+class Ranks:
+    """This process's place in the grid of a plan."""
+
+    def __init__(self, plan: ParallelPlan, device: torch.device | str = "cpu") -> None:
+        world = dist.get_world_size()
+        if plan.world != world:
+            raise UserError(
+                "the plan does not fit the processes that were started",
+                where="parallel",
+                expected=f"{plan.world} processes (pipeline {plan.pipeline} x data {plan.data} x context "
+                f"{plan.context} x tensor {plan.tensor})",
+                got=world,
+                advice=f"Start it with: torchrun --nproc-per-node {plan.world}",
+            )
+        self.plan = plan
+        self.device = torch.device(device)
+        shape = (plan.pipeline, plan.data, plan.context, plan.tensor)
+        self.mesh: DeviceMesh = init_device_mesh(self.device.type, shape, mesh_dim_names=DIMENSIONS)
+        self.place = {name: self.mesh.get_local_rank(name) for name in DIMENSIONS}
+        if plan.context == 1:
+            self.replica_mesh = self.mesh["data"]
+        else:
+            self.replica_mesh = self.mesh["data", "context"]._flatten("replica")
+        self.leads = dist.get_rank() == 0
+        self._patience = dist.new_group(backend="gloo", timeout=LONG)
+
+    @property
+    def replica(self) -> int:
+        """Number among the processes that hold the same part of the model."""
+        return self.place["data"] * self.plan.context + self.place["context"]
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this process knows losses and counts that no other one adds: one voice a replica."""
+        return self.place["tensor"] == 0 and self.place["pipeline"] == self.plan.pipeline - 1
+
+    def holds_first(self, sharded: frozenset[str]) -> bool:
+        """Whether this process is the first of those that hold the same piece of a tensor, which is split along the
+        dimensions `sharded`; other stages of a pipeline hold other tensors."""
+        return all(self.place[name] == 0 for name in ("data", "context", "tensor") if name not in sharded)
+
+    def sum(self, numbers: Mapping[str, float]) -> dict[str, float]:
+        """Sums over all processes, added in order of rank so that every process gets the same bits."""
+        values = self.gather(torch.tensor(list(numbers.values()), dtype=torch.float64))
+        return dict(zip(numbers, values.sum(0).tolist(), strict=True))
+
+    def gather(self, values: Tensor) -> Tensor:
+        """(ranks, N) from the (N,) numbers of each process, on the CPU."""
+        with losing_ranks():
+            everything = [torch.empty_like(values) for _ in range(dist.get_world_size())]
+            dist.all_gather(everything, values)
+        return torch.stack(everything)
+
+    def any(self, wish: bool) -> bool:
+        """Whether any process says so."""
+        return self.sum({"wish": float(wish)})["wish"] > 0
+
+    def agree(self, number: int) -> int:
+        """The first process's number, everywhere."""
+        return int(self.gather(torch.tensor([number], dtype=torch.int64))[0, 0])
+
+    def wait(self) -> None:
+        """Until all are here, however long the first takes."""
+        with losing_ranks():
+            dist.barrier(group=self._patience)
