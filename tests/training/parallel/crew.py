@@ -21,6 +21,8 @@ SMALL = {"layers": 4, "hidden_size": 32, "heads": 4, "context": 32}
 MODELS = {
     "llama": {"family": "llama", "kv_heads": 2, **SMALL},
     "gpt2": {"family": "gpt2", **SMALL},
+    "alibi": {"family": "llama", "positions": "alibi", "residual": "parallel", "bias": True, **SMALL},
+    "experts": {"family": "llama", "experts": {"count": 4, "active": 2}, **SMALL},
     "lstm": {"family": "lstm", "layers": 2, "hidden_size": 16},
 }
 VOCABULARY = 61
@@ -111,6 +113,19 @@ PLANS = {
     "pipeline, gpt2": ({"pipeline": 2, "micro_batches": 4, "schedule": "gpipe"}, {"kind": "gpt2"}),
     "context": ({"context": 2}, {}),
     "context, gpt2": ({"context": 2, "shard": "zero2"}, {"kind": "gpt2"}),
+    "zero3 x tensor": ({"data": 2, "tensor": 2, "shard": "zero3"}, {}),
+    "data x tensor, alibi": ({"data": 2, "tensor": 2}, {"kind": "alibi"}),
+    "pipeline x tensor": ({"pipeline": 2, "tensor": 2}, {}),
+    "pipeline x zero1, gpt2": ({"pipeline": 2, "data": 2, "shard": "zero1"}, {"kind": "gpt2"}),
+    "pipeline x zero3": ({"pipeline": 2, "data": 2, "shard": "zero3"}, {}),
+    "pipeline x data": ({"pipeline": 2, "data": 2}, {"kind": "gpt2"}),
+    "four stages": ({"pipeline": 4}, {}),
+    "context x zero2": ({"context": 2, "data": 2, "shard": "zero2"}, {}),
+    "context x tensor": ({"context": 2, "tensor": 2}, {}),
+    "experts, zero3": ({"data": 4, "shard": "zero3"}, {"kind": "experts"}),
+    "experts x tensor": ({"data": 2, "tensor": 2}, {"kind": "experts"}),
+    "grid": ({"pipeline": 2, "data": 2, "tensor": 2, "shard": "zero2"}, {}),
+    "grid with context": ({"pipeline": 2, "context": 2, "tensor": 2, "shard": "zero3"}, {}),
 }
 
 if __name__ == "__main__":

@@ -47,9 +47,16 @@ def split_along(tensor: Tensor) -> frozenset[str]:
     return frozenset(
         dimension
         for name, placement in zip(names, tensor.placements, strict=True)
-        if placement.is_shard()
+        if not placement.is_replicate()
         for dimension in SPLITS[name]
     )
+
+
+def align_gradient(parameter: Tensor) -> None:
+    """Split the gradient as the parameter is: that of a table whose words are looked up comes whole."""
+    gradient = parameter.grad
+    if isinstance(parameter, DTensor) and isinstance(gradient, DTensor) and gradient.placements != parameter.placements:
+        parameter.grad = gradient.redistribute(placements=parameter.placements)
 
 
 def kind_of(tensor: Tensor) -> Any:

@@ -22,7 +22,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
 from fourfold.models.transformer import Block
-from fourfold.training.parallel.pieces import local
+from fourfold.training.parallel.pieces import align_gradient, local
 from fourfold.training.parallel.plan import Shard
 
 BUCKET_BYTES = 25 * 2**20
@@ -106,6 +106,7 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
     """The local part of the gradient; zeros where this process's tokens did not meet the parameter."""
     if parameter.grad is None:
         parameter.grad = torch.zeros_like(parameter)
+    align_gradient(parameter)
     return local(parameter.grad)
 
 

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from fourfold.models import TransformerLM
 from fourfold.training.parallel.matrices import split_matrices
-from fourfold.training.parallel.pieces import kind_of, local, split_along
+from fourfold.training.parallel.pieces import align_gradient, kind_of, local, split_along
 from fourfold.training.parallel.ranks import Ranks
 from fourfold.training.parallel.replicas import GradientSums, before_backward, shard_model
 from fourfold.training.parallel.rows import read_in_stretches, share
@@ -77,6 +77,8 @@ class ParallelTeam:
                 self._pipeline.run(batches, loss_of, precision)
             else:
                 self._in_turn(model, batches, loss_of)
+        for parameter in model.parameters():
+            align_gradient(parameter)
         if self._tied is not None:
             self._add_tied(model)
         if self._sums is not None:
