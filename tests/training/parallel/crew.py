@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from fourfold.errors import UserError
 from fourfold.models import build_model
-from fourfold.training import Guard, LabelledBatch, LanguageModelling, constant, make_optimizer, train
-from fourfold.training.parallel import ParallelPlan, ParallelTeam, Ranks, group_by_kind, joined, losing_ranks
+from fourfold.training import (
+    Guard,
+    LabelledBatch,
+    LanguageModelling,
+    ParallelPlan,
+    constant,
+    make_optimizer,
+    train,
+)
+from fourfold.training.parallel import ParallelTeam, Ranks, group_by_kind, joined
 from fourfold.training.parallel.pieces import local, piece_of
 
 STEPS, RATE = 3, 1e-3
@@ -63,13 +69,13 @@ def fit(model, team=None, optimizer="adamw", clip=0.5):
     return numbers, gradients
 
 
-def compare(plan, kind="llama", optimizer="adamw", **model):
+def compare(plan, crew, kind="llama", optimizer="adamw", **model):
     """Largest differences between the plan and one process: numbers, gradients, weights after three steps."""
     config = MODELS[kind] | model
     alone, shared = (build_model(config, VOCABULARY, seed=3) for _ in range(2))
     plan.check_model(shared.config)
     expected, whole = fit(alone, optimizer=optimizer)
-    numbers, gradients = fit(shared, ParallelTeam(Ranks(plan), shared), optimizer)
+    numbers, gradients = fit(shared, ParallelTeam(Ranks(plan, crew), shared), optimizer)
     weights = dict(alone.named_parameters())
     return {
         "numbers": largest(torch.tensor(numbers), torch.tensor(expected)),
@@ -91,11 +97,11 @@ def largest(left, right):
 def main():
     names, folder = sys.argv[1].split(";"), Path(sys.argv[2])
     torch.set_num_threads(1)
-    with joined(timeout=60), losing_ranks():
+    with joined(timeout=60) as crew:
         results = {}
         for name in names:
             plan, more = PLANS[name]
-            results[name] = compare(ParallelPlan(**plan), **more)
+            results[name] = compare(ParallelPlan(**plan), crew, **more)
         (folder / f"{os.environ['RANK']}.json").write_text(json.dumps(results))
 
 
@@ -126,6 +132,12 @@ PLANS = {
     "experts x tensor": ({"data": 2, "tensor": 2}, {"kind": "experts"}),
     "grid": ({"pipeline": 2, "data": 2, "tensor": 2, "shard": "zero2"}, {}),
     "grid with context": ({"pipeline": 2, "context": 2, "tensor": 2, "shard": "zero3"}, {}),
+    "lion": ({"data": 2, "shard": "zero3"}, {"optimizer": "lion"}),
+    "adafactor": ({"data": 2, "shard": "zero3"}, {"optimizer": "adafactor"}),
+    "muon": ({"data": 2, "shard": "zero3"}, {"optimizer": "muon"}),
+    "adamw-8bit": ({"data": 2, "shard": "zero3"}, {"optimizer": "adamw-8bit", "hidden_size": 128}),
+    "tensor, muon": ({"tensor": 2}, {"optimizer": "muon"}),
+    "tensor, adafactor": ({"tensor": 2}, {"optimizer": "adafactor"}),
 }
 
 if __name__ == "__main__":

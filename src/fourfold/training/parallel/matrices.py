@@ -1,10 +1,11 @@
-"""Tensor parallelism: every matrix is split over processes that see the same tokens (Shoeybi et al. 2020, "Megatron-LM").
+"""Tensor parallelism: every matrix is split over processes that see the same tokens
+(Shoeybi et al. 2020, "Megatron-LM", section 3).
 
     x ─┬─ query, key, value  by rows: each process has heads of its own ─ attention ─ output  by columns ─ + ─► x
        └─ gate, up           by rows: each has a part of the width ─────────────────── down    by columns ─ + ─► x
 
-`+` adds the parts of all processes, in the backward pass where x enters. The table of tokens and the head are split by words,
-and so is the loss: no process ever has all logits. torch's DTensor does the arithmetic; here is who is split how.
+`+` adds the parts of all processes, in the backward pass where x enters. The table of tokens and the head are split by
+words, and so is the loss: no process ever has all logits. torch's DTensor computes; here is who is split how.
 """
 
 from __future__ import annotations

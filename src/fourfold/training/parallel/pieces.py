@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
+from fourfold.training.stored import Piece
+
 SPLITS = {"replica": ("data", "context"), "data": ("data",), "context": ("context",), "tensor": ("tensor",)}
 """Dimensions of the grid by the name of a mesh's dimension."""
-
-
-class Piece(NamedTuple):
-    """A box of a whole tensor."""
-
-    shape: tuple[int, ...]
-    """Of the whole."""
-    offset: tuple[int, ...]
-    size: tuple[int, ...]
-
-    @property
-    def slices(self) -> tuple[slice, ...]:
-        return tuple(slice(start, start + size) for start, size in zip(self.offset, self.size, strict=True))
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -34,9 +23,23 @@ def piece_of(tensor: Tensor) -> Piece:
     """Where the local part stands in the whole."""
     shape = tuple(tensor.shape)
     if not isinstance(tensor, DTensor):
-        return Piece(shape, (0,) * len(shape), shape)
+        return Piece.whole(shape)
     size, offset = compute_local_shape_and_global_offset(shape, tensor.device_mesh, tensor.placements)
     return Piece(shape, tuple(offset), tuple(size))
+
+
+def placed_like(part: Tensor, model: Tensor) -> Tensor:
+    """A local part as a piece of a tensor that is split as `model` is."""
+    if not isinstance(model, DTensor):
+        return part.to(model.device)
+    return DTensor.from_local(
+        part.to(model.device),
+        model.device_mesh,
+        model.placements,
+        run_check=False,
+        shape=model.shape,
+        stride=model.stride(),
+    )
 
 
 def split_along(tensor: Tensor) -> frozenset[str]:

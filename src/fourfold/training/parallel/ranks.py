@@ -19,7 +19,8 @@ from torch import distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from fourfold.errors import FourfoldError, UserError
-from fourfold.training.parallel.plan import ParallelPlan
+from fourfold.launch import launched_rank
+from fourfold.training.plan import ParallelPlan
 
 DIMENSIONS = ("pipeline", "data", "context", "tensor")
 LONG = timedelta(days=30)
@@ -30,23 +31,27 @@ class RankLost(FourfoldError):
     """A process of the team does not answer any more."""
 
 
-def launched() -> bool:
-    """Whether a launcher started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+def rank_device() -> torch.device:
+    """The GPU that the launcher meant for this process, or the processor."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 @contextmanager
-def joined(device: torch.device | str = "cpu", timeout: float = 600.0) -> Iterator[None]:
+def joined(timeout: float = 600.0) -> Iterator[Crew]:
     """Join the processes that the launcher started; `timeout` seconds of silence in a step mean that one is lost."""
-    device = torch.device(device)
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    device = rank_device()
     if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+        torch.cuda.set_device(device)
+    with losing_ranks():
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=timedelta(seconds=timeout)
+        )
+        try:
+            yield Crew()
+        finally:
+            dist.destroy_process_group()
 
 
 @contextmanager
@@ -65,16 +70,37 @@ def losing_ranks() -> Iterator[None]:
 def _lost(error: Exception) -> RankLost:
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return RankLost(
-        f"rank {os.environ.get('RANK', '?')} lost another process of this training ({first}). "
+        f"rank {launched_rank()} lost another process of this training ({first}). "
         "Start the same command again: it goes on from the last checkpoint."
     )
+
+
+@final
+class Crew:
+    """All processes of a launch. What one does alone the others wait for, however long it takes."""
+
+    def __init__(self) -> None:
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self._patience = dist.new_group(backend="gloo", timeout=LONG)
+
+    def wait(self) -> None:
+        """Until all are here."""
+        with losing_ranks():
+            dist.barrier(group=self._patience)
+
+    def told(self, number: int) -> int:
+        """The first process's number, everywhere."""
+        said = torch.tensor([number])
+        with losing_ranks():
+            dist.broadcast(said, 0, group=self._patience)
+        return int(said)
 
 
 @final
 class Ranks:
     """This process's place in the grid of a plan."""
 
-    def __init__(self, plan: ParallelPlan, device: torch.device | str = "cpu") -> None:
+    def __init__(self, plan: ParallelPlan, crew: Crew) -> None:
         world = dist.get_world_size()
         if plan.world != world:
             raise UserError(
@@ -86,7 +112,7 @@ class Ranks:
                 advice=f"Start it with: torchrun --nproc-per-node {plan.world}",
             )
         self.plan = plan
-        self.device = torch.device(device)
+        self.device = rank_device()
         shape = (plan.pipeline, plan.data, plan.context, plan.tensor)
         self.mesh: DeviceMesh = init_device_mesh(self.device.type, shape, mesh_dim_names=DIMENSIONS)
         self.place = {name: self.mesh.get_local_rank(name) for name in DIMENSIONS}
@@ -94,8 +120,7 @@ class Ranks:
             self.replica_mesh = self.mesh["data"]
         else:
             self.replica_mesh = self.mesh["data", "context"]._flatten("replica")
-        self.leads = dist.get_rank() == 0
-        self._patience = dist.new_group(backend="gloo", timeout=LONG)
+        self.rank, self.wait = crew.rank, crew.wait
 
     @property
     def replica(self) -> int:
@@ -127,12 +152,3 @@ class Ranks:
     def any(self, wish: bool) -> bool:
         """Whether any process says so."""
         return self.sum({"wish": float(wish)})["wish"] > 0
-
-    def agree(self, number: int) -> int:
-        """The first process's number, everywhere."""
-        return int(self.gather(torch.tensor([number], dtype=torch.int64))[0, 0])
-
-    def wait(self) -> None:
-        """Until all are here, however long the first takes."""
-        with losing_ranks():
-            dist.barrier(group=self._patience)

@@ -1,8 +1,8 @@
 """Data parallelism: the gradients of processes that hold the same weights are added, or added and split (ZeRO).
 
-Without sharding every process keeps all and sums the gradients in buckets, each on its way as soon as the backward pass has
-filled it (Li et al. 2020, "PyTorch Distributed", section 3.2.3). With it, torch's `fully_shard` splits every tensor by its
-first dimension; the three stages of ZeRO differ in how long what was gathered or accumulated stays whole:
+Without sharding every process keeps all and sums the gradients in buckets, each on its way as soon as the backward pass
+has filled it (Li et al. 2020, "PyTorch Distributed", section 3.2.3). With it, torch's `fully_shard` splits every
+tensor by its first dimension; the stages of ZeRO differ in how long what was gathered or accumulated stays whole:
 
             weights whole                    gradients whole             sent a step, of W weights over N processes
     zero1   during a step                    until the step is done      2 W (N-1)/N
@@ -23,7 +23,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forwar
 
 from fourfold.models.transformer import Block
 from fourfold.training.parallel.pieces import align_gradient, local
-from fourfold.training.parallel.plan import Shard
+from fourfold.training.plan import Shard
 
 BUCKET_BYTES = 25 * 2**20
 """Small tensors wait for each other, large ones are not cut."""

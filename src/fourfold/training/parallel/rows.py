@@ -1,8 +1,8 @@
 """A process's share of a batch, and rows that are longer than one process holds.
 
-Data parallelism gives a process some of the rows; context parallelism a stretch of each. Then the queries of a process look at
-keys of the earlier stretches, which every layer gathers (Grattafiori et al. 2024, "The Llama 3 Herd of Models", section 3.3.2).
-Departure: stretches are contiguous, so that the last process has about twice the mean work in attention.
+Data parallelism gives a process some of the rows; context parallelism a stretch of each. Then the queries of a process
+look at keys of the earlier stretches, which every layer gathers (Grattafiori et al. 2024, "The Llama 3 Herd of Models",
+section 3.3.2). Departure: stretches are contiguous, so that the last process has about twice the mean attention.
 
 Letters: B rows, T tokens of a stretch, G key-value heads, P head size, C processes of the context.
 """
@@ -112,4 +112,3 @@ class _Gather(torch.autograd.Function):
         own = torch.empty_like(stretches[0])
         dist.reduce_scatter(own, stretches + [torch.zeros_like(own)] * later, group=ctx.group)
         return own, None, None
-

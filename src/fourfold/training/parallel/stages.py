@@ -1,7 +1,7 @@
-"""Pipeline parallelism: the layers stand one after another in several processes (Huang et al. 2019, "GPipe"; Narayanan et al.
-2021, "Efficient Large-Scale Language Model Training", section 2.2 for one-forward-one-backward).
+"""Pipeline parallelism: the layers stand one after another in several processes (Huang et al. 2019, "GPipe"; Narayanan
+et al. 2021, "Efficient Large-Scale Language Model Training", section 2.2 for one-forward-one-backward).
 
-torch's schedules move the tensors; a stage is the model with everything that stands elsewhere taken out, names unchanged.
+torch's schedules move the tensors; a stage is the model with all that stands elsewhere taken out, names unchanged.
 The last stage computes the objective, so that every objective that reads its batch once works.
 """
 

@@ -13,12 +13,13 @@ from torch.optim import Optimizer
 
 from fourfold.models import TransformerLM
 from fourfold.training.parallel.matrices import split_matrices
-from fourfold.training.parallel.pieces import align_gradient, kind_of, local, split_along
+from fourfold.training.parallel.pieces import align_gradient, kind_of, local, piece_of, placed_like, split_along
 from fourfold.training.parallel.ranks import Ranks
 from fourfold.training.parallel.replicas import GradientSums, before_backward, shard_model
 from fourfold.training.parallel.rows import read_in_stretches, share
 from fourfold.training.parallel.stages import Pipeline, Stage, TiedTables, keep_stage
 from fourfold.training.precision import Precision
+from fourfold.training.stored import Piece
 from fourfold.training.team import LossOf
 
 
@@ -32,7 +33,7 @@ class ParallelTeam:
         """Split `model`, which every process has made alike, in place: stages, matrices, stretches, replicas."""
         self.ranks = ranks
         plan = ranks.plan
-        self._copies: frozenset[str] = frozenset()
+        copies: frozenset[str] = frozenset()
         self._pipeline: Pipeline | None = None
         self._tied: TiedTables | None = None
         stage: Stage | None = None
@@ -42,7 +43,7 @@ class ParallelTeam:
             if model.config.head is not None and model.config.head.tied:
                 self._tied = TiedTables(ranks)
             place = ranks.place["pipeline"]
-            self._copies = keep_stage(model, place, plan.pipeline)
+            copies = keep_stage(model, place, plan.pipeline)
         if plan.tensor > 1:
             assert isinstance(model, TransformerLM)
             split_matrices(model, ranks.mesh["tensor"])
@@ -59,7 +60,15 @@ class ParallelTeam:
         elif plan.replicas > 1:
             trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
             self._sums = GradientSums(trained, ranks.replica_mesh.get_group())
-        self._names = {parameter: name for name, parameter in model.named_parameters()}
+        self._copies = {id(parameter) for name, parameter in model.named_parameters() if name in copies}
+
+    @property
+    def rank(self) -> int:
+        return self.ranks.rank
+
+    @property
+    def complete(self) -> bool:
+        return self.ranks.plan.pipeline == 1
 
     @property
     def seat(self) -> int:
@@ -113,9 +122,20 @@ class ParallelTeam:
         if gradients:
             torch._foreach_mul_(gradients, float(factor))
 
-    def owns(self, tensor: Tensor) -> bool:
-        """Whether this process answers for its piece of a parameter."""
-        return self._names.get(tensor) not in self._copies and self.ranks.holds_first(split_along(tensor))  # type: ignore[call-overload]  # parameters are tensors
+    def any(self, wish: bool) -> bool:
+        return self.ranks.any(wish)
+
+    def wait(self) -> None:
+        self.ranks.wait()
+
+    def owns(self, parameter: Tensor) -> bool:
+        return id(parameter) not in self._copies and self.ranks.holds_first(split_along(parameter))
+
+    def piece(self, tensor: Tensor) -> tuple[Piece, Tensor]:
+        return piece_of(tensor), local(tensor)
+
+    def placed(self, part: Tensor, model: Tensor) -> Tensor:
+        return placed_like(part, model)
 
 
 def _words_split(processes: int) -> AbstractContextManager[object]:
@@ -130,4 +150,7 @@ def group_by_kind(optimizer: Optimizer) -> None:
         kinds: dict[Any, list[Tensor]] = {}
         for parameter in group["params"]:
             kinds.setdefault(kind_of(parameter), []).append(parameter)
-        optimizer.param_groups.extend({**group, "params": parameters} for parameters in kinds.values())
+        if len(kinds) == 1:
+            optimizer.param_groups.append(group)
+        else:
+            optimizer.param_groups.extend({**group, "params": parameters} for parameters in kinds.values())

@@ -35,11 +35,14 @@ from fourfold.workflow.training import (
     CheckpointOptions,
     Fit,
     OptimizerOptions,
+    ParallelOptions,
     Totals,
+    check_plan,
     curve_row,
     curve_steps,
     decide_steps,
     run_fit,
+    share_out,
 )
 
 if TYPE_CHECKING:
@@ -94,6 +97,8 @@ class PretrainOptions(Options):
     """The held-out curve."""
     trackers: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
     """Experiment trackers to tell, beside metrics.jsonl and TensorBoard's files in the stage folder."""
+    parallel: ParallelOptions | None = Field(default=None, exclude=True)
+    """How torchrun's processes share the training; without it each reads its part of every batch."""
     compile: bool = False
     """Compile the layers of a transformer: faster steps after a first one of a minute or so; needs a C++ compiler."""
 
@@ -112,6 +117,8 @@ def check(options: PretrainOptions) -> None:
     if family == "ngram":
         if options.objective is not None:
             raise UserError("an n-gram model is counted: it has no objective", where="objective")
+        if options.parallel is not None:
+            raise UserError("an n-gram model is counted in one process", where="parallel")
         unknown = [key for key in options.model if key not in ("family", "order", "smoothing")]
         if unknown:
             raise unknown_name("key", unknown[0], ("family", "order", "smoothing"), where="model")
@@ -131,6 +138,9 @@ def check(options: PretrainOptions) -> None:
         )
     check_objective(options, config)
     need(options.budget, "budget", f"family '{family}'")
+    assert options.budget is not None  # just asked for
+    length = options.row_tokens
+    check_plan(options.parallel, config, options.batch_size, length, options.optimizer, options.budget)
 
 
 def check_objective(options: PretrainOptions, config: Config) -> None:
@@ -193,6 +203,7 @@ def fit_gradient(
     from fourfold.training import choose_precision, steps_for_seconds
 
     assert options.budget is not None  # checked with the recipe
+    context.company.call(context.name)
     target = chosen_objective(options)
     config = full_config(options, tokenizer, target)
     module = new_module(config, context.seed, compiled=options.compile)
@@ -201,13 +212,15 @@ def fit_gradient(
     precision = choose_precision("cpu", module)
     say(f"{label}: {parameters:,} parameters, {precision}")
     batches = make_batches(options, target, model_form(config), tokenizer, shards, context.seed)
+    team, whole = share_out(context, options.parallel, module, lambda: new_module(config, context.seed))
     optimizer = options.optimizer.make(module)
     objective = loss_of(config, target)
 
     def probe(seconds: float) -> int:
         return steps_for_seconds(module, objective, batches, optimizer, seconds, precision=precision)
 
-    steps = decide_steps(context.folder, options.budget, sum(batch.tokens for batch in batches.at(0)), probe)
+    asked, tokens_a_step = options.budget, sum(batch.tokens for batch in batches.at(0))
+    steps = context.company.after_first(lambda: decide_steps(context.folder, asked, tokens_a_step, probe))
     readable = model_form(config) in ("causal", "prefix")
     warnings = budget_warnings(round(steps * text_a_step(batches, shards)), shards.token_count, readable)
     for warning in warnings:
@@ -223,17 +236,21 @@ def fit_gradient(
         label=label,
         flops_per_token=flops_per_token(Job(config=config, tokens=1, context=options.row_tokens)),
         trackers=options.trackers,
+        team=team,
+        whole=whole,
     )
-    held_out = held_out_batches(context, options, target, config, tokenizer)
+    kept = module if whole is None else whole
+    held_out = held_out_batches(context, options, target, config, tokenizer) if context.company.rank == 0 else None
 
     def measure() -> dict[str, dict[str, float]]:
-        measured = {"bits_per_byte": bits_per_byte(module, tokenizer, label, samples)} if readable else {}
-        return measured | ({} if held_out is None else {"held_out": held_out_loss(module, objective, held_out)})
+        measured = {"bits_per_byte": bits_per_byte(kept, tokenizer, label, samples)} if readable else {}
+        return measured | ({} if held_out is None else {"held_out": held_out_loss(kept, objective, held_out)})
 
     totals = run_fit(
         context, fit, options.checkpoint, measure=measure, measured=curve_steps(steps, options.curve.points)
     )
-    save_result(context, options, module, tokenizer, totals, {"label": label, "warnings": warnings})
+    if context.company.rank == 0:
+        save_result(context, options, kept, tokenizer, totals, {"label": label, "warnings": warnings})
 
 
 def budget_warnings(tokens_seen: int, tokens_there: int, readable: bool = True) -> list[str]:

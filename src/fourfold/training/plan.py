@@ -60,6 +60,11 @@ class ParallelPlan:
         """Processes that hold the same part of the model and see different tokens."""
         return self.data * self.context
 
+    def __str__(self) -> str:
+        sizes = (("pipeline", self.pipeline), ("data", self.data), ("context", self.context), ("tensor", self.tensor))
+        parts = [f"{name} {size}" for name, size in sizes if size > 1] or ["data 1"]
+        return ", ".join(parts) + ("" if self.shard == "none" else f", {self.shard}")
+
     def check_batch(self, rows: int, length: int) -> None:
         """Refuse a batch that the grid cannot divide evenly."""
         _divides("the rows of a batch", rows, self.data * self.pieces, "'data' times the micro-batches of a process")
