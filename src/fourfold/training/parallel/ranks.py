@@ -59,20 +59,25 @@ def losing_ranks() -> Iterator[None]:
     """Turn the ways in which a collective fails into one sentence."""
     try:
         yield
-    except dist.DistError as error:
-        raise _lost(error) from error
     except RuntimeError as error:
-        if any(word in str(error) for word in ("gloo", "Gloo", "Connection", "NCCL", "Timed out", "peer")):
-            raise _lost(error) from error
-        raise
+        if (reason := _lost(error)) is None:
+            raise
+        raise RankLost(
+            f"Rank {launched_rank()} lost another process of this training: {reason}. Nothing that a checkpoint holds "
+            "is lost; start the same command again to go on."
+        ) from error
 
 
-def _lost(error: Exception) -> RankLost:
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return RankLost(
-        f"rank {launched_rank()} lost another process of this training ({first}). "
-        "Start the same command again: it goes on from the last checkpoint."
-    )
+def _lost(error: BaseException | None) -> str | None:
+    """How a process was lost, from what the communication library says; None where it says something else."""
+    while error is not None:
+        text = str(error).lower()
+        if any(word in text for word in ("timed out", "timeout")):
+            return "it gave no answer in time"
+        if isinstance(error, dist.DistError) or any(word in text for word in ("connection", "peer", "gloo", "nccl")):
+            return "its connection is closed"
+        error = error.__cause__
+    return None
 
 
 @final
