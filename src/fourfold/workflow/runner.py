@@ -16,7 +16,7 @@ from fourfold.errors import FourfoldError, Interrupted
 from fourfold.files import hash_value, lock_folder, write_jsonl, write_text
 from fourfold.progress import say
 from fourfold.workflow.context import StageContext
-from fourfold.workflow.crew import SOLO, Company, Launched, company
+from fourfold.workflow.crew import SOLO, Company, Launched, company, require_processes
 from fourfold.workflow.fingerprint import code_fingerprint, source_fingerprint
 from fourfold.workflow.interrupts import Interrupts
 from fourfold.workflow.ledger import Ledger, finished
@@ -66,6 +66,7 @@ def run_recipe(
     require_outside(wanted, folder)
     with company([stage.full_name for stage in recipe.stages]) as together:
         run = _Run(recipe, folder, Interrupts(), load, together)
+        run.require_processes(wanted)
         if isinstance(together, Launched) and together.rank > 0:
             return run.follow(together)
         try:
@@ -136,6 +137,13 @@ class _Run:
         write_jsonl(self.folder / "metrics.jsonl", self._metrics())
         self._report()
         return _result(stage, record, skipped=False)
+
+    def require_processes(self, wanted: list[StageSpec]) -> None:
+        """Refuse a plan for other processes than there are before the first stage has cost any time."""
+        for stage in wanted:
+            parallel = getattr(stage.options, "parallel", None)
+            if parallel is not None and finished(self.folders[stage.full_name]) is None:
+                require_processes(parallel.plan().world, stage.full_name)
 
     def follow(self, company: Launched) -> RunResult:
         """Join the first process in the stages it calls to."""

@@ -8,10 +8,12 @@ torchrun (or whoever starts the processes) gives each its rank; `joined` makes t
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import final
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -45,13 +47,38 @@ def joined(timeout: float = 600.0) -> Iterator[Crew]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with losing_ranks():
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=timedelta(seconds=timeout)
-        )
+        store, rank, world = _meeting_place(timeout)
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        silence = timedelta(seconds=timeout)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=silence)
         try:
             yield Crew()
         finally:
             dist.destroy_process_group()
+
+
+def _meeting_place(timeout: float) -> tuple[dist.Store, int, int]:
+    """The launcher's store, this rank and the number of ranks; what an earlier start left in the store is not seen.
+
+    A launcher that starts all processes again keeps its store, with addresses in it where nobody answers any more
+    (torch 2.13, one machine). So the first process names a room of this start, and tells the name to those who ask now.
+    """
+    store, rank, world = next(iter(dist.rendezvous("env://")))
+    token = uuid4().hex
+    if rank > 0:
+        store.set(f"hello/{rank}", token)
+        room = store.get(f"welcome/{token}").decode()
+        store.add(f"{room}/in", 1)
+        return dist.PrefixStore(room, store), rank, world
+    until = time.monotonic() + timeout
+    while store.add(f"{token}/in", 0) < world - 1:
+        if time.monotonic() > until:
+            raise RankLost(f"{world} processes were to meet, and not all came within {timeout:g} s.")
+        for key in (f"hello/{other}" for other in range(1, world)):
+            if store.check([key]):
+                store.set(f"welcome/{store.get(key).decode()}", token)
+        time.sleep(0.02)
+    return dist.PrefixStore(token, store), rank, world
 
 
 @contextmanager

@@ -67,7 +67,7 @@ class GradientSums:
         self._missing: list[int] = []
         self._sent: list[tuple[Tensor, dist.Work]] = []
         for parameter in parameters:
-            parameter.register_post_accumulate_grad_hook(self._arrived)
+            parameter.register_post_accumulate_grad_hook(self._arrived)  # type: ignore[no-untyped-call]  # torch's has no types
 
     def begin(self) -> None:
         """The next backward pass is the last one of the step: send what it completes."""
@@ -80,7 +80,7 @@ class GradientSums:
         for bucket, (flat, work) in zip(self._buckets, self._sent, strict=True):
             work.wait()
             gradients = [_gradient(parameter) for parameter in bucket]
-            parts = flat.split([gradient.numel() for gradient in gradients])
+            parts = torch.split(flat, [gradient.numel() for gradient in gradients])
             torch._foreach_copy_(
                 gradients, [part.view_as(gradient) for part, gradient in zip(parts, gradients, strict=True)]
             )
