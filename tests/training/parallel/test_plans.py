@@ -15,14 +15,14 @@ CASES = [(world, name) for world in WORLDS for name in PLANS[world]]
 
 
 @pytest.fixture(scope="module")
-def outcome(run_all, here, tmp_path_factory):
+def outcome(run_all, tmp_path_factory):
     """What each process found, by world; every world is started once."""
     kept = {}
 
     def of(world):
         if world not in kept:
             folder = tmp_path_factory.mktemp(f"world-{world}")
-            ended = run_all(world, here / "crew.py", world, folder)
+            ended = run_all(world, "tests/training/parallel/crew.py", world, folder)
             assert [code for code, _ in ended] == [0] * world, "\n".join(text for _, text in ended)
             kept[world] = folder, [json.loads((folder / f"{rank}.json").read_text()) for rank in range(world)]
         return kept[world]

@@ -86,7 +86,7 @@ class GatheredKeys:
         self.lengths = lengths
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        both: Tensor = _Gather.apply(torch.stack((keys, values)), self._group, self._place)  # type: ignore[no-untyped-call]  # torch's apply has no types
+        both: Tensor = _Gather.apply(torch.stack((keys.to(values.dtype), values)), self._group, self._place)  # type: ignore[no-untyped-call]  # torch's apply has no types
         keys, values = both
         return keys, values
 
