@@ -19,6 +19,7 @@ from fourfold.progress import say
 from fourfold.workflow.kinds import Options, StageKind, Use, need
 from fourfold.workflow.measuring import bits_per_byte, first_words, held_out_loss, held_out_samples
 from fourfold.workflow.pretraining import (
+    budget_warnings,
     chosen_objective,
     full_config,
     held_out_batches,
@@ -53,11 +54,6 @@ if TYPE_CHECKING:
 
 GENERATIONS = {"ngram": "statistical", "lstm": "neural", "gru": "neural", "elman": "neural"}
 """Which of the survey's generations a family belongs to; any other family is a pre-trained transformer."""
-
-SMALL_SHARE = 0.5
-"""A model that sees less of the text than this is warned about."""
-MANY_EPOCHS = 40
-"""Passes over a text after which repeating it is worth nothing (Muennighoff et al. 2023)."""
 
 
 class CurveOptions(Options):
@@ -251,17 +247,6 @@ def fit_gradient(
     )
     if context.company.rank == 0:
         save_result(context, options, kept, tokenizer, totals, {"label": label, "warnings": warnings})
-
-
-def budget_warnings(tokens_seen: int, tokens_there: int, readable: bool = True) -> list[str]:
-    """What to expect of a model that reads too little of its text; `readable`: it is compared in bits per byte."""
-    share = tokens_seen / max(1, tokens_there)
-    if share > MANY_EPOCHS:
-        return [f"reads your text {share:.0f} times over, which teaches nothing more; add text or shorten the budget"]
-    if share >= SMALL_SHARE:
-        return []
-    counting = "the 5-gram will win; " if readable else ""
-    return [f"sees {share:.0%} of your text; {counting}train longer (quickstart: --minutes 60)"]
 
 
 def save_result(

@@ -1,6 +1,7 @@
 """The one loop as stages run it: options of a recipe, resuming, spikes, averages, trackers."""
 
-from fourfold.workflow.training.fitting import Fit, Measure, remove_checkpoints, run_fit
+from fourfold.workflow.training.fitting import Fit, Measure, run_fit
+from fourfold.workflow.training.folders import remove_checkpoints
 from fourfold.workflow.training.options import (
     Budget,
     CheckpointOptions,

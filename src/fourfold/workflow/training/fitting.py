@@ -9,7 +9,6 @@ from a checkpoint. What is on disk when a process dies decides all that follows:
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -17,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fourfold.errors import UserError
 from fourfold.files import append_jsonl, read_json, write_json
 from fourfold.progress import Task, say, task
+from fourfold.workflow.training.folders import newest_step
 from fourfold.workflow.training.options import CheckpointOptions, OptimizerOptions
 from fourfold.workflow.training.rows import Totals, curve_row, cut_back, first_number, metrics_row, read_rows
 from fourfold.workflow.training.trackers import Trackers, open_trackers
@@ -285,7 +284,7 @@ class _Sitting:
             self._keep(Answer(step=self.totals.steps, rate=options.factor))
             return True
         spiked = step.index
-        start = _newest_step(self.folder / "checkpoints")
+        start = newest_step(self.folder / "checkpoints")
         self._keep(Answer(step=start, data=spiked + 1 - start))
         self.restore()
         return True
@@ -295,15 +294,3 @@ class _Sitting:
         if self.leads:
             write_json(self.folder / "answers.json", [kept.as_dict() for kept in self.answers])
         self.team.wait()
-
-
-def _newest_step(folder: Path) -> int:
-    steps = [int(path.name.removeprefix("step-")) for path in folder.glob("step-*")]
-    if not steps:
-        raise UserError("there is no checkpoint to go back to", where=folder)
-    return max(steps)
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Drop what only a crash would have needed; not before the stage is marked done."""
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
