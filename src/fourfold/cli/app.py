@@ -136,6 +136,8 @@ def _call(words: Sequence[str]) -> int:
 
 
 def _interrupted() -> int:
+    if follows():
+        return INTERRUPTED
     again = resume_command.get()
     say(f"\nInterrupted; finished work is kept. Go on with: {again}" if again else "\nInterrupted.")
     return INTERRUPTED

@@ -80,7 +80,7 @@ def held(shared: Shared) -> dict[str, float]:
     if shared.plan.shard == "none":
         return {"weights": whole, "gradients": whole, "optimizer": 2 * whole, "gathered": 0.0}
     piece = NUMBER * sum(part.padded(shared.plan.replicas) for part in parts) / shared.plan.replicas
-    gathered = 2 * whole  # weights, and gradients until they are summed and split
+    gathered = 2.0 * whole  # weights, and gradients until they are summed and split
     if shared.plan.shard == "zero3" and shared.plan.pipeline == 1:
         sizes: dict[str, float] = {}
         for part in parts:

@@ -48,6 +48,9 @@ class Solo:
     def after_first(self, work: Callable[[], T]) -> T:
         return work()
 
+    def over(self) -> None:
+        pass
+
 
 SOLO = Solo()
 

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -70,10 +71,13 @@ def run_recipe(
         if isinstance(together, Launched) and together.rank > 0:
             return run.follow(together)
         try:
-            return _walk(run, wanted, only)
-        finally:
-            if isinstance(together, Launched):
+            result = _walk(run, wanted, only)
+        except BaseException:
+            with suppress(FourfoldError):  # the others may have failed alike, and be gone
                 together.over()
+            raise
+        together.over()
+        return result
 
 
 def _walk(run: _Run, wanted: list[StageSpec], only: str | None) -> RunResult:

@@ -18,6 +18,7 @@ from uuid import uuid4
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed import PrefixStore, Store, rendezvous  # type: ignore[attr-defined]  # documented, not listed
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from fourfold.errors import FourfoldError, UserError
@@ -57,19 +58,19 @@ def joined(timeout: float = 600.0) -> Iterator[Crew]:
             dist.destroy_process_group()
 
 
-def _meeting_place(timeout: float) -> tuple[dist.Store, int, int]:
+def _meeting_place(timeout: float) -> tuple[Store, int, int]:
     """The launcher's store, this rank and the number of ranks; what an earlier start left in the store is not seen.
 
     A launcher that starts all processes again keeps its store, with addresses in it where nobody answers any more
     (torch 2.13, one machine). So the first process names a room of this start, and tells the name to those who ask now.
     """
-    store, rank, world = next(iter(dist.rendezvous("env://")))
+    store, rank, world = next(iter(rendezvous("env://")))
     token = uuid4().hex
     if rank > 0:
         store.set(f"hello/{rank}", token)
         room = store.get(f"welcome/{token}").decode()
         store.add(f"{room}/in", 1)
-        return dist.PrefixStore(room, store), rank, world
+        return PrefixStore(room, store), rank, world
     until = time.monotonic() + timeout
     while store.add(f"{token}/in", 0) < world - 1:
         if time.monotonic() > until:
@@ -78,7 +79,7 @@ def _meeting_place(timeout: float) -> tuple[dist.Store, int, int]:
             if store.check([key]):
                 store.set(f"welcome/{store.get(key).decode()}", token)
         time.sleep(0.02)
-    return dist.PrefixStore(token, store), rank, world
+    return PrefixStore(token, store), rank, world
 
 
 @contextmanager

@@ -258,10 +258,13 @@ class _Sitting:
         """Save by steps, by time, at the end and when the user wants to stop; save before anything can be lost."""
         due = self.totals.steps % self.checkpoint.steps == 0 or self.totals.steps == self.fit.steps
         late = time.monotonic() - self.saved_at >= self.checkpoint.seconds
-        wanted = late or self.context.interrupts.pending
-        if due or self.team.any(wanted):
+        asked = late or self.context.interrupts.pending
+        if self.team.any(asked) or due:
             self.save()
+            stop = self.team.any(self.context.interrupts.pending)
             self.context.interrupts.check()
+            if stop:
+                raise KeyboardInterrupt  # another process was told to; all stop after the same step
 
     def _answer(self, step: TrainingStep) -> bool:
         """Do what the recipe says about a spike; True where the loop has to start again."""
