@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fourfold.pretraining.corpus import TokenShards, WindowBatches
     from fourfold.pretraining.objectives import Form, ObjectiveBatches, PretrainingObjective
     from fourfold.tokenizers import Tokenizer
-    from fourfold.training import LanguageModelling
+    from fourfold.training import LanguageModelling, Precision
     from fourfold.workflow.context import StageContext
     from fourfold.workflow.stages.pretrain import PretrainOptions
 
@@ -104,6 +104,22 @@ def budget_warnings(tokens_seen: int, tokens_there: int, readable: bool = True) 
         return []
     counting = "the 5-gram will win; " if readable else ""
     return [f"sees {share:.0%} of your text; {counting}train longer (quickstart: --minutes 60)"]
+
+
+def steps_to_take(
+    folder: Path, options: PretrainOptions, module: Any, objective: Any, batches: Any, precision: Precision
+) -> int:
+    """The budget in steps, decided once; seconds are probed with an optimizer of the probe's own."""
+    from fourfold.training import steps_for_seconds
+    from fourfold.workflow.training import decide_steps
+
+    assert options.budget is not None  # checked with the recipe
+
+    def probe(seconds: float) -> int:
+        optimizer = options.optimizer.make(module)
+        return steps_for_seconds(module, objective, batches, optimizer, seconds, precision=precision)
+
+    return decide_steps(folder, options.budget, sum(batch.tokens for batch in batches.at(0)), probe)
 
 
 def loss_of(config: Config, target: PretrainingObjective) -> LanguageModelling:

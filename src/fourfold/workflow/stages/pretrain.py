@@ -29,6 +29,7 @@ from fourfold.workflow.pretraining import (
     new_module,
     save_network,
     split_shards,
+    steps_to_take,
     text_a_step,
 )
 from fourfold.workflow.training import (
@@ -41,7 +42,6 @@ from fourfold.workflow.training import (
     check_plan,
     curve_row,
     curve_steps,
-    decide_steps,
     run_fit,
     share_out,
 )
@@ -196,7 +196,7 @@ def fit_gradient(
     """Train a recurrent model or a transformer by gradient, resuming from the last checkpoint."""
     from fourfold.models import count_parameters
     from fourfold.pretraining import Job, flops_per_token
-    from fourfold.training import choose_precision, steps_for_seconds
+    from fourfold.training import choose_precision
 
     assert options.budget is not None  # checked with the recipe
     context.company.call(context.name)
@@ -212,11 +212,9 @@ def fit_gradient(
     optimizer = options.optimizer.make(module)
     objective = loss_of(config, target)
 
-    def probe(seconds: float) -> int:
-        return steps_for_seconds(module, objective, batches, optimizer, seconds, precision=precision)
-
-    asked, tokens_a_step = options.budget, sum(batch.tokens for batch in batches.at(0))
-    steps = context.company.after_first(lambda: decide_steps(context.folder, asked, tokens_a_step, probe))
+    steps = context.company.after_first(
+        lambda: steps_to_take(context.folder, options, module, objective, batches, precision)
+    )
     readable = model_form(config) in ("causal", "prefix")
     warnings = budget_warnings(round(steps * text_a_step(batches, shards)), shards.token_count, readable)
     for warning in warnings:
