@@ -146,5 +146,5 @@ def test_formats_of_other_versions(tmp_path, tiny):
     record.write_text(json.dumps({key: value for key, value in written.items() if key != "format"}))
     assert load_latest_checkpoint(tmp_path, model, optimizer).step == 1  # from before formats were numbered
     record.write_text(json.dumps(written | {"format": 99}))
-    with pytest.raises(UserError, match="written by a newer Fourfold, expected format 1 or less, got 99"):
+    with pytest.raises(UserError, match="written by a newer Fourfold, expected format 2 or less, got 99"):
         load_latest_checkpoint(tmp_path, model, optimizer)

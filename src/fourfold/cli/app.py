@@ -8,6 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Annotated, NoReturn
 
 import typer
@@ -40,6 +41,7 @@ from fourfold.cli import (
 )
 from fourfold.cli.console import command_line, resume_command, say
 from fourfold.errors import FourfoldError, Interrupted
+from fourfold.launch import follows, launched_rank
 
 # A waiting thread sleeps instead of spinning: a tenth slower alone, ten times faster beside another busy program
 # (LOG.md, 2026-11-22). It must be set before torch is loaded.
@@ -126,7 +128,7 @@ def _call(words: Sequence[str]) -> int:
     from fourfold.progress import use_sink
 
     command = typer.main.get_command(app)
-    with use_sink(sink_for()):
+    with nullcontext() if follows() else use_sink(sink_for()):
         result = command.main(args=list(words), prog_name="fourfold", standalone_mode=False)
     if result == INTERRUPTED:  # how typer hands on a Ctrl-C
         return _interrupted()
@@ -134,6 +136,8 @@ def _call(words: Sequence[str]) -> int:
 
 
 def _interrupted() -> int:
+    if follows():
+        return INTERRUPTED
     again = resume_command.get()
     say(f"\nInterrupted; finished work is kept. Go on with: {again}" if again else "\nInterrupted.")
     return INTERRUPTED
@@ -149,11 +153,16 @@ def _help_command(words: Sequence[str]) -> str:
 def _explain(error: BaseException, sentence: str, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
-    say(f"Error: {sentence}")
+    say(f"Rank {launched_rank()}: {sentence}" if follows() else f"Error: {sentence}")
 
 
 def _prepare_streams(debug: bool) -> None:
-    """UTF-8 out, whatever the console's code page; other packages' warnings only with --debug."""
+    """UTF-8 out, whatever the console's code page; other packages' warnings only with --debug.
+
+    Of the processes of a launch the first has results to show, the others only errors.
+    """
+    if follows():
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # until the process ends
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure") and (stream.encoding or "").lower() != "utf-8":
             stream.reconfigure(encoding="utf-8", errors="replace")

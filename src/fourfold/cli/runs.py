@@ -23,6 +23,7 @@ from fourfold.cli.console import (
 from fourfold.cli.options import START, Json, Runs
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json
+from fourfold.launch import follows
 
 commands = typer.Typer()
 group = typer.Typer(no_args_is_help=True, help="List, show and remove runs.")
@@ -58,7 +59,12 @@ def walk(
     """Run a recipe (a path or its text), tell what each stage took, and end with what to do next."""
     from fourfold.workflow import parse_recipe, run_recipe
 
-    parsed = parse_recipe(recipe, overrides)
+    try:
+        parsed = parse_recipe(recipe, overrides)
+    except UserError as error:
+        if follows():  # the first process says it
+            raise typer.Exit(error.exit_code) from None
+        raise
     resume_command.set(command_line(again or ["run", runs / parsed.name / "recipe.toml", "--runs", runs]))
     result = run_recipe(parsed, runs, only=only)
     show_table(

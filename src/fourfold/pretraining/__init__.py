@@ -2,5 +2,18 @@
 
 from fourfold.pretraining.planning import Job, flops, flops_per_token, machine_memory, memory
 from fourfold.pretraining.speed import Speed, measure_speed, peak_flops
+from fourfold.pretraining.traffic import Shared, communication, held
 
-__all__ = ["Job", "Speed", "flops", "flops_per_token", "machine_memory", "measure_speed", "memory", "peak_flops"]
+__all__ = [
+    "Job",
+    "Shared",
+    "Speed",
+    "communication",
+    "flops",
+    "flops_per_token",
+    "held",
+    "machine_memory",
+    "measure_speed",
+    "memory",
+    "peak_flops",
+]

@@ -2,7 +2,7 @@
 
 from fourfold.training.averaging import WeightAverage
 from fourfold.training.batches import IGNORED, Batch, BatchSource, FixedBatches, LabelledBatch, real_mask
-from fourfold.training.checkpoints import Checkpoint, load_latest_checkpoint, save_checkpoint
+from fourfold.training.checkpoints import Checkpoint, hand_over, load_latest_checkpoint, save_checkpoint
 from fourfold.training.cross_entropy import cross_entropy_sum, label_log_probs, rows_at_once
 from fourfold.training.guards import Diverged
 from fourfold.training.loop import Guard, TrainingStep, train
@@ -15,6 +15,7 @@ from fourfold.training.objectives import (
     causal_language_modelling,
 )
 from fourfold.training.optimizers import OPTIMIZERS, adafactor, adamw, make_optimizer
+from fourfold.training.plan import ParallelPlan, Shard
 from fourfold.training.precision import FLOAT32, Precision, choose_precision
 from fourfold.training.probe import steps_for_seconds
 from fourfold.training.routing import load_balancing_loss, router_z_loss
@@ -29,8 +30,10 @@ from fourfold.training.schedules import (
     wsd,
 )
 from fourfold.training.spikes import Answer, Answered, SpikePolicy, SpikeWatch, is_spike
+from fourfold.training.team import ALONE, Team
 
 __all__ = [
+    "ALONE",
     "FLOAT32",
     "IGNORED",
     "OPTIMIZERS",
@@ -46,10 +49,13 @@ __all__ = [
     "LabelledBatch",
     "LanguageModelling",
     "Objective",
+    "ParallelPlan",
     "Precision",
     "Schedule",
+    "Shard",
     "SpikePolicy",
     "SpikeWatch",
+    "Team",
     "TrainingStep",
     "WeightAverage",
     "adafactor",
@@ -62,6 +68,7 @@ __all__ = [
     "cosine",
     "cross_entropy_sum",
     "gradient_noise_scale",
+    "hand_over",
     "inverse_square_root",
     "is_spike",
     "label_log_probs",

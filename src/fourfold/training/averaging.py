@@ -32,7 +32,8 @@ class WeightAverage:
         """Take in the weights as they are now."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        torch._foreach_lerp_(list(self.averages.values()), list(self._weights.values()), 1 - decay)
+        for name, average in self.averages.items():
+            average.lerp_(self._weights[name], 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -70,7 +70,7 @@ class _CrossEntropySum(torch.autograd.Function):
             end = start + rows
             with torch.set_grad_enabled(any(wanted)):
                 chunk = hidden[start:end].detach().requires_grad_(wanted[0])
-                loss = F.cross_entropy(logits(chunk).float(), labels[start:end], reduction="sum")
+                loss = _whole(F.cross_entropy(logits(chunk).float(), labels[start:end], reduction="sum"))
             total += loss.detach()
             if any(wanted):
                 inputs = [chunk] if wanted[0] else []
@@ -86,6 +86,12 @@ class _CrossEntropySum(torch.autograd.Function):
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         scaled = (None if gradient is None else gradient * scale for gradient in ctx.gradients)
         return (None, None, None, *scaled)
+
+
+def _whole(loss: Tensor) -> Tensor:
+    """Where processes split the words, their common loss is a DTensor."""
+    whole: Any = loss
+    return loss if type(loss) is Tensor else whole.full_tensor()
 
 
 def _add(old: Tensor | None, new: Tensor | None) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,12 @@ def check_loss(loss: Tensor, step: int, model: nn.Module, objective: Objective, 
             where=f"training step {step}",
             advice=SMALLER,
         )
+
+
+def check_mean(loss: float, step: int) -> None:
+    """The same for the loss of a whole step, which no single process can trace."""
+    if not math.isfinite(loss):
+        raise Diverged(f"the loss is {loss}", where=f"training step {step}", advice=SMALLER)
 
 
 def check_gradient(norm: Tensor, step: int, model: nn.Module) -> None:

@@ -16,11 +16,12 @@ from torch.optim import Optimizer
 from torch.utils import deterministic
 
 from fourfold.training.batches import BatchSource
-from fourfold.training.guards import check_counts, check_gradient, check_loss
+from fourfold.training.guards import check_counts, check_gradient, check_loss, check_mean
 from fourfold.training.objectives import Objective
 from fourfold.training.precision import FLOAT32, Precision
 from fourfold.training.schedules import Schedule
 from fourfold.training.spikes import SpikeWatch
+from fourfold.training.team import ALONE, Team
 
 
 class Guard(NamedTuple):
@@ -54,7 +55,8 @@ class TrainingStep:
     """Whether the weights were updated: not where the caller's watch took the loss for a spike."""
 
 
-def train(
+# budget: eleven parameters, each a value that some caller sets alone
+def train(  # noqa: PLR0913
     model: nn.Module,
     objective: Objective,
     batches: BatchSource,
@@ -66,6 +68,7 @@ def train(
     guard: Guard = CLIPPED,
     precision: Precision = FLOAT32,
     seed: int = 0,
+    team: Team = ALONE,
 ) -> Iterator[TrainingStep]:
     """Train from step `start` up to, not including, step `steps`, yielding after each.
 
@@ -73,28 +76,30 @@ def train(
     never stopped (same machine, same number of threads): data, learning rate and random
     numbers are functions of the step number. The global random generators are seeded at each step.
     A step that the guard's watch does not admit changes nothing; without one, a loss that is no number raises.
+    The processes of a team get the same arguments, each with its own part of the model, and yield the same steps.
     """
     device = next(model.parameters()).device
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for index in range(start, steps):
         began = time.perf_counter()
-        torch.manual_seed(_step_seed(seed, index))
+        torch.manual_seed(_step_seed(seed, index) + team.seat)
         rate = schedule(index)
         for group in optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
         model.train()
         optimizer.zero_grad(set_to_none=True)
-        micro_batches = [batch.to(device) for batch in batches.at(index)]
+        whole = batches.at(index)
+        micro_batches = [batch.to(device) for batch in team.share(whole)]
         with _deterministic(device):
-            losses = _accumulate(model, objective, micro_batches, precision, index, guarded=guard.watch is None)
-            norm = _gradient_norm(trained)
+            losses = _accumulate(model, objective, micro_batches, precision, index, team, guarded=guard.watch is None)
+            norm = team.norm(trained)
             applied = guard.watch is None or (guard.watch.admits(losses["loss"]) and bool(torch.isfinite(norm)))
             if applied:
                 check_gradient(norm, index, model)
                 if guard.clip is not None:
-                    nn.utils.clip_grads_with_norm_(trained, guard.clip, norm)
+                    team.scale(trained, (guard.clip / (norm + 1e-6)).clamp(max=1.0))
                 optimizer.step()
-        tokens = sum(batch.tokens for batch in micro_batches)
+        tokens = sum(batch.tokens for batch in whole)
         yield TrainingStep(index, losses, tokens, float(norm), rate, time.perf_counter() - began, applied)
 
 
@@ -104,6 +109,7 @@ def _accumulate(
     batches: Sequence[Any],
     precision: Precision,
     index: int,
+    team: Team,
     *,
     guarded: bool,
 ) -> dict[str, float]:
@@ -112,32 +118,35 @@ def _accumulate(
     Counts are summed before the first forward pass, so each micro-batch is divided by the
     count of the whole step and the sum is the big batch's loss.
     """
-    counts: Counter[str] = Counter()
+    own: Counter[str] = Counter()
     for batch in batches:
-        counts.update(objective.counts(batch))
+        own.update(objective.counts(batch))
+    counts = team.total(own)
     check_counts(counts, index)
     device = next(model.parameters()).device
     means = dict.fromkeys(("loss", *counts), 0.0)
-    for batch in batches:
+
+    def loss_of(model: nn.Module, batch: Any) -> Tensor:
         with precision.context(device):
             sums = objective(model, batch)
             loss = _weighted(sums, counts, objective.weights)
-            if guarded:
+            if guarded and not team.together:
                 check_loss(loss, index, model, objective, batch)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's backward has no types
         means["loss"] += float(loss.detach())
         for name, value in sums.items():
             means[name] += float(value.detach()) / (counts[name] or 1)
+        return loss
+
+    team.backward(model, batches, loss_of, precision)
+    means = team.total(means)
+    if guarded:
+        check_mean(means["loss"], index)
     return means
 
 
 def _weighted(sums: Mapping[str, Tensor], counts: Mapping[str, float], weights: Mapping[str, float]) -> Tensor:
     terms = [weight * sums[name] / counts[name] for name, weight in weights.items() if counts[name]]
     return torch.stack(terms).sum()
-
-
-def _gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
-    return nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
 def _step_seed(seed: int, step: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fourfold.errors import UserError
+from fourfold.workflow.crew import SOLO, Company
 from fourfold.workflow.interrupts import Interrupts
 from fourfold.workflow.ledger import Ledger
 from fourfold.workflow.store import ModelStore
@@ -27,6 +28,8 @@ class StageContext:
     models: ModelStore
     interrupts: Interrupts
     ledger: Ledger
+    company: Company = SOLO
+    """The processes that work on this run."""
 
     def path(self, reference: str) -> Path:
         """The folder of a stage, or the path of an outside file."""

@@ -24,12 +24,15 @@ def finished(folder: Path) -> dict[str, Any] | None:
 class Ledger:
     """Time and memory of one stage, kept across interruptions."""
 
-    def __init__(self, folder: Path, key: str) -> None:
-        """Continue the work found in `folder` if it is for this key; clear away work for another."""
-        self.folder, self.key = folder, key
+    def __init__(self, folder: Path, key: str, *, watches: bool = False) -> None:
+        """Continue the work found in `folder` if it is for this key; clear away work for another.
+
+        A ledger that only watches writes and clears nothing: another process keeps the record.
+        """
+        self.folder, self.key, self._watches = folder, key, watches
         before = _read(folder / WORK)
         if before is None or before.get("key") != key:
-            if folder.exists():
+            if folder.exists() and not watches:
                 shutil.rmtree(folder)
             before = {"seconds": 0.0, "peak_memory_bytes": 0}
         self.resumed = before["seconds"] > 0
@@ -49,7 +52,8 @@ class Ledger:
     def save(self) -> None:
         """Write down time and memory so far; called with every checkpoint."""
         record = {"key": self.key, "seconds": round(self.seconds, 3), "peak_memory_bytes": self.peak}
-        write_json(self.folder / WORK, record)
+        if not self._watches:
+            write_json(self.folder / WORK, record)
 
     def finish(self) -> dict[str, Any]:
         """Write done.json, the last file of a stage."""

@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from fourfold.pretraining.corpus import TokenShards, WindowBatches
     from fourfold.pretraining.objectives import Form, ObjectiveBatches, PretrainingObjective
     from fourfold.tokenizers import Tokenizer
-    from fourfold.training import LanguageModelling
+    from fourfold.training import LanguageModelling, Precision
     from fourfold.workflow.context import StageContext
     from fourfold.workflow.stages.pretrain import PretrainOptions
+
+
+SMALL_SHARE = 0.5
+"""A model that sees less of the text than this is warned about."""
+MANY_EPOCHS = 40
+"""Passes over a text after which repeating it is worth nothing (Muennighoff et al. 2023)."""
 
 
 def chosen_objective(options: PretrainOptions) -> PretrainingObjective:
@@ -87,6 +93,33 @@ def text_a_step(batches: WindowBatches | ObjectiveBatches, shards: TokenShards) 
     if isinstance(batches, ObjectiveBatches):
         return batches.batch_size * shards.token_count / batches.rows
     return float(batches.batch_size * batches.context)
+
+
+def budget_warnings(tokens_seen: int, tokens_there: int, readable: bool = True) -> list[str]:
+    """What to expect of a model that reads too little of its text; `readable`: it is compared in bits per byte."""
+    share = tokens_seen / max(1, tokens_there)
+    if share > MANY_EPOCHS:
+        return [f"reads your text {share:.0f} times over, which teaches nothing more; add text or shorten the budget"]
+    if share >= SMALL_SHARE:
+        return []
+    counting = "the 5-gram will win; " if readable else ""
+    return [f"sees {share:.0%} of your text; {counting}train longer (quickstart: --minutes 60)"]
+
+
+def steps_to_take(
+    folder: Path, options: PretrainOptions, module: Any, objective: Any, batches: Any, precision: Precision
+) -> int:
+    """The budget in steps, decided once; seconds are probed with an optimizer of the probe's own."""
+    from fourfold.training import steps_for_seconds
+    from fourfold.workflow.training import decide_steps
+
+    assert options.budget is not None  # checked with the recipe
+
+    def probe(seconds: float) -> int:
+        optimizer = options.optimizer.make(module)
+        return steps_for_seconds(module, objective, batches, optimizer, seconds, precision=precision)
+
+    return decide_steps(folder, options.budget, sum(batch.tokens for batch in batches.at(0)), probe)
 
 
 def loss_of(config: Config, target: PretrainingObjective) -> LanguageModelling:

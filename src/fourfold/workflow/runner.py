@@ -7,6 +7,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ from fourfold.errors import FourfoldError, Interrupted
 from fourfold.files import hash_value, lock_folder, write_jsonl, write_text
 from fourfold.progress import say
 from fourfold.workflow.context import StageContext
+from fourfold.workflow.crew import SOLO, Company, Launched, company, require_processes
 from fourfold.workflow.fingerprint import code_fingerprint, source_fingerprint
 from fourfold.workflow.interrupts import Interrupts
 from fourfold.workflow.ledger import Ledger, finished
@@ -63,12 +65,28 @@ def run_recipe(
     folder = Path(runs_folder) / recipe.name
     wanted = list(recipe.required_for(only)) if only else list(recipe.stages)
     require_outside(wanted, folder)
-    interrupts = Interrupts()
-    with lock_folder(folder), interrupts.installed():
+    with company([stage.full_name for stage in recipe.stages]) as together:
+        run = _Run(recipe, folder, Interrupts(), load, together)
+        run.require_processes(wanted)
+        if isinstance(together, Launched) and together.rank > 0:
+            return run.follow(together)
+        try:
+            result = _walk(run, wanted, only)
+        except BaseException:
+            with suppress(FourfoldError):  # the others may have failed alike, and be gone
+                together.over()
+            raise
+        together.over()
+        return result
+
+
+def _walk(run: _Run, wanted: list[StageSpec], only: str | None) -> RunResult:
+    """Do the stages in this process, which holds the folder."""
+    recipe, folder = run.recipe, run.folder
+    with lock_folder(folder), run.interrupts.installed():
         remove_leftovers(folder)
         write_text(folder / "recipe.toml", recipe.text)
         manifest = Manifest(folder, recipe)
-        run = _Run(recipe, folder, interrupts, load)
         results: list[StageResult] = []
         try:
             for index, stage in enumerate(wanted):
@@ -88,8 +106,15 @@ def run_recipe(
 class _Run:
     """The stages of one recipe in one folder."""
 
-    def __init__(self, recipe: Recipe, folder: Path, interrupts: Interrupts, load: Callable[[str], Any]) -> None:
-        self.recipe, self.folder, self.interrupts = recipe, folder, interrupts
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        interrupts: Interrupts,
+        load: Callable[[str], Any],
+        company: Company = SOLO,
+    ) -> None:
+        self.recipe, self.folder, self.interrupts, self.company = recipe, folder, interrupts, company
         self.folders = {stage.full_name: folder / stage.full_name for stage in recipe.stages}
         self.models = ModelStore(self.folders, load)
         self.keys: dict[str, str] = {}
@@ -117,8 +142,33 @@ class _Run:
         self._report()
         return _result(stage, record, skipped=False)
 
+    def require_processes(self, wanted: list[StageSpec]) -> None:
+        """Refuse a plan for other processes than there are before the first stage has cost any time."""
+        for stage in wanted:
+            parallel = getattr(stage.options, "parallel", None)
+            if parallel is not None and finished(self.folders[stage.full_name]) is None:
+                require_processes(parallel.plan().world, stage.full_name)
+
+    def follow(self, company: Launched) -> RunResult:
+        """Join the first process in the stages it calls to."""
+        stages = {stage.full_name: stage for stage in self.recipe.stages}
+        with self.interrupts.installed():
+            for name in company.calls():
+                KINDS[stages[name].kind].run(
+                    self._context(stages[name], Ledger(self.folders[name], "", watches=True)), stages[name].options
+                )
+        return RunResult(folder=self.folder, stages=(), report=None)
+
     def _work(self, stage: StageSpec, ledger: Ledger) -> None:
-        context = StageContext(
+        try:
+            KINDS[stage.kind].run(self._context(stage, ledger), stage.options)
+        except BaseException:
+            ledger.save()
+            raise
+        self.interrupts.check()
+
+    def _context(self, stage: StageSpec, ledger: Ledger) -> StageContext:
+        return StageContext(
             name=stage.full_name,
             folder=ledger.folder,
             run_folder=self.folder,
@@ -127,13 +177,8 @@ class _Run:
             models=self.models,
             interrupts=self.interrupts,
             ledger=ledger,
+            company=self.company,
         )
-        try:
-            KINDS[stage.kind].run(context, stage.options)
-        except BaseException:
-            ledger.save()
-            raise
-        self.interrupts.check()
 
     def _report(self) -> None:
         """Bring the report up to date, unless that would take a tenth of the time or more."""

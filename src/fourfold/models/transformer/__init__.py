@@ -1,8 +1,10 @@
 """The transformer: one configuration, values for every variant (the survey's chapter 4.2)."""
 
-from fourfold.models.transformer.cache import KeyValueCache
+from fourfold.models.transformer.block import Block
+from fourfold.models.transformer.cache import Earlier, KeyValueCache
 from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.encoder_decoder import EncoderDecoder, EncoderDecoderConfig, EncoderDecoderState
+from fourfold.models.transformer.feed_forward import FeedForwardLayer
 from fourfold.models.transformer.initialisation import learning_rate_scale, mup
 from fourfold.models.transformer.language_model import TransformerLM
 from fourfold.models.transformer.masks import Packed, Sight, look
@@ -34,19 +36,23 @@ from fourfold.models.transformer.options import (
     Task,
     YaRNScaling,
 )
+from fourfold.models.transformer.positions import PositionEncoding
 from fourfold.models.transformer.rotary import frequencies
 
 __all__ = [
     "ALiBi",
     "Activation",
     "Attention",
+    "Block",
     "DynamicNTKScaling",
+    "Earlier",
     "Embedding",
     "EncoderDecoder",
     "EncoderDecoderConfig",
     "EncoderDecoderState",
     "Experts",
     "FeedForward",
+    "FeedForwardLayer",
     "Head",
     "Initialisation",
     "KeyValueCache",
@@ -59,6 +65,7 @@ __all__ = [
     "Norm",
     "NormPlace",
     "Packed",
+    "PositionEncoding",
     "Positions",
     "Relative",
     "Residual",

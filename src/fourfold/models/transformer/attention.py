@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from fourfold.models.linear import Linear
 from fourfold.models.protocols import Trace
-from fourfold.models.transformer.cache import KeyValueCache
+from fourfold.models.transformer.cache import Earlier
 from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.masks import Packed, Sight
 from fourfold.models.transformer.norms import make_norm
@@ -51,7 +51,7 @@ class Call:
 
     views: dict[int | None, View]
     """By window."""
-    cache: KeyValueCache | None
+    cache: Earlier | None
     adapters: int | Tensor | None
     source: Source | None = None
     trace: Trace | None = None

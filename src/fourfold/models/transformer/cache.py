@@ -7,12 +7,27 @@ Letters: L layers, B rows, G key-value heads, S capacity, P head size, T new tok
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from fourfold.errors import UserError
+
+
+@runtime_checkable
+class Earlier(Protocol):
+    """Keys and values of earlier tokens, wherever they are kept; what attention needs of a cache."""
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) or (1,) tokens before those of the call."""
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """From (B, G, T, P) of the call's tokens to those of all tokens up to them."""
+
+    def advance(self, lengths: Tensor) -> None:
+        """The call is over."""
 
 
 class KeyValueCache:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from fourfold.models.linear import Linear
 from fourfold.models.protocols import State, Step, Trace
-from fourfold.models.transformer.cache import KeyValueCache
+from fourfold.models.transformer.cache import Earlier, KeyValueCache
 from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.feed_forward import ACTIVATIONS
 from fourfold.models.transformer.initialisation import initialise
@@ -95,7 +95,7 @@ class TransformerLM(nn.Module):
         return self.logits(self.hidden(Step(ids=ids), state)), state
 
     def hidden(self, step: Step, state: State | None = None) -> Tensor:
-        assert state is None or isinstance(state, KeyValueCache)
+        assert state is None or isinstance(state, Earlier)
         output: Tensor = self.stack(step, state)
         return output
 

@@ -15,7 +15,7 @@ from fourfold.models.linear import Linear
 from fourfold.models.protocols import Step, positions_of
 from fourfold.models.transformer.attention import Call, Source, View
 from fourfold.models.transformer.block import Block
-from fourfold.models.transformer.cache import KeyValueCache
+from fourfold.models.transformer.cache import Earlier, KeyValueCache
 from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.masks import look
 from fourfold.models.transformer.norms import make_norm
@@ -43,7 +43,7 @@ class Transformer(nn.Module):
         self.recompute = False
         """Keep only each layer's input for the backward pass and compute the rest again (Chen et al. 2016)."""
 
-    def forward(self, step: Step, cache: KeyValueCache | None = None, source: Source | None = None) -> Tensor:
+    def forward(self, step: Step, cache: Earlier | None = None, source: Source | None = None) -> Tensor:
         """(B, T, D) hidden states after the final norm; the cache is advanced."""
         self._check(step, cache)
         starts = None if cache is None else cache.lengths
@@ -111,7 +111,7 @@ class Transformer(nn.Module):
             )
         return views
 
-    def _check(self, step: Step, cache: KeyValueCache | None) -> None:
+    def _check(self, step: Step, cache: Earlier | None) -> None:
         length = step.ids.shape[1]
         if length > self.config.context:
             raise ValueError(f"expected at most {self.config.context} tokens (the context), got {length}")

@@ -19,6 +19,7 @@ from fourfold.progress import say
 from fourfold.workflow.kinds import Options, StageKind, Use, need
 from fourfold.workflow.measuring import bits_per_byte, first_words, held_out_loss, held_out_samples
 from fourfold.workflow.pretraining import (
+    budget_warnings,
     chosen_objective,
     full_config,
     held_out_batches,
@@ -28,6 +29,7 @@ from fourfold.workflow.pretraining import (
     new_module,
     save_network,
     split_shards,
+    steps_to_take,
     text_a_step,
 )
 from fourfold.workflow.training import (
@@ -35,11 +37,13 @@ from fourfold.workflow.training import (
     CheckpointOptions,
     Fit,
     OptimizerOptions,
+    ParallelOptions,
     Totals,
+    check_plan,
     curve_row,
     curve_steps,
-    decide_steps,
     run_fit,
+    share_out,
 )
 
 if TYPE_CHECKING:
@@ -50,11 +54,6 @@ if TYPE_CHECKING:
 
 GENERATIONS = {"ngram": "statistical", "lstm": "neural", "gru": "neural", "elman": "neural"}
 """Which of the survey's generations a family belongs to; any other family is a pre-trained transformer."""
-
-SMALL_SHARE = 0.5
-"""A model that sees less of the text than this is warned about."""
-MANY_EPOCHS = 40
-"""Passes over a text after which repeating it is worth nothing (Muennighoff et al. 2023)."""
 
 
 class CurveOptions(Options):
@@ -94,6 +93,8 @@ class PretrainOptions(Options):
     """The held-out curve."""
     trackers: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
     """Experiment trackers to tell, beside metrics.jsonl and TensorBoard's files in the stage folder."""
+    parallel: ParallelOptions | None = Field(default=None, exclude=True)
+    """How torchrun's processes share the training; without it each reads its part of every batch."""
     compile: bool = False
     """Compile the layers of a transformer: faster steps after a first one of a minute or so; needs a C++ compiler."""
 
@@ -112,6 +113,8 @@ def check(options: PretrainOptions) -> None:
     if family == "ngram":
         if options.objective is not None:
             raise UserError("an n-gram model is counted: it has no objective", where="objective")
+        if options.parallel is not None:
+            raise UserError("an n-gram model is counted in one process", where="parallel")
         unknown = [key for key in options.model if key not in ("family", "order", "smoothing")]
         if unknown:
             raise unknown_name("key", unknown[0], ("family", "order", "smoothing"), where="model")
@@ -131,6 +134,9 @@ def check(options: PretrainOptions) -> None:
         )
     check_objective(options, config)
     need(options.budget, "budget", f"family '{family}'")
+    assert options.budget is not None  # just asked for
+    length = options.row_tokens
+    check_plan(options.parallel, config, options.batch_size, length, options.optimizer, options.budget)
 
 
 def check_objective(options: PretrainOptions, config: Config) -> None:
@@ -190,9 +196,10 @@ def fit_gradient(
     """Train a recurrent model or a transformer by gradient, resuming from the last checkpoint."""
     from fourfold.models import count_parameters
     from fourfold.pretraining import Job, flops_per_token
-    from fourfold.training import choose_precision, steps_for_seconds
+    from fourfold.training import choose_precision
 
     assert options.budget is not None  # checked with the recipe
+    context.company.call(context.name)
     target = chosen_objective(options)
     config = full_config(options, tokenizer, target)
     module = new_module(config, context.seed, compiled=options.compile)
@@ -201,13 +208,13 @@ def fit_gradient(
     precision = choose_precision("cpu", module)
     say(f"{label}: {parameters:,} parameters, {precision}")
     batches = make_batches(options, target, model_form(config), tokenizer, shards, context.seed)
+    team, whole = share_out(context, options.parallel, module, lambda: new_module(config, context.seed))
     optimizer = options.optimizer.make(module)
     objective = loss_of(config, target)
 
-    def probe(seconds: float) -> int:
-        return steps_for_seconds(module, objective, batches, optimizer, seconds, precision=precision)
-
-    steps = decide_steps(context.folder, options.budget, sum(batch.tokens for batch in batches.at(0)), probe)
+    steps = context.company.after_first(
+        lambda: steps_to_take(context.folder, options, module, objective, batches, precision)
+    )
     readable = model_form(config) in ("causal", "prefix")
     warnings = budget_warnings(round(steps * text_a_step(batches, shards)), shards.token_count, readable)
     for warning in warnings:
@@ -223,28 +230,21 @@ def fit_gradient(
         label=label,
         flops_per_token=flops_per_token(Job(config=config, tokens=1, context=options.row_tokens)),
         trackers=options.trackers,
+        team=team,
+        whole=whole,
     )
-    held_out = held_out_batches(context, options, target, config, tokenizer)
+    kept = module if whole is None else whole
+    held_out = held_out_batches(context, options, target, config, tokenizer) if context.company.rank == 0 else None
 
     def measure() -> dict[str, dict[str, float]]:
-        measured = {"bits_per_byte": bits_per_byte(module, tokenizer, label, samples)} if readable else {}
-        return measured | ({} if held_out is None else {"held_out": held_out_loss(module, objective, held_out)})
+        measured = {"bits_per_byte": bits_per_byte(kept, tokenizer, label, samples)} if readable else {}
+        return measured | ({} if held_out is None else {"held_out": held_out_loss(kept, objective, held_out)})
 
     totals = run_fit(
         context, fit, options.checkpoint, measure=measure, measured=curve_steps(steps, options.curve.points)
     )
-    save_result(context, options, module, tokenizer, totals, {"label": label, "warnings": warnings})
-
-
-def budget_warnings(tokens_seen: int, tokens_there: int, readable: bool = True) -> list[str]:
-    """What to expect of a model that reads too little of its text; `readable`: it is compared in bits per byte."""
-    share = tokens_seen / max(1, tokens_there)
-    if share > MANY_EPOCHS:
-        return [f"reads your text {share:.0f} times over, which teaches nothing more; add text or shorten the budget"]
-    if share >= SMALL_SHARE:
-        return []
-    counting = "the 5-gram will win; " if readable else ""
-    return [f"sees {share:.0%} of your text; {counting}train longer (quickstart: --minutes 60)"]
+    if context.company.rank == 0:
+        save_result(context, options, kept, tokenizer, totals, {"label": label, "warnings": warnings})
 
 
 def save_result(

@@ -1,14 +1,17 @@
 """The one loop as stages run it: options of a recipe, resuming, spikes, averages, trackers."""
 
-from fourfold.workflow.training.fitting import Fit, Measure, remove_checkpoints, run_fit
+from fourfold.workflow.training.fitting import Fit, Measure, run_fit
+from fourfold.workflow.training.folders import remove_checkpoints
 from fourfold.workflow.training.options import (
     Budget,
     CheckpointOptions,
     OptimizerOptions,
+    ParallelOptions,
     SpikeOptions,
     decide_steps,
 )
 from fourfold.workflow.training.rows import Totals, curve_row, curve_steps, cut_back
+from fourfold.workflow.training.sharing import check_plan, share_out
 
 __all__ = [
     "Budget",
@@ -16,12 +19,15 @@ __all__ = [
     "Fit",
     "Measure",
     "OptimizerOptions",
+    "ParallelOptions",
     "SpikeOptions",
     "Totals",
+    "check_plan",
     "curve_row",
     "curve_steps",
     "cut_back",
     "decide_steps",
     "remove_checkpoints",
     "run_fit",
+    "share_out",
 ]

@@ -9,8 +9,6 @@ from a checkpoint. What is on disk when a process dies decides all that follows:
 
 from __future__ import annotations
 
-import math
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -18,18 +16,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fourfold.errors import UserError
 from fourfold.files import append_jsonl, read_json, write_json
 from fourfold.progress import Task, say, task
+from fourfold.workflow.training.folders import newest_step
 from fourfold.workflow.training.options import CheckpointOptions, OptimizerOptions
-from fourfold.workflow.training.rows import Totals, curve_row, cut_back, metrics_row
+from fourfold.workflow.training.rows import Totals, curve_row, cut_back, first_number, metrics_row, read_rows
 from fourfold.workflow.training.trackers import Trackers, open_trackers
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from fourfold.training import Answer, BatchSource, Objective, Precision, SpikeWatch, TrainingStep, WeightAverage
+    from fourfold.training import (
+        Answer,
+        BatchSource,
+        Objective,
+        Precision,
+        SpikeWatch,
+        Team,
+        TrainingStep,
+        WeightAverage,
+    )
     from fourfold.workflow.context import StageContext
 
 Measure = Callable[[], Mapping[str, Mapping[str, float]]]
@@ -52,6 +59,10 @@ class Fit:
     """For the share of the machine's rate that is shown while training."""
     trackers: tuple[str, ...] = ()
     """Experiment trackers that are told every step, beside metrics.jsonl and TensorBoard's files."""
+    team: Team | None = None
+    """The processes that train together, each with its part of `model`; None: this one alone."""
+    whole: nn.Module | None = None
+    """In the first process of a team, the model in one piece: what is measured, and kept in the end."""
 
 
 def run_fit(
@@ -66,12 +77,16 @@ def run_fit(
     Writes metrics.jsonl and, at the steps `measured`, curve.jsonl; both are cut back to the
     checkpoint that is resumed from. With a weight average or `best`, those are the weights the model ends with.
     """
+    if fit.team is not None:
+        from fourfold.training.parallel import group_by_kind
+
+        group_by_kind(fit.optimizer)
     sitting = _Sitting(context=context, fit=fit, checkpoint=checkpoint, measure=measure, measured=measured)
     sitting.restore()
     with (
         context.interrupts.deferred(),
         task(f"train {fit.label}", fit.steps, "steps") as work,
-        open_trackers(context, fit) as trackers,
+        open_trackers(context, fit, silent=sitting.team.rank > 0) as trackers,
     ):
         work.advance(sitting.totals.steps)
         while sitting.totals.steps < fit.steps:
@@ -98,6 +113,17 @@ class _Sitting:
     saved_at: float = 0.0
 
     @property
+    def team(self) -> Team:
+        from fourfold.training import ALONE
+
+        return self.fit.team or ALONE
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes what is written once."""
+        return self.team.rank == 0
+
+    @property
     def folder(self) -> Path:
         return self.context.folder
 
@@ -108,15 +134,15 @@ class _Sitting:
         fit, wanted = self.fit, self.fit.update
         if wanted.average is not None:
             self.average = WeightAverage(fit.model, wanted.average)
-        found = load_latest_checkpoint(self.folder / "checkpoints", fit.model, fit.optimizer)
+        found = load_latest_checkpoint(self.folder / "checkpoints", fit.model, fit.optimizer, team=self.team)
         self.totals = Totals()
         if found:
             self.totals = Totals(steps=found.step, seconds=found.extra["seconds"], tokens=found.extra["tokens"])
             say(f"{self.context.name}: continuing after step {self.totals.steps} of {fit.steps}")
             if self.average is not None:
                 self.average.restore(found.tensors, found.extra["averaged"])
-        rows = cut_back(self.folder / "metrics.jsonl", self.totals.steps)
-        cut_back(self.folder / "curve.jsonl", self.totals.steps)
+        rows = cut_back(self.folder / "metrics.jsonl", self.totals.steps, write=self.leads)
+        cut_back(self.folder / "curve.jsonl", self.totals.steps, write=self.leads)
         kept = read_json(self.folder / "answers.json") if (self.folder / "answers.json").is_file() else []
         self.answers = tuple(Answer(**row) for row in kept if row["step"] <= self.totals.steps)
         self.spikes = len(self.answers) + sum(row.get("applied") is False for row in rows)
@@ -133,7 +159,8 @@ class _Sitting:
             before = self.totals.steps
             self.totals.add(step)
             row = metrics_row(step, self.totals)
-            append_jsonl(self.folder / "metrics.jsonl", row)
+            if self.leads:
+                append_jsonl(self.folder / "metrics.jsonl", row)
             trackers.log(self.totals.steps, row)
             if step.applied:
                 self._applied(work, trackers, step)
@@ -151,9 +178,11 @@ class _Sitting:
         if self.average is not None:
             self.average.apply()
         if self.checkpoint.best and (self.folder / "checkpoints" / "best").is_dir():
-            best = load_latest_checkpoint(self.folder / "checkpoints" / "best", self.fit.model, self.fit.optimizer)
+            folder = self.folder / "checkpoints" / "best"
+            best = load_latest_checkpoint(folder, self.fit.model, self.fit.optimizer, team=self.team)
             if best and best.step < self.totals.steps:
                 say(f"{self.context.name}: the weights of step {best.step} measured best and are kept")
+        self._put_together()
 
     def save(self) -> None:
         """A checkpoint of this moment."""
@@ -167,6 +196,7 @@ class _Sitting:
             {"seconds": self.totals.seconds, "tokens": self.totals.tokens} | self._averaged(),
             tensors=self.average.averages if self.average is not None else {},
             kept=self.checkpoint.keep,
+            team=self.team,
         )
         self.context.ledger.save()
         self.saved_at = time.monotonic()
@@ -189,6 +219,7 @@ class _Sitting:
             guard=Guard(clip=fit.update.clip, watch=self.watch),
             precision=fit.precision,
             seed=self.context.seed,
+            team=self.team,
         )
 
     def _applied(self, work: Task, trackers: Trackers, step: TrainingStep) -> None:
@@ -196,31 +227,44 @@ class _Sitting:
             self.average.update()
         if self.measure and self.totals.steps in self.measured:
             with self.average.in_place() if self.average is not None else nullcontext():
-                row = curve_row(self.totals, self.measure())
+                self._put_together()
+                row = curve_row(self.totals, self.measure() if self.leads else {})
                 self._keep_if_best(row)
-            append_jsonl(self.folder / "curve.jsonl", row)
+            if self.leads:
+                append_jsonl(self.folder / "curve.jsonl", row)
             trackers.log(self.totals.steps, row)
         work.advance(1, trackers.note(step))
 
     def _keep_if_best(self, row: Mapping[str, Any]) -> None:
         """A checkpoint apart where the first measurement, lower being better, is the lowest so far."""
         from fourfold.training import save_checkpoint
-        from fourfold.workflow.training.rows import read_rows
 
         if not self.checkpoint.best:
             return
-        earlier = [_first_number(old) for old in read_rows(self.folder / "curve.jsonl")]
-        if all(_first_number(row) < value for value in earlier):
+        earlier = [first_number(old) for old in read_rows(self.folder / "curve.jsonl")]
+        if self.team.any(self.leads and all(first_number(row) < value for value in earlier)):
             folder = self.folder / "checkpoints" / "best"
-            save_checkpoint(folder, self.fit.model, self.fit.optimizer, self.totals.steps, {}, kept=1)
+            save_checkpoint(folder, self.fit.model, self.fit.optimizer, self.totals.steps, kept=1, team=self.team)
+
+    def _put_together(self) -> None:
+        """Bring the first process's whole model up to date: a team hands its pieces over on the disk."""
+        if not self.team.together:
+            return
+        from fourfold.training import hand_over
+
+        hand_over(self.fit.model, self.fit.whole, self.folder / "checkpoints" / "whole", self.team)
 
     def _save_where_due(self) -> None:
         """Save by steps, by time, at the end and when the user wants to stop; save before anything can be lost."""
         due = self.totals.steps % self.checkpoint.steps == 0 or self.totals.steps == self.fit.steps
         late = time.monotonic() - self.saved_at >= self.checkpoint.seconds
-        if due or late or self.context.interrupts.pending:
+        asked = late or self.context.interrupts.pending
+        if self.team.any(asked) or due:
             self.save()
+            stop = self.team.any(self.context.interrupts.pending)
             self.context.interrupts.check()
+            if stop:
+                raise KeyboardInterrupt  # another process was told to; all stop after the same step
 
     def _answer(self, step: TrainingStep) -> bool:
         """Do what the recipe says about a spike; True where the loop has to start again."""
@@ -243,29 +287,13 @@ class _Sitting:
             self._keep(Answer(step=self.totals.steps, rate=options.factor))
             return True
         spiked = step.index
-        start = _newest_step(self.folder / "checkpoints")
+        start = newest_step(self.folder / "checkpoints")
         self._keep(Answer(step=start, data=spiked + 1 - start))
         self.restore()
         return True
 
     def _keep(self, answer: Answer) -> None:
         self.answers = (*self.answers, answer)
-        write_json(self.folder / "answers.json", [kept.as_dict() for kept in self.answers])
-
-
-def _first_number(row: Mapping[str, Any]) -> float:
-    """The first measurement of a row of curve.jsonl; infinite where there is none."""
-    groups = (group for group in row.values() if isinstance(group, dict))
-    return next((float(value) for group in groups for value in group.values()), math.inf)
-
-
-def _newest_step(folder: Path) -> int:
-    steps = [int(path.name.removeprefix("step-")) for path in folder.glob("step-*")]
-    if not steps:
-        raise UserError("there is no checkpoint to go back to", where=folder)
-    return max(steps)
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Drop what only a crash would have needed; not before the stage is marked done."""
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        if self.leads:
+            write_json(self.folder / "answers.json", [kept.as_dict() for kept in self.answers])
+        self.team.wait()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from fourfold.training import Schedule
+    from fourfold.training import ParallelPlan, Schedule
 
 
 class Budget(Options):
@@ -35,6 +35,33 @@ class Budget(Options):
         if sum(value is not None for value in (self.steps, self.tokens, self.seconds)) != 1:
             raise ValueError("give exactly one of steps, tokens and seconds")
         return self
+
+
+class ParallelOptions(Options):
+    """How torchrun's processes share a training: a grid whose sizes multiply to their number.
+
+    Not part of what a result depends on but for rounding: a run may go on under another plan.
+    """
+
+    data: int = Field(default=1, ge=1)
+    """Groups that read different rows."""
+    shard: Literal["none", "zero1", "zero2", "zero3"] = "none"
+    """What they split: the optimizer's state, the gradients too, the weights too."""
+    tensor: int = Field(default=1, ge=1)
+    """Processes that split every matrix."""
+    pipeline: int = Field(default=1, ge=1)
+    """Processes that each have some of the layers."""
+    context: int = Field(default=1, ge=1)
+    """Processes that split every row."""
+    micro_batches: int | None = Field(default=None, ge=1)
+    """Pieces that the rows of a process are cut into; without it as many as there are stages."""
+    schedule: Literal["1f1b", "gpipe"] = "1f1b"
+    """How stages take turns."""
+
+    def plan(self) -> ParallelPlan:
+        from fourfold.training import ParallelPlan
+
+        return ParallelPlan(**self.model_dump())
 
 
 class SpikeOptions(Options):

@@ -53,12 +53,18 @@ def curve_row(totals: Totals, measured: Mapping[str, Mapping[str, float]]) -> di
     return {"step": totals.steps, "seconds": round(totals.seconds, 4), "tokens": totals.tokens, **groups}
 
 
-def cut_back(path: Path, last_step: int) -> list[dict[str, Any]]:
+def cut_back(path: Path, last_step: int, *, write: bool = True) -> list[dict[str, Any]]:
     """Drop rows after a step, and a last line that a crash cut short; returns the rows that stay."""
     rows = [row for row in read_rows(path) if row["step"] <= last_step]
-    if path.is_file():
+    if write and path.is_file():
         write_jsonl(path, rows)
     return rows
+
+
+def first_number(row: Mapping[str, Any]) -> float:
+    """The first measurement of a row of curve.jsonl; infinite where there is none."""
+    groups = (group for group in row.values() if isinstance(group, dict))
+    return next((float(value) for group in groups for value in group.values()), math.inf)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

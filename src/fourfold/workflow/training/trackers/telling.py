@@ -58,8 +58,14 @@ class Trackers:
 
 
 @contextmanager
-def open_trackers(context: StageContext, fit: Fit) -> Iterator[Trackers]:
-    """TensorBoard's file in the stage folder, and the services the fit names; one that does not start is said."""
+def open_trackers(context: StageContext, fit: Fit, *, silent: bool = False) -> Iterator[Trackers]:
+    """TensorBoard's file in the stage folder, and the services the fit names; one that does not start is said.
+
+    None of them where `silent`: another process of the training tells them.
+    """
+    if silent:
+        yield Trackers({}, None, None)
+        return
     trackers: dict[str, Tracker] = {}
     try:
         trackers["tensorboard"] = EventFile(context.folder / FOLDER)
