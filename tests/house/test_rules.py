@@ -146,7 +146,7 @@ def test_layer_contract_names_every_layer() -> None:
     assert order == [
         "cli|studio", "serving", "workflow", "evaluation", "utilization", "adaptation", "pretraining",
         "training|inference", "resources", "models", "tokenizers",
-        "measures|sandbox|kernels", "progress|files", "errors",
+        "measures|sandbox|kernels", "progress|files|launch", "errors",
     ]  # fmt: skip
 
 

@@ -107,19 +107,21 @@ def budget_warnings(tokens_seen: int, tokens_there: int, readable: bool = True) 
 
 
 def steps_to_take(
-    folder: Path, options: PretrainOptions, module: Any, objective: Any, batches: Any, precision: Precision
+    context: StageContext, options: PretrainOptions, module: Any, objective: Any, batches: Any, precision: Precision
 ) -> int:
     """The budget in steps, decided once; seconds are probed with an optimizer of the probe's own."""
     from fourfold.training import steps_for_seconds
     from fourfold.workflow.training import decide_steps
 
-    assert options.budget is not None  # checked with the recipe
+    budget = options.budget
+    assert budget is not None  # checked with the recipe
 
     def probe(seconds: float) -> int:
         optimizer = options.optimizer.make(module)
         return steps_for_seconds(module, objective, batches, optimizer, seconds, precision=precision)
 
-    return decide_steps(folder, options.budget, sum(batch.tokens for batch in batches.at(0)), probe)
+    tokens = sum(batch.tokens for batch in batches.at(0))
+    return context.company.after_first(lambda: decide_steps(context.folder, budget, tokens, probe))
 
 
 def loss_of(config: Config, target: PretrainingObjective) -> LanguageModelling:

@@ -198,7 +198,6 @@ def fit_gradient(
     from fourfold.pretraining import Job, flops_per_token
     from fourfold.training import choose_precision
 
-    assert options.budget is not None  # checked with the recipe
     context.company.call(context.name)
     target = chosen_objective(options)
     config = full_config(options, tokenizer, target)
@@ -209,12 +208,8 @@ def fit_gradient(
     say(f"{label}: {parameters:,} parameters, {precision}")
     batches = make_batches(options, target, model_form(config), tokenizer, shards, context.seed)
     team, whole = share_out(context, options.parallel, module, lambda: new_module(config, context.seed))
-    optimizer = options.optimizer.make(module)
     objective = loss_of(config, target)
-
-    steps = context.company.after_first(
-        lambda: steps_to_take(context.folder, options, module, objective, batches, precision)
-    )
+    steps = steps_to_take(context, options, module, objective, batches, precision)
     readable = model_form(config) in ("causal", "prefix")
     warnings = budget_warnings(round(steps * text_a_step(batches, shards)), shards.token_count, readable)
     for warning in warnings:
@@ -223,7 +218,7 @@ def fit_gradient(
         model=module,
         objective=objective,
         batches=batches,
-        optimizer=optimizer,
+        optimizer=options.optimizer.make(module),
         update=options.optimizer,
         precision=precision,
         steps=steps,
@@ -240,9 +235,8 @@ def fit_gradient(
         measured = {"bits_per_byte": bits_per_byte(kept, tokenizer, label, samples)} if readable else {}
         return measured | ({} if held_out is None else {"held_out": held_out_loss(kept, objective, held_out)})
 
-    totals = run_fit(
-        context, fit, options.checkpoint, measure=measure, measured=curve_steps(steps, options.curve.points)
-    )
+    measured = curve_steps(steps, options.curve.points)
+    totals = run_fit(context, fit, options.checkpoint, measure=measure, measured=measured)
     if context.company.rank == 0:
         save_result(context, options, kept, tokenizer, totals, {"label": label, "warnings": warnings})
 
