@@ -45,6 +45,32 @@ def plan_recipe(path: Path, overrides: list[str]) -> dict[str, Any]:
     )
 
 
+def pretraining_jobs(path: Path, overrides: list[str]) -> list[tuple[str, Any]]:
+    """The trainings by gradient of a recipe's `[pretrain.…]` sections, whole."""
+    from fourfold.errors import UserError
+    from fourfold.pretraining import Job
+    from fourfold.workflow import parse_recipe
+
+    recipe = parse_recipe(path, overrides)
+    planner = _Planner({stage.full_name: stage for stage in recipe.stages})
+    jobs = []
+    for stage in recipe.stages:
+        options: Any = stage.options
+        if stage.kind != "pretrain" or options.budget is None:
+            continue
+        tokens = _tokens_in(options.budget, options.batch_size * options.row_tokens)
+        if tokens is None:
+            raise UserError(
+                "a budget in seconds is of one machine", where=f"{path} [{stage.full_name}]",
+                expected="a budget in steps or tokens", got=f"{options.budget.seconds:g} s",
+                advice=f"Give it by --set {stage.full_name}.budget.steps=1000 and no seconds.",
+            )  # fmt: skip
+        job = Job(config=planner._config_of(options), tokens=tokens, batch_size=options.batch_size,
+                  context=options.row_tokens, optimizer=options.optimizer.kind)  # fmt: skip
+        jobs.append((stage.full_name, job))
+    return jobs
+
+
 class _Planner:
     """Knows the stages of one recipe, and which model each name means."""
 
@@ -72,7 +98,8 @@ class _Planner:
             return _typical(megabytes * SECONDS_PER_MEGABYTE["ngram"], memory=int(450e6 + 8e6 * megabytes))
         config = self._config_of(options)
         step = options.batch_size * options.row_tokens
-        job = Job(config=config, tokens=float(step), batch_size=options.batch_size, context=options.row_tokens)
+        job = Job(config=config, tokens=float(step), batch_size=options.batch_size, context=options.row_tokens,
+                  optimizer=options.optimizer.kind)  # fmt: skip
         return self._scaled(job, _tokens_in(options.budget, step), options.budget.seconds)
 
     def _finetune(self, options: Any) -> dict[str, Any]:

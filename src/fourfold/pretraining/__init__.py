@@ -1,6 +1,47 @@
 """Fold 1: from text to a language model, and what that takes."""
 
-from fourfold.pretraining.planning import Job, flops, flops_per_token, machine_memory, memory
+from fourfold.pretraining.planning import (
+    Cluster,
+    Comparison,
+    Estimate,
+    Job,
+    ParallelPlan,
+    Setup,
+    communication,
+    compare_published,
+    device_memory,
+    fastest,
+    flops,
+    flops_per_token,
+    machine_memory,
+    memory,
+    optimizer_bytes,
+    parse_devices,
+    parse_plan,
+    rule_of_six,
+)
 from fourfold.pretraining.speed import Speed, measure_speed, peak_flops
 
-__all__ = ["Job", "Speed", "flops", "flops_per_token", "machine_memory", "measure_speed", "memory", "peak_flops"]
+__all__ = [
+    "Cluster",
+    "Comparison",
+    "Estimate",
+    "Job",
+    "ParallelPlan",
+    "Setup",
+    "Speed",
+    "communication",
+    "compare_published",
+    "device_memory",
+    "fastest",
+    "flops",
+    "flops_per_token",
+    "machine_memory",
+    "measure_speed",
+    "memory",
+    "optimizer_bytes",
+    "parse_devices",
+    "parse_plan",
+    "peak_flops",
+    "rule_of_six",
+]
