@@ -16,8 +16,7 @@ from typer.testing import CliRunner
 
 from fourfold.cli import app
 from fourfold.cli.app import run
-from fourfold.cli.console import command_line, duration, resume_command
-from fourfold.cli.plan import between
+from fourfold.cli.console import between, command_line, duration, resume_command
 from fourfold.cli.progress import PlainSink, sink_for
 from fourfold.errors import Interrupted, UserError
 from fourfold.progress import say, track, use_sink

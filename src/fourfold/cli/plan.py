@@ -57,33 +57,35 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """A verdict, then parameters, FLOPs, memory by part and time: here by a probe of seconds, or on a cluster."""
-    from fourfold.cli import plan_cluster as cluster
+    from fourfold.cli.plan_cluster import Site, show_cluster
 
     if published:
-        rows = cluster.published_rows()
-        show_json(rows) if as_json else cluster.show_published(rows)
-        finish(next_command=["plan", "llama:65b", "--devices", "2048xA100-80GB"], result_on_stdout=False)
-        return
-    site = devices and cluster.Site(
-        devices=devices, parallel=parallel, price=price, overhead=overhead, utilization=utilization
-    )
+        return _published(as_json)
+    site = devices and Site(devices, parallel, price, overhead, utilization)
+    asked = {"purpose": purpose, "recompute": recompute, "optimizer": optimizer}
     is_recipe = Path(subject).suffix == ".toml" or Path(subject).is_file()
-    result: dict[str, Any]
-    if is_recipe and site:
-        result = cluster.plan_recipe_on(Path(subject), override or [], site)
-    elif is_recipe:
-        from fourfold.cli.recipe_plan import plan_recipe
-
-        result = plan_recipe(Path(subject), override or [])
+    if is_recipe:
+        result = _plan_recipe(Path(subject), override or [], site or None)
     else:
-        asked = {"purpose": purpose, "recompute": recompute, "optimizer": optimizer}
         result = plan_model(subject, tokens, batch_size, context, asked, site or None)
-    if as_json:
-        show_json(result)
-    else:
-        (cluster.show_cluster if site else _show)(result)
+    shown = show_json if as_json else show_cluster if site else _show
+    shown(result)
     following: list[object] = ["run", subject] if is_recipe else ["plan", subject, "--for", "tune"]
-    finish(next_command=following, result_on_stdout=False)
+    return finish(next_command=following, result_on_stdout=False)
+
+
+def _published(as_json: bool) -> None:
+    from fourfold.cli.plan_cluster import published_rows, show_published
+
+    (show_json if as_json else show_published)(published_rows())
+    finish(next_command=["plan", "llama:65b", "--devices", "2048xA100-80GB"], result_on_stdout=False)
+
+
+def _plan_recipe(path: Path, overrides: list[str], site: Site | None) -> dict[str, Any]:
+    from fourfold.cli.plan_cluster import plan_recipe_on
+    from fourfold.cli.recipe_plan import plan_recipe
+
+    return plan_recipe(path, overrides) if site is None else plan_recipe_on(path, overrides, site)
 
 
 def plan_model(
@@ -115,7 +117,27 @@ def plan_model(
     source = {**published, "source": preset.source}
     if site is not None:
         return in_verdict({**plan_on_cluster(job, site), **source})
-    return with_verdict({**plan_job(job), **source})
+    verdict = with_verdict({**plan_job(job), **source})
+    return verdict if verdict["fits"] else {**verdict, "would_fit": _what_would_fit(job)}
+
+
+def _what_would_fit(job: Any) -> str | None:
+    """The smallest change that makes a training fit on this machine; None where none does."""
+    from fourfold.pretraining import machine_memory, memory
+    from fourfold.training import choose_precision
+
+    there, precision = machine_memory(), choose_precision()
+    lighter = replace(job, recompute=True)
+    changes = {
+        "--recompute": lighter,
+        "--recompute --batch-size 1": replace(lighter, batch_size=1),
+        "--recompute --batch-size 1 --optimizer adamw-8bit": replace(lighter, batch_size=1, optimizer="adamw-8bit"),
+        "--recompute --batch-size 1 --optimizer adafactor": replace(lighter, batch_size=1, optimizer="adafactor"),
+        "--for tune": replace(job, purpose="tune"),
+        "--for tune --recompute --batch-size 1": replace(lighter, purpose="tune", batch_size=1),
+    }
+    fitting = (how for how, change in changes.items() if there and sum(memory(change, precision).values()) <= there)
+    return next(fitting, None) if job.purpose == "train" else None
 
 
 def plan_job(job: Any) -> dict[str, Any]:
@@ -166,6 +188,9 @@ def with_verdict(plan: dict[str, Any]) -> dict[str, Any]:
 
 def _show(plan: dict[str, Any]) -> None:
     show(plan["verdict"])
+    if not plan["fits"] and "would_fit" in plan:
+        how = plan["would_fit"]
+        show(f"{how} would fit" if how else "nothing but more memory would: --devices plans it elsewhere")
     show()
     if "stages" in plan:
         show_table(

@@ -16,7 +16,7 @@ BATCH_TOKENS = 4e6
 """Tokens of a step if none are asked for: what most models of the survey's table 5 were trained with."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Site:
     """What is asked of a cluster on the command line."""
 
@@ -119,10 +119,8 @@ def plan_recipe_on(path: Path, overrides: list[str], site: Site) -> dict[str, An
     if not stages:
         raise UserError("the recipe pre-trains nothing by gradient", where=path, advice="Leave --devices out.")
     largest = max(stages, key=lambda stage: stage["memory_bytes"])
-    totals = {
-        key: sum(stage[key] for stage in stages)
-        for key in ("train_flops", "seconds", "seconds_spread", "cost", "kilowatt_hours")
-    }
+    summed = ("train_flops", "seconds", "seconds_spread", "cost", "kilowatt_hours")
+    totals = {key: sum(stage[key] for stage in stages) for key in summed}
     return in_verdict({**largest, **totals, "parameters": sum(stage["parameters"] for stage in stages),
                        "stages": stages})  # fmt: skip
 
@@ -159,9 +157,8 @@ def _show_one(plan: dict[str, Any]) -> None:
          + ", ".join(f"{name} {size:.2g}" for name, size in plan["step"].items()))  # fmt: skip
     show(f"rate        {plan['utilization']:.1%} of the peak (MFU)")
     show(f"time        {between(plan['seconds'], plan['seconds_spread'])}")
-    show(
-        f"energy      {plan['kilowatt_hours']:,.0f} kWh at full power, times {plan['power_overhead']:g} for the building"
-    )
+    energy, overhead = plan["kilowatt_hours"], plan["power_overhead"]
+    show(f"energy      {energy:,.0f} kWh at full power, {overhead:g} times for the building")
     show(f"cost        {money(plan['cost'])} at {plan['price']:g} dollars a device and hour (--price)")
     show(f"decoding    {plan['kv_bytes_per_token'] / 1e3:,.1f} kB of keys and values a token")
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fourfold.pretraining.planning.job import flops
-from fourfold.pretraining.planning.stages import FULL, WORKING, Setup, Stage, sums_a_layer, communication
+from fourfold.pretraining.planning.stages import FULL, WORKING, Setup, Stage, communication, sums_a_layer
 
 PRODUCT_SHARE = 0.68
 """Of the printed peak that products of a layer reach."""
 TRAFFIC = 5.5
-"""Bytes through memory for each byte that is kept: it is written, read on, read again backward, and its gradient too."""
+"""Bytes through memory for each byte that is kept: written, read on, read again backward, and its gradient likewise."""
 OVERLAP = 0.8
 """Of the time of a backward pass in which gradients may be on their way."""
 UPDATE_BYTES = 14

@@ -198,7 +198,7 @@ def communication(setup: Setup) -> dict[str, float]:
 
     A ring over n ranks sends (n - 1) / n of the bytes to gather or to reduce and scatter, twice that to reduce for all.
     """
-    plan, job = setup.plan, setup.job
+    plan = setup.plan
     stage = max(setup.stages, key=lambda one: one.weights)
     width = setup.stacks[0].hidden_size
     hidden = setup.tokens * width * WORKING * setup.micro_batches
