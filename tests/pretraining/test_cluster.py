@@ -40,7 +40,7 @@ def tiny(family: str = "llama", **changes: object) -> Config:
 
 def setup(plan: ParallelPlan, *, micro_batch: int = 1, batch_size: int = 32, **changes: Any) -> Setup:
     job = Job(config=tiny(), tokens=32_000, batch_size=batch_size, **changes)
-    cluster = replace(parse_devices("A100-80GB"), count=plan.devices)
+    cluster = replace(parse_devices("A100-80GB"), count=plan.world)
     return Setup(job=job, cluster=cluster, plan=plan, micro_batch=micro_batch)
 
 
@@ -138,7 +138,7 @@ def test_the_fastest_plan_fits_and_no_other_is_faster() -> None:
     cluster = parse_devices("16xA100-40GB")
     best = fastest(Job(config=config, tokens=1e9, batch_size=64), cluster)
     assert sum(device_memory(best.setup).values()) <= cluster.memory
-    assert best.setup.plan.devices == 16
+    assert best.setup.plan.world == 16
     other = fastest(Job(config=config, tokens=1e9, batch_size=64), cluster, ParallelPlan(data=2, tensor=8))
     assert best.seconds <= other.seconds
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fourfold.cli.console import between, gigabytes, show, show_table
 from fourfold.errors import UserError
 
+AXES = ("data", "shard", "tensor", "pipeline", "context")
 SPREAD = 0.15
 """Of a time at our own rate: what most published trainings differ by (docs/planning.md)."""
 BATCH_TOKENS = 4e6
@@ -34,7 +35,16 @@ def batch_for(row: int) -> int:
 
 def plan_on_cluster(job: Any, site: Site) -> dict[str, Any]:
     """The quickest setup that fits, or the one asked for, with memory, time, energy and cost."""
-    from fourfold.pretraining import Estimate, communication, device_memory, fastest, flops, parse_devices, parse_plan
+    from fourfold.pretraining import (
+        Estimate,
+        communication,
+        device_memory,
+        fastest,
+        flops,
+        in_words,
+        parse_devices,
+        parse_plan,
+    )
 
     if site.utilization is not None and not 0 < site.utilization < 1:
         raise UserError("the share of the peak is out of range", where="--utilization", expected="0 to 1",
@@ -52,8 +62,8 @@ def plan_on_cluster(job: Any, site: Site) -> dict[str, Any]:
         "context": job.row,
         "devices": f"{cluster.count}x{cluster.name}",
         "device": cluster.card.title,
-        "parallel": asdict(setup.plan),
-        "parallel_in_words": setup.plan.in_words(),
+        "parallel": {axis: getattr(setup.plan, axis) for axis in AXES},
+        "parallel_in_words": in_words(setup.plan),
         "micro_batch": setup.micro_batch,
         "recompute": setup.job.recompute,
         "optimizer": job.optimizer,

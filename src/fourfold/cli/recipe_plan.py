@@ -65,7 +65,10 @@ def pretraining_jobs(path: Path, overrides: list[str]) -> list[tuple[str, Any]]:
                 expected="a budget in steps or tokens", got=f"{options.budget.seconds:g} s",
                 advice=f"Give it by --set {stage.full_name}.budget.steps=1000 and no seconds.",
             )  # fmt: skip
-        job = Job(config=planner._config_of(options), tokens=tokens, batch_size=options.batch_size,
+        config = planner.config_of(options)
+        if config is None:
+            raise UserError("the model's shape is not known before it is loaded", where=f"{path} [{stage.full_name}]")
+        job = Job(config=config, tokens=tokens, batch_size=options.batch_size,
                   context=options.row_tokens, optimizer=options.optimizer.kind)  # fmt: skip
         jobs.append((stage.full_name, job))
     return jobs
@@ -96,7 +99,9 @@ class _Planner:
             megabytes = self._megabytes(options.corpus)
             # Counts of all orders are held at once: about eight times the text.
             return _typical(megabytes * SECONDS_PER_MEGABYTE["ngram"], memory=int(450e6 + 8e6 * megabytes))
-        config = self._config_of(options)
+        config = self.config_of(options)
+        if config is None:
+            return _typical(options.budget.seconds or 0.0)
         step = options.batch_size * options.row_tokens
         job = Job(config=config, tokens=float(step), batch_size=options.batch_size, context=options.row_tokens,
                   optimizer=options.optimizer.kind)  # fmt: skip
@@ -166,11 +171,13 @@ class _Planner:
         if stage is None:
             return None
         tuned = stage.kind in ("tune", "finetune")
-        return self._config(stage.options.model) if tuned else self._config_of(stage.options)
+        return self._config(stage.options.model) if tuned else self.config_of(stage.options)
 
-    def _config_of(self, options: Any) -> Any:
+    def config_of(self, options: Any) -> Any:
         from fourfold.models import model_config
 
+        if isinstance(options.model, str):
+            return self._config(options.model)
         if options.model["family"] == "ngram":
             return None
         vocabulary_size = getattr(self.stages[options.tokenizer].options, "vocabulary_size", 8192)

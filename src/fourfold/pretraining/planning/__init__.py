@@ -8,7 +8,7 @@ from fourfold.pretraining.planning.duration import Estimate
 from fourfold.pretraining.planning.job import Job, Purpose, flops, flops_per_token, rule_of_six
 from fourfold.pretraining.planning.machine import machine_memory
 from fourfold.pretraining.planning.memory import PROCESS_BYTES, activation_bytes, memory
-from fourfold.pretraining.planning.parallel import ParallelPlan, Shard, parse_plan
+from fourfold.pretraining.planning.parallel import ParallelPlan, Shard, in_words, parse_plan
 from fourfold.pretraining.planning.published import Comparison, compare_published
 from fourfold.pretraining.planning.search import fastest
 from fourfold.pretraining.planning.stages import Setup, communication, device_memory
@@ -31,6 +31,7 @@ __all__ = [
     "fastest",
     "flops",
     "flops_per_token",
+    "in_words",
     "machine_memory",
     "memory",
     "optimizer_bytes",

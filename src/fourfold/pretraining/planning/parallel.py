@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from fourfold.errors import UserError, unknown_name
@@ -28,20 +28,21 @@ class ParallelPlan:
 
     def __post_init__(self) -> None:
         if min(self.data, self.tensor, self.pipeline, self.context) < 1:
-            raise UserError("a parallel plan has at least one rank along each axis", got=self.in_words())
+            raise UserError("a parallel plan has at least one rank along each axis", got=in_words(self))
         if self.shard not in get_args(Shard):
             raise unknown_name("kind of sharding", self.shard, get_args(Shard))
 
     @property
-    def devices(self) -> int:
+    def world(self) -> int:
+        """Devices in all."""
         return self.data * self.tensor * self.pipeline * self.context
 
-    def in_words(self) -> str:
-        """`data 64 (zero1), tensor 8, pipeline 4`."""
-        sharded = "" if self.shard == "none" else f" ({self.shard})"
-        others = [f"{name} {size}" for name, size in asdict(self).items() if isinstance(size, int) and size > 1]
-        others = [text for text in others if not text.startswith("data ")]
-        return ", ".join([f"data {self.data}{sharded}", *others])
+
+def in_words(plan: ParallelPlan) -> str:
+    """`data 64 (zero1), tensor 8, pipeline 4`."""
+    sharded = "" if plan.shard == "none" else f" ({plan.shard})"
+    others = {name: getattr(plan, name) for name in ("tensor", "pipeline", "context")}
+    return ", ".join([f"data {plan.data}{sharded}", *(f"{name} {size}" for name, size in others.items() if size > 1)])
 
 
 def parse_plan(text: str) -> ParallelPlan:

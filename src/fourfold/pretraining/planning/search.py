@@ -10,7 +10,7 @@ from fourfold.errors import UserError
 from fourfold.pretraining.planning.cluster import Cluster
 from fourfold.pretraining.planning.duration import Estimate
 from fourfold.pretraining.planning.job import Job
-from fourfold.pretraining.planning.parallel import ParallelPlan, Shard
+from fourfold.pretraining.planning.parallel import ParallelPlan, Shard, in_words
 from fourfold.pretraining.planning.stages import Setup, device_memory
 from fourfold.resources import device_names
 
@@ -74,7 +74,7 @@ def _powers(most: int) -> Iterator[int]:
 
 
 def _refusal(job: Job, cluster: Cluster, least: Setup, plan: ParallelPlan | None) -> UserError:
-    how = f"under {least.plan.in_words()}" if plan is not None else "under any plan"
+    how = f"under {in_words(least.plan)}" if plan is not None else "under any plan"
     would = [] if plan is not None else [f"{other.count:,}x{other.name}" for other in _that_fit(job, cluster)]
     advice = f"It would fit on {' or '.join(would)}." if would else "Try --parallel auto, or more devices."
     return UserError(

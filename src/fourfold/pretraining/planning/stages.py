@@ -16,7 +16,7 @@ from fourfold.models.inspection import count, forward_flops_by_operator, paramet
 from fourfold.pretraining.planning.cluster import RUNTIME_BYTES, Cluster
 from fourfold.pretraining.planning.job import Job
 from fourfold.pretraining.planning.memory import Kept, kept_by_layer
-from fourfold.pretraining.planning.parallel import ParallelPlan
+from fourfold.pretraining.planning.parallel import ParallelPlan, in_words
 from fourfold.pretraining.planning.states import optimizer_bytes
 from fourfold.training import rows_at_once
 
@@ -55,10 +55,10 @@ class Setup:
         plan, job = self.plan, self.job
         if isinstance(job.config, RecurrentConfig):
             raise UserError("a recurrent network is not planned on a cluster", expected="a transformer")
-        if plan.devices != self.cluster.count:
+        if plan.world != self.cluster.count:
             raise UserError(
                 "the plan does not use the devices there are", where="--parallel",
-                expected=f"ranks that multiply to {self.cluster.count:,}", got=f"{plan.in_words()}: {plan.devices:,}",
+                expected=f"ranks that multiply to {self.cluster.count:,}", got=f"{in_words(plan)}: {plan.world:,}",
             )  # fmt: skip
         if job.batch_size % (plan.data * self.micro_batch):
             raise UserError(

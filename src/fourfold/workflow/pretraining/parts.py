@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,13 @@ from fourfold.files import read_json
 
 if TYPE_CHECKING:
     from fourfold.models import Config
-    from fourfold.pretraining.corpus import TokenShards, WindowBatches
+    from fourfold.pretraining.corpus import BatchRamp, RowSource, TokenShards, WindowBatches
     from fourfold.pretraining.objectives import Form, ObjectiveBatches, PretrainingObjective
     from fourfold.tokenizers import Tokenizer
     from fourfold.training import LanguageModelling
     from fourfold.workflow.context import StageContext
-    from fourfold.workflow.stages.pretrain import PretrainOptions
+    from fourfold.workflow.pretraining.options import PretrainOptions
+    from fourfold.workflow.training import Budget
 
 
 def chosen_objective(options: PretrainOptions) -> PretrainingObjective:
@@ -38,7 +40,7 @@ def full_config(options: PretrainOptions, tokenizer: Tokenizer, target: Pretrain
     from fourfold.models.transformer import Task
     from fourfold.pretraining.objectives import Marks
 
-    config = model_config(options.model, tokenizer.vocabulary_size)
+    config = model_config(options.table, tokenizer.vocabulary_size)
     if isinstance(config, EncoderDecoderConfig):
         marks = Marks.of(tokenizer)
         return replace(config, decoder_start_id=marks.start, empty_source=(marks.end,))
@@ -61,6 +63,24 @@ def new_module(config: Config, seed: int, *, compiled: bool = False) -> Any:
 
 
 def make_batches(
+    context: StageContext,
+    options: PretrainOptions,
+    target: PretrainingObjective,
+    form: Form,
+    tokenizer: Tokenizer,
+    shards: TokenShards,
+) -> RowSource:
+    """Rows of the corpus, with the replayed text's between them."""
+    from fourfold.pretraining.corpus import ReplayedRows
+
+    rows = rows_of(options, target, form, tokenizer, shards, context.seed)
+    if options.replay is None:
+        return rows
+    other = split_shards(context, options, tokenizer, "train", options.replay)
+    return ReplayedRows(rows, rows_of(options, target, form, tokenizer, other, context.seed), options.replay_share)
+
+
+def rows_of(
     options: PretrainOptions,
     target: PretrainingObjective,
     form: Form,
@@ -80,13 +100,35 @@ def make_batches(
     )
 
 
-def text_a_step(batches: WindowBatches | ObjectiveBatches, shards: TokenShards) -> float:
-    """Tokens of the text that a step uses."""
+def text_a_row(rows: RowSource, shards: TokenShards) -> float:
+    """Tokens of the corpus that a row uses, the replayed rows counted as using none."""
+    from fourfold.pretraining.corpus import ReplayedRows, WindowBatches
     from fourfold.pretraining.objectives import ObjectiveBatches
 
-    if isinstance(batches, ObjectiveBatches):
-        return batches.batch_size * shards.token_count / batches.rows
-    return float(batches.batch_size * batches.context)
+    if isinstance(rows, ReplayedRows):
+        return text_a_row(rows.main, shards) * (1 - rows.share)
+    if isinstance(rows, ObjectiveBatches):
+        return shards.token_count / rows.rows
+    assert isinstance(rows, WindowBatches)
+    return float(rows.context)
+
+
+def ramp_of(options: PretrainOptions) -> BatchRamp | None:
+    from fourfold.pretraining.corpus import BatchRamp
+
+    wanted = options.ramp
+    return None if wanted is None else BatchRamp(start=wanted.start, full=options.batch_size, steps=wanted.steps)
+
+
+def steps_of(options: PretrainOptions, tokens_a_step: int) -> Budget:
+    """The budget; one in tokens as steps where the first steps read less than the last."""
+    ramp, budget = ramp_of(options), options.budget
+    assert budget is not None  # checked with the recipe
+    if ramp is None or budget.tokens is None:
+        return budget
+    return budget.model_copy(
+        update={"tokens": None, "steps": ramp.steps_for(math.ceil(budget.tokens * ramp.full / tokens_a_step))}
+    )
 
 
 def loss_of(config: Config, target: PretrainingObjective) -> LanguageModelling:
@@ -111,16 +153,20 @@ def compile_layers(module: Any) -> None:
             layer.compile()
 
 
-def split_shards(context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, split: str) -> TokenShards:
+def split_shards(
+    context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, split: str, corpus: str | None = None
+) -> TokenShards:
     """The tokenizer's shards of a split when it has read the same corpus, else shards of our own."""
     from fourfold.pretraining.corpus import TokenShards, encode_corpus
 
-    card = read_json(context.output_of(options.tokenizer, "card.json"))
-    if card["corpus"] == options.corpus:
-        return TokenShards.open(context.output_of(options.tokenizer, f"shards/{split}"))
-    folder = context.folder / "shards" / split
+    wanted = corpus or options.corpus
+    if options.tokenizer is not None:
+        card = read_json(context.output_of(options.tokenizer, "card.json"))
+        if card["corpus"] == wanted:
+            return TokenShards.open(context.output_of(options.tokenizer, f"shards/{split}"))
+    folder = context.folder / "shards" / (split if corpus is None else f"{corpus}-{split}")
     if not (folder / "manifest.json").is_file():
-        encode_corpus(context.path(options.corpus), tokenizer, folder, split=split)
+        encode_corpus(context.path(wanted), tokenizer, folder, split=split)
     return TokenShards.open(folder)
 
 
@@ -133,7 +179,7 @@ def held_out_batches(
     if isinstance(target, Causal):
         return None
     shards = split_shards(context, options, tokenizer, "validation")
-    batches = make_batches(options, target, model_form(config), tokenizer, shards, seed=0)
+    batches = rows_of(options, target, model_form(config), tokenizer, shards, seed=0)
     assert isinstance(batches, ObjectiveBatches)
     return batches
 
