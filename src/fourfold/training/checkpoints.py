@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from fourfold.errors import UserError
 from fourfold.files import atomic_folder, disk_errors, hash_file, read_json, write_json
 from fourfold.progress import say
+from fourfold.training.seals import sealed, unsealed
 
 FORMAT = 1
 """Goes up when what a checkpoint holds changes its meaning; a checkpoint without one is of format 0, read as 1."""
@@ -62,7 +63,7 @@ def save_checkpoint(
         with disk_errors(weights):
             save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, weights)
         record = {"format": FORMAT, "step": step, "sha256": hash_file(weights), "scalars": scalars}
-        write_json(part / "checkpoint.json", record | {"extra": dict(extra or {})})
+        write_json(part / "checkpoint.json", sealed(record | {"extra": dict(extra or {})}))
     for old in _newest_first(folder)[kept:]:
         shutil.rmtree(old, ignore_errors=True)
     return path
@@ -96,7 +97,7 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    record = read_json(path / "checkpoint.json")
+    record = unsealed(read_json(path / "checkpoint.json"), path / "checkpoint.json")
     if record.get("format", 0) > FORMAT:
         raise NewerFormat(
             "the checkpoint was written by a newer Fourfold",
