@@ -50,7 +50,8 @@ def test_every_command_has_help_with_an_example(words: tuple[str, ...]) -> None:
 def test_the_commands_of_the_main_job_are_there() -> None:
     wanted = (
         "quickstart|init|run|runs list|runs show|runs rm|report|models list|models get|info|plan|evaluate|compare|ask|"
-        "doctor|results export|corpus build|corpus stats|tokenizer train|tokenizer encode|ngram train|ngram prune|"
+        "doctor|results export|corpus build|corpus stats|tokenizer train|tokenizer extend|tokenizer encode|ngram train|"
+        "ngram prune|"
         "ngram info|pretrain|tune sft|tune dpo|score|generate|chat|solve|convert|inspect|serve|claim list|claim run|"
         "claim register"
     )

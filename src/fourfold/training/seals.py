@@ -18,7 +18,7 @@ def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unsealed(record: Any, path: Path) -> dict[str, Any]:
-    """The record without its hash; UserError if it is not what was sealed. One without a hash is older, and believed."""
+    """The record without its hash; UserError if it is not what was sealed. One without is older, and believed."""
     if not isinstance(record, dict):
         raise UserError("not a record", where=path.name)
     kept = {key: value for key, value in record.items() if key != SEAL}

@@ -163,11 +163,11 @@ def split_shards(
     if options.tokenizer is not None:
         card = read_json(context.output_of(options.tokenizer, "card.json"))
         if card["corpus"] == wanted:
-            return TokenShards.open(context.output_of(options.tokenizer, f"shards/{split}"))
+            return TokenShards.open(context.output_of(options.tokenizer, f"shards/{split}"), verified=True)
     folder = context.folder / "shards" / (split if corpus is None else f"{corpus}-{split}")
     if not (folder / "manifest.json").is_file():
         encode_corpus(context.path(wanted), tokenizer, folder, split=split)
-    return TokenShards.open(folder)
+    return TokenShards.open(folder, verified=True)
 
 
 def held_out_batches(

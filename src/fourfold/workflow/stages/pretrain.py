@@ -113,12 +113,13 @@ def train_new(
         return measured | held_out_now
 
     steps = steps_to_take(context, options, bench)
-    warnings = budget_warnings(round(rows_read(options, steps) * text_a_row(bench.rows, shards)),
-                               shards.token_count, readable)  # fmt: skip
+    read = round(rows_read(options, steps) * text_a_row(bench.rows, shards))
+    warnings = budget_warnings(read, shards.token_count, readable)
     for warning in warnings:
         say(f"{bench.label} {warning}")
     totals = fit_gradient(context, options, bench, steps, measure)
-    save_result(context, options, module, tokenizer, totals, {"label": bench.label, "warnings": warnings})
+    card = {"label": bench.label, "warnings": warnings, "epochs": round(read / max(1, shards.token_count), 3)}
+    save_result(context, options, module, tokenizer, totals, card)
 
 
 KIND = StageKind(
