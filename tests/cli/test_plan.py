@@ -130,6 +130,9 @@ def test_a_recipe_is_planned_on_a_cluster(plan: Plan, tmp_path: Path) -> None:
     assert [stage["stage"] for stage in found["stages"]] == ["pretrain.encoder"]
     assert found["tokens"] == 10 * 8 * 32
     assert found["communication_bytes"].keys() == {"data"}
+    ramped = plan("small.toml", "--devices", "4xT4-16GB", "--set", "pretrain.encoder.batch_size=8",
+                  "--set", "pretrain.encoder.ramp={start=4,steps=4}")  # fmt: skip
+    assert ramped["tokens"] == (4 + 5 + 6 + 7 + 6 * 8) * 32
 
 
 @pytest.mark.parametrize(
