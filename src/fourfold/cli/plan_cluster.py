@@ -27,6 +27,11 @@ class Site:
     overhead: float = 1.1
     utilization: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.utilization is not None and not 0 < self.utilization < 1:
+            raise UserError("the share of the peak is out of range", where="--utilization", expected="0 to 1",
+                            got=self.utilization)  # fmt: skip
+
 
 def batch_for(row: int) -> int:
     """Rows that hold about `BATCH_TOKENS`, a power of two, so that they divide over most meshes."""
@@ -46,9 +51,6 @@ def plan_on_cluster(job: Any, site: Site) -> dict[str, Any]:
         parse_plan,
     )
 
-    if site.utilization is not None and not 0 < site.utilization < 1:
-        raise UserError("the share of the peak is out of range", where="--utilization", expected="0 to 1",
-                        got=site.utilization)  # fmt: skip
     cluster = parse_devices(site.devices)
     plan = None if site.parallel == "auto" else parse_plan(site.parallel)
     best = fastest(job, cluster, plan)

@@ -50,34 +50,36 @@ def pretrain(
     batch_size: Annotated[int, typer.Option(help="Rows of a step.")] = 8,
     seed: Seed = 0,
 ) -> None:
-    """Build a corpus, train a tokenizer and a model on it, or go on from a model; `-o` becomes a run folder with
-    the recipe.
+    """Build a corpus, train a tokenizer and a model on it, or go on from a model; run it again to resume.
 
-    Run the same command again to resume.
+    `-o` becomes a run folder with the recipe.
     """
     limit = budget(steps, tokens, seconds)
-    if family == "ngram" and reference is None and limit is not None:
-        raise UserError("an n-gram model counts the text once and needs no budget")
     training: dict[str, Any] = {"budget": limit or {"steps": 300}, "optimizer": {"lr": lr}}
     training |= {"batch_size": batch_size, "context": context}
     sections: dict[str, dict[str, Any]] = {"corpus.text": {"sources": [place(source) for source in sources]}}
     if reference is not None:
         sections |= _continued(place(reference), training, new_tokens, replay or [], replay_share)
+    elif new_tokens or replay:
+        raise UserError("--new-tokens and --replay go with --model", got="a new model")
+    elif family == "ngram":
+        if limit is not None:
+            raise UserError("an n-gram model counts the text once and needs no budget")
+        sections |= _new({"family": family, "order": order}, {}, vocabulary_size)
     else:
-        if new_tokens or replay:
-            raise UserError("--new-tokens and --replay go with --model", got="a new model")
-        table: dict[str, Any] = {"family": family}
-        if family == "ngram":
-            table |= {"order": order}
-        else:
-            table |= {"layers": layers, "hidden_size": hidden_size, "context": context}
-            table |= {} if family in RECURRENT else {"heads": heads, "kv_heads": kv_heads}
-        sections["tokenizer.bpe"] = {"corpus": "corpus.text", "vocabulary_size": vocabulary_size}
-        sections["pretrain.model"] = {"model": table, "tokenizer": "tokenizer.bpe", "corpus": "corpus.text"}
-        sections["pretrain.model"] |= {} if family == "ngram" else training
+        table = {"family": family, "layers": layers, "hidden_size": hidden_size, "context": context}
+        table |= {} if family in RECURRENT else {"heads": heads, "kv_heads": kv_heads}
+        sections |= _new(table, training, vocabulary_size)
     run_sections(output, sections, seed)
-    folder = output / "pretrain.model" / "model"
-    finish(where=folder, next_command=["generate", folder, "The"])
+    finish(where=(folder := output / "pretrain.model" / "model"), next_command=["generate", folder, "The"])
+
+
+def _new(table: dict[str, Any], training: dict[str, Any], vocabulary_size: int) -> dict[str, dict[str, Any]]:
+    """The sections of a model from random weights, or from counts, with a tokenizer of its own."""
+    return {
+        "tokenizer.bpe": {"corpus": "corpus.text", "vocabulary_size": vocabulary_size},
+        "pretrain.model": {"model": table, "tokenizer": "tokenizer.bpe", "corpus": "corpus.text", **training},
+    }
 
 
 def _continued(
