@@ -83,3 +83,22 @@ def test_wrong_options_are_one_sentence(call: Call, options: tuple[object, ...],
 def test_other_models_are_refused(call: Call) -> None:
     code, _, err = call("ngram", "info", "nowhere")
     assert code == 2, err
+
+
+def test_the_tokens_of_any_tokenizer_are_counted(call: Call) -> None:
+    assert call("tokenizer", "train", "train.txt", "-o", "tok", "--vocabulary-size", 400)[0] == 0
+    code, out, err = call("ngram", "train", "train.txt", "-o", "bpe", "--order", 3, "--tokenizer", "tok")
+    assert (code, "3-gram over 400 tokens" in out) == (0, True), err
+    code, out, err = call("score", "bpe", "new.txt", "--lines", "--json")
+    assert (code, 1 < json.loads(out)["bits_per_byte"] < 5) == (0, True), err
+    code, _, err = call("ngram", "train", "train.txt", "-o", "x", "--tokenizer", "tok", "--min-count", 2)
+    assert (code, "--tokenizer decides what is counted" in err) == (2, True)
+
+
+def test_counting_on_disk_gives_the_same_files(call: Call) -> None:
+    assert call("ngram", "train", "train.txt", "-o", "a", "--order", 4)[0] == 0
+    assert call("ngram", "train", "train.txt", "-o", "b", "--order", 4, "--memory", "20MB")[0] == 0
+    for name in ("model.safetensors", "config.json", "words.txt", "words.json"):
+        assert (Path("a") / name).read_bytes() == (Path("b") / name).read_bytes(), name
+    code, _, err = call("ngram", "train", "train.txt", "-o", "c", "--memory", "much")
+    assert (code, "not a size" in err) == (2, True)

@@ -11,7 +11,7 @@ from fourfold.utilization.retrieval.terms import count_terms_of
 
 SCRIPTS = st.characters(exclude_categories=["Cs"])
 TRICKY = st.sampled_from(
-    "sSß\u0301éﬁ½İΐ①Ａ中国國カか\u3099ｶ한\u1112\u1161\u11ab\u093f\u0915\u093cกำ \n\0'_-\u00ad\u200d𠀀\U0002f801"
+    "sSß\u0301éﬁ½İΐ①Ａ中国國カか\u3099ｶ한\u1112\u1161\u11ab\u093f\u0915\u093cกำ \n\0'_-\u00ad\u200d𠀀\U0002f801\ufe0f\U000e0100"
 )
 
 
@@ -40,6 +40,7 @@ def test_hash_is_fnv_1a():
         ("ＡＢＣ１２３", ["abc123"]),
         ("東京タワー", ["东京", "京タ", "タワ", "ワー"]),
         ("naïve", ["naive"]),
+        ("葛\U000e0101城市\ufe0f", ["葛城", "城市"]),
         ("", []),
     ],
 )

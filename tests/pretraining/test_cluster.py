@@ -19,7 +19,7 @@ from fourfold.pretraining import (
     Job,
     ParallelPlan,
     Setup,
-    communication,
+    bytes_sent,
     compare_published,
     device_memory,
     fastest,
@@ -121,7 +121,7 @@ def test_pipeline_stages_hold_their_layers_and_tables() -> None:
     ],
 )
 def test_bytes_sent_by_hand(plan: ParallelPlan, axis: str, expected: Any) -> None:
-    assert communication(setup(plan))[axis] == pytest.approx(expected(count(tiny()).total))
+    assert bytes_sent(setup(plan))[axis] == pytest.approx(expected(count(tiny()).total))
 
 
 def test_recomputing_and_a_given_rate() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fourfold.cli.console import finish, show, show_json, show_table
-from fourfold.cli.options import PRETRAIN, Json, Output, load_model
+from fourfold.cli.options import PRETRAIN, Json, Output, load_model, load_tokenizer, parse_bytes
 from fourfold.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,24 +36,43 @@ def train(
         ),
     ] = "modified-kneser-ney",
     unit: Annotated[str, typer.Option(help="What is counted: words or characters (for Chinese, say).")] = "words",
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(metavar="REF", help="Count this tokenizer's tokens instead: a folder or a model reference."),
+    ] = None,
     min_count: Annotated[int, typer.Option(min=1, help="Read words that occur less often as <unk>.")] = 1,
     prune: Annotated[
         str | None, typer.Option(help="Drop n-grams of order 1, 2, 3… that occur at most so often, as in 0,0,1.")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Count in files beside OUT with at most so much memory at a time: 2GB, say."),
     ] = None,
     arpa: Annotated[Path | None, typer.Option(help="Write an ARPA file too; gzip if it ends in .gz.")] = None,
 ) -> None:
     """Count words between <s> and </s> and smooth; `-o NAME.arpa` writes only an ARPA file, else a folder."""
     from fourfold.inference import LanguageModel
-    from fourfold.models.ngram import train_word_ngram
+    from fourfold.models.ngram import OnDisk, train_word_ngram
 
-    module, tokenizer = train_word_ngram(
-        texts, order, smoothing, unit=_unit(unit), min_count=min_count, prune=_thresholds(prune)
-    )
-    model = LanguageModel(module, tokenizer, name=output.name, text_end_id=tokenizer.eos_id)
-    if arpa is not None:
-        _write(model, arpa)
-    _write(model, output)
-    show(f"{order}-gram over {tokenizer.vocabulary_size:,} {unit}, {sum(module.config.ngrams):,} n-grams")
+    if tokenizer is not None:
+        if unit != "words" or min_count > 1 or memory:
+            raise UserError("--tokenizer decides what is counted", advice="Leave --unit, --min-count and --memory out.")
+        unit, model = "tokens", _of_tokens(texts, tokenizer, order, smoothing, _thresholds(prune), output.name)
+    else:
+        module, words = train_word_ngram(
+            texts,
+            order,
+            smoothing,
+            unit=_unit(unit),
+            min_count=min_count,
+            prune=_thresholds(prune),
+            on_disk=OnDisk(memory=parse_bytes(memory), folder=output.absolute().parent) if memory else None,
+        )
+        model = LanguageModel(module, words, name=output.name, text_end_id=words.eos_id)
+    for place in (arpa, output) if arpa else (output,):
+        _write(model, place)
+    config = _ngram_of(model, output.name)[1].config
+    show(f"{order}-gram over {config.vocabulary_size:,} {unit}, {sum(config.ngrams):,} n-grams")
     finish(where=output, next_command=["score", output, "FILE", "--lines"])
 
 
@@ -147,11 +166,36 @@ def _measured(lm: LanguageModel, text: Path) -> dict[str, Any]:
     }
 
 
+def _of_tokens(
+    texts: list[Path], reference: str, order: int, smoothing: str, prune: list[int], name: str
+) -> LanguageModel:
+    """A model of a tokenizer's ids; each line that is not blank is a text of its own."""
+    from fourfold.files import read_text
+    from fourfold.inference import LanguageModel
+    from fourfold.models.ngram import train_ngram
+
+    tokenizer = load_tokenizer(reference)
+    lines = [line for path in texts for line in read_text(path).splitlines() if line.strip()]
+    module = train_ngram(
+        tokenizer.encode_batch(lines),
+        order=order,
+        vocabulary_size=tokenizer.vocabulary_size,
+        smoothing=smoothing,
+        prune=prune,
+        bos_id=tokenizer.document_start_id,
+        eos_id=tokenizer.eos_id,
+    )
+    return LanguageModel(module, tokenizer, name=name)
+
+
 def _load(reference: str) -> tuple[LanguageModel, NGramLM]:
+    return _ngram_of(load_model(reference), reference)
+
+
+def _ngram_of(lm: object, reference: str) -> tuple[LanguageModel, NGramLM]:
     from fourfold.inference import LanguageModel
     from fourfold.models.ngram import NGramLM
 
-    lm = load_model(reference)
     if not isinstance(lm, LanguageModel) or not isinstance(lm.module, NGramLM):
         raise UserError("this is no n-gram model", where=reference, advice=f"Try: fourfold inspect {reference}")
     return lm, lm.module

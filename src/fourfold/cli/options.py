@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from fourfold.inference import Endpoint, LanguageModel, Sampling, TextEncoder
+    from fourfold.tokenizers import Tokenizer
 
 USE, EVALUATE, PRETRAIN, ADAPT = "Utilization", "Evaluation", "Pre-training", "Adaptation"
 START, HOUSE = "Start", "Models and machine"
@@ -39,6 +41,19 @@ def load_model(reference: str, dtype: str | None = None) -> LanguageModel | Text
     from fourfold.inference import load
 
     return load(reference, dtype=dtype)
+
+
+def load_tokenizer(reference: str) -> Tokenizer:
+    """The tokenizer in a folder, or of any model reference."""
+    from fourfold.errors import UserError
+    from fourfold.tokenizers import Tokenizer
+
+    if (Path(reference) / "tokenizer.json").is_file():
+        return Tokenizer.load(Path(reference))
+    found = getattr(load_model(reference), "tokenizer", None)
+    if not isinstance(found, Tokenizer):
+        raise UserError("this model shows no tokenizer of its own", where=reference)
+    return found
 
 
 def sampling(
@@ -73,3 +88,13 @@ def read_input(file: str) -> str:
 def names(value: str) -> list[str]:
     """`a,b` as a list."""
     return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def parse_bytes(size: str) -> int:
+    """`500MB` or `2GB` as a number of bytes; a bare number is bytes."""
+    from fourfold.errors import UserError
+
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", size.strip(), re.IGNORECASE)
+    if found is None:
+        raise UserError("not a size", expected="500MB or 2GB, say", got=size)
+    return int(float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " "))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fourfold.cli.console import finish, show, show_json
-from fourfold.cli.options import PRETRAIN, Json, Output, read_input
+from fourfold.cli.options import PRETRAIN, Json, Output, load_tokenizer, read_input
 from fourfold.errors import UserError
-
-if TYPE_CHECKING:
-    from fourfold.tokenizers import Tokenizer
 
 commands = typer.Typer()
 SAMPLED = 200
@@ -77,7 +74,7 @@ def encode(
 ) -> None:
     """The ids of a text, and the piece each stands for."""
     words = read_input(text) if text == "-" else text
-    chosen = _tokenizer(tokenizer)
+    chosen = load_tokenizer(tokenizer)
     ids = chosen.encode(words)
     pieces = [chosen.decode([id], skip_special=False) for id in ids]
     size, characters = len(words.encode()), len(words)
@@ -107,16 +104,3 @@ def _texts(source: Path) -> Iterator[str]:
         where=source,
         advice=f"Make a corpus first: fourfold corpus build {source} -o corpus",
     )
-
-
-def _tokenizer(reference: str) -> Tokenizer:
-    from fourfold.cli.options import load_model
-    from fourfold.tokenizers import Tokenizer
-
-    if (Path(reference) / "tokenizer.json").is_file():
-        return Tokenizer.load(Path(reference))
-    model = load_model(reference)
-    found = getattr(model, "tokenizer", None)
-    if not isinstance(found, Tokenizer):
-        raise UserError("this model shows no tokenizer of its own", where=reference)
-    return found

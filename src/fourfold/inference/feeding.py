@@ -3,7 +3,7 @@ encoder-decoders read them on one side and write on the other."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, final, runtime_checkable
 
 from fourfold.errors import UserError
@@ -41,11 +41,11 @@ class EncodesMany(Protocol):
     def encode_batch(self, texts: Iterable[str], /) -> list[list[int]]: ...
 
 
-def encoded(tokenizer: Encodes, texts: Collection[str]) -> dict[str, list[int]]:
+def encoded(tokenizer: Encodes, texts: Sequence[str]) -> list[list[int]]:
     """The ids of each text."""
     if isinstance(tokenizer, EncodesMany):
-        return dict(zip(texts, tokenizer.encode_batch(texts), strict=True))
-    return {text: tokenizer.encode(text) for text in texts}
+        return tokenizer.encode_batch(texts)
+    return [tokenizer.encode(text) for text in texts]
 
 
 class Feed(Protocol):
@@ -54,8 +54,8 @@ class Feed(Protocol):
     def prompt(self, ids: list[int]) -> Prompt:
         """To be continued or answered."""
 
-    def text(self, text: str) -> Span:
-        """To be scored whole."""
+    def texts(self, texts: Sequence[str]) -> list[Span]:
+        """To be scored whole, each."""
 
     def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
         """Contexts with continuations, to be scored from where the continuation begins."""
@@ -90,15 +90,17 @@ class DecoderFeed:
     def prompt(self, ids: list[int]) -> Prompt:
         return Prompt(ids or [self.start_id], whole=self.whole)
 
-    def text(self, text: str) -> Span:
-        return Span(ids=[self.start_id, *self.tokenizer.encode(text), *self.end], start=1)
+    def texts(self, texts: Sequence[str]) -> list[Span]:
+        start = self.start_id
+        return [Span(ids=[start, *ids, *self.end], start=1) for ids in encoded(self.tokenizer, texts)]
 
     def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
         """Both are encoded together and split at the length of the encoded context; trailing spaces of the
         context move to the continuation; an empty context is the document start."""
         stems = [context.rstrip() for context, _ in pairs]
         wholes = [context + continuation for context, continuation in pairs]
-        ids = encoded(self.tokenizer, {*stems, *wholes} - {""})
+        texts = list({*stems, *wholes} - {""})
+        ids = dict(zip(texts, encoded(self.tokenizer, texts), strict=True))
         return [
             self._pair(ids[stem] if stem else [], ids.get(whole, []), whole[len(stem) :])
             for stem, whole in zip(stems, wholes, strict=True)
@@ -143,8 +145,9 @@ class SequenceFeed:
     def prompt(self, ids: list[int]) -> Prompt:
         return Prompt([*self.start, *self.answer_start], source=self._source(ids))
 
-    def text(self, text: str) -> Span:
-        return Span(ids=[*self.start, *self.tokenizer.encode(text)], start=1, source=self._source([]))
+    def texts(self, texts: Sequence[str]) -> list[Span]:
+        source = self._source([])
+        return [Span(ids=[*self.start, *ids], start=1, source=source) for ids in encoded(self.tokenizer, texts)]
 
     def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Span]:
         return [self._pair(context, continuation) for context, continuation in pairs]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -106,16 +107,18 @@ class LanguageModel:
         context = self.module.context
         limit = window if context is None else min(window or context, context)
         stride = stride or (1 if limit is None else max(1, limit // 2))
-        rows = [self._feed.text(text) for text in texts]
+        rows = self._feed.texts(texts)
         spans = [windows(row, limit, stride) for row in rows]
         flat = score_spans(self.module, [span for parts in spans for span in parts], self.device)
         done = iter(flat)
         scores = []
         for text, row, parts in zip(texts, rows, spans, strict=True):
-            log_probs = [log_prob for _ in parts for log_prob in next(done).log_probs]
+            log_probs = next(done).log_probs
+            for _ in parts[1:]:
+                log_probs += next(done).log_probs
             scores.append(
                 TextScore(
-                    ids=list(row.ids[1:]),
+                    ids=[*islice(row.ids, 1, None)],
                     log_probs=log_probs,
                     bytes=len(text.encode()),
                     characters=len(text),

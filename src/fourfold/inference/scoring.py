@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +20,14 @@ LOGITS_AT_ONCE = 1 << 24
 """Logits (positions times vocabulary) computed in one piece: 64 MB in fp32."""
 TOKENS_AT_ONCE = 2048
 """Tokens of one forward pass: few enough that what a layer makes stays near the processor."""
+
+
+SPANS_AT_ONCE = 1 << 12
+"""Texts whose probabilities are looked up together."""
+IGNORED = -1
+"""In place of a target that is not asked for."""
+ROWS_SIDE_BY_SIDE = 16
+"""Rows they are laid out in: looking one up hides the wait for another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +71,9 @@ def score_spans(
     model: CausalLM, spans: Sequence[Span], device: torch.device, *, want_greedy: bool = False
 ) -> list[Scored]:
     """Score each span; rows are sorted by length and padded into batches, results keep the given order."""
+    if isinstance(model, DirectScorer) and not want_greedy:
+        parts = [spans[start : start + SPANS_AT_ONCE] for start in range(0, len(spans), SPANS_AT_ONCE)]
+        return [scored for part in parts for scored in _look_up(model, part, device)]
     results: list[Scored | None] = [None] * len(spans)
     for batch in batches([max(len(span.ids), len(span.source or ())) for span in spans]):
         for index, scored in zip(
@@ -89,13 +102,33 @@ def _score_batch(model: CausalLM, spans: list[Span], device: torch.device, want_
     counted = torch.arange(ids.shape[1], device=device)
     wanted = (counted >= starts[:, None]) & (counted < lengths[:, None])
     step = replace(_context(spans, counted, device), ids=ids, lengths=None if len(spans) == 1 else lengths)
-    if isinstance(model, DirectScorer) and not want_greedy:
-        log_probs, greedy = model.target_log_probs(step, targets)[wanted], torch.zeros(0, dtype=torch.bool)
-    else:
-        log_probs, greedy = target_log_probs(model, step, targets, wanted)
+    log_probs, greedy = target_log_probs(model, step, targets, wanted)
     counts = wanted.sum(1).tolist()
-    hits = torch.split(greedy, counts) if want_greedy else [greedy] * len(counts)
+    hits = torch.split(greedy, counts) if want_greedy else [greedy[:0]] * len(counts)
     return [Scored(p.tolist(), g.tolist()) for p, g in zip(torch.split(log_probs, counts), hits, strict=True)]
+
+
+def _look_up(model: DirectScorer, spans: Sequence[Span], device: torch.device) -> list[Scored]:
+    """Spans laid end to end in a few rows, for a model that looks probabilities up and needs no padding."""
+    ids = np.fromiter(chain.from_iterable(span.ids for span in spans), np.int64)
+    sizes = np.array([len(span.ids) for span in spans])
+    begins = np.cumsum(sizes) - sizes
+    rows = min(ROWS_SIDE_BY_SIDE, -(-len(ids) // int(sizes.max())))
+    row_of = begins * rows // len(ids)
+    owner = np.repeat(np.arange(len(spans)), sizes)
+    lengths = np.bincount(row_of, weights=sizes, minlength=rows).astype(np.int64)
+    row = row_of[owner]
+    place = row, np.arange(len(ids)) - (np.cumsum(lengths) - lengths)[row]
+    scored_from = begins + np.array([span.start - 1 for span in spans])
+    wanted = np.arange(len(ids)) >= scored_from[owner]
+    wanted[begins + sizes - 1] = False
+    laid = np.zeros((3, rows, int(lengths.max())), np.int64)
+    laid[0][place], laid[1][place], laid[2][place] = ids, np.where(wanted, np.roll(ids, -1), IGNORED), owner
+    read, targets, documents = torch.from_numpy(laid).to(device)
+    step = Step(ids=read, documents=documents, lengths=torch.from_numpy(lengths).to(device))
+    found = model.target_log_probs(step, targets).cpu().numpy()[place][wanted]
+    ends = np.cumsum(np.bincount(owner[wanted], minlength=len(spans)))
+    return [Scored(part.tolist(), []) for part in np.split(found, ends[:-1])]
 
 
 def _context(spans: Sequence[Span], counted: Tensor, device: torch.device) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,7 +12,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
-    """`function` compiled on first call and cached on disk; the same function, slower, without numba."""
+    """`function` compiled on first call and cached on disk, so that threads may run it side by side.
+
+    The same function, slower, without numba.
+    """
     if find_spec("numba") is None:
         return function
-    return cast(F, import_module("numba").njit(cache=True)(function))
+    return cast(F, import_module("numba").njit(cache=True, nogil=True)(function))
+
+
+def processors() -> int:
+    """How many threads of kernels are worth starting: the processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -79,22 +79,24 @@ def walk_scored(
 ) -> tuple[Integers, Floats]:
     """`walk`, and (B, T) log P(target | context); 0 beyond `lengths` and for negative (ignored) targets.
 
-    Where a target is the next id, the search that scored it has found the next context too.
+    Where a target is the next id, the search that scored it has found the next context too. Rows advance side by
+    side, so that the processor looks up one while it waits for another.
     """
     nodes = np.zeros(ids.shape, np.int64)
     scores = np.zeros(ids.shape, np.float32)
-    for row in range(ids.shape[0]):
-        node, after, expected = int(start[row]), 0, -1
-        for column in range(lengths[row]):
-            token = ids[row, column]
-            if token == expected and not fresh[row, column]:
-                node = after
+    last, after = start.copy(), np.zeros(len(start), np.int64)
+    for column in range(ids.shape[1]):
+        for row in range(ids.shape[0]):
+            if column >= lengths[row]:
+                continue
+            token, new = ids[row, column], fresh[row, column]
+            if column and not new and token == targets[row, column - 1]:
+                node = after[row]
             else:
-                node, _ = _step(trie, 0 if fresh[row, column] else node, token)
-            nodes[row, column] = node
-            expected = targets[row, column]
-            if expected >= 0:
-                after, scores[row, column] = _step(trie, node, expected)
+                node, _ = _step(trie, 0 if new else last[row], token)
+            nodes[row, column] = last[row] = node
+            if targets[row, column] >= 0:
+                after[row], scores[row, column] = _step(trie, node, targets[row, column])
     return nodes, scores
 
 

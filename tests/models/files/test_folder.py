@@ -231,10 +231,10 @@ def test_missing_extra_and_misshaped_tensors_are_all_named(tmp_path):
     with pytest.raises(UserError) as caught:
         load_model(tmp_path)
     told = str(caught.value)
-    assert "1 missing: stack.norm.weight" in told
+    assert "1 missing: model.norm.weight" in told
     assert "1 not wanted: model.extra.weight" in told
-    assert "stack.layers.0.feed_forward.up.weight (3, 3) instead of (48, 32)" in told
-    assert "not numbers: stack.layers.1.feed_forward.up.weight" in told
+    assert "model.layers.0.mlp.up_proj.weight (3, 3) instead of (48, 32)" in told
+    assert "not numbers: model.layers.1.mlp.up_proj.weight" in told
 
 
 def test_at_most_ten_names_are_shown(tmp_path):
@@ -329,11 +329,11 @@ def test_numbers_of_other_types_are_refused(tmp_path):
     tensors = load_file(tmp_path / "model.safetensors")
     tensors["model.norm.weight"] = tensors["model.norm.weight"].to(torch.int64)
     save_file(tensors, tmp_path / "model.safetensors")
-    with pytest.raises(UserError, match=r"whole numbers are not supported, got stack.norm.weight"):
+    with pytest.raises(UserError, match=r"whole numbers are not supported, got model.norm.weight"):
         load_model(tmp_path)
     tensors["model.embed_tokens.weight"] = tensors["model.embed_tokens.weight"].to(torch.float8_e4m3fn)
     save_file(tensors, tmp_path / "model.safetensors")
-    with pytest.raises(UserError, match=r"1 of a type that is not computed with: stack.embedding.weight .*float8"):
+    with pytest.raises(UserError, match=r"1 of a type that is not computed with: model.embed_tokens.weight .*float8"):
         load_model(tmp_path)
 
 
@@ -404,3 +404,18 @@ def test_added_keys_do_not_change_what_a_key_of_the_family_means(tmp_path):
     save_model(module, tmp_path, {"pad_token_id": 9, "bos_token_id": 8})
     keys = json.loads((tmp_path / "config.json").read_text())
     assert (keys["pad_token_id"], keys["decoder_start_token_id"], keys["bos_token_id"]) == (3, 3, 8)
+
+
+def test_a_fused_tensor_of_the_wrong_shape_is_told_once_and_by_the_name_in_the_file(tmp_path):
+    keys = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 8, "vocab_size": 20}
+    config = ECOSYSTEM["gpt2"].read_config(keys)
+    model = TransformerLM(config)
+    model.initialise(torch.Generator().manual_seed(0))
+    save_model(model, tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["transformer.h.0.attn.c_attn.weight"] = torch.zeros(16, 40)
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(UserError) as caught:
+        load_model(tmp_path)
+    assert "1 of the wrong shape: transformer.h.0.attn.c_attn.weight (16, 40)" in str(caught.value)
+    assert "missing" not in str(caught.value)

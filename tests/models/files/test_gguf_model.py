@@ -160,7 +160,7 @@ def rewritten(tmp_path, metadata=None, drop=()):
         ({"llama.block_count": 1}, (), "not wanted"),
         ({"llama.feed_forward_length": 97}, (), "wrong shape"),
         ({}, ("token_embd.weight",), "no embedding"),
-        ({}, ("blk.1.attn_q.weight",), "missing: stack.layers.1.attention.query.weight"),
+        ({}, ("blk.1.attn_q.weight",), "missing: blk.1.attn_q.weight"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(tmp_path, metadata, drop, told):

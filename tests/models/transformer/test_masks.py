@@ -72,7 +72,10 @@ def test_packing_makes_no_dense_mask() -> None:
     sight = look("causal", Step(ids=ids, documents=documents), None, None, None, False)
     assert isinstance(sight, Packed)
     assert len(sight.documents) == 256
-    assert sight.sight(16).mask is None
+    assert sight.sight(sight.documents[0]).mask is None
+    prefixed = look("prefix", Step(ids=ids, documents=documents, prefix=documents > 1), None, None, None, False)
+    assert isinstance(prefixed, Packed)
+    assert {prefixed.sight(document).mask.shape for document in prefixed.documents} == {(1, 1, 16, 16)}
 
 
 def test_a_trace_records_what_was_asked() -> None:

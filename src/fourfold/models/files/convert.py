@@ -85,7 +85,7 @@ def open_source(source: Path) -> Source:
         return Source(module=module, tokenizer=tokenizer, config=module.config, weights=weights, pooling=pooling)
     if source.suffix == ".gguf":
         model = open_gguf(source)
-        check_names(model.weights.shapes, model.config, source)
+        check_names(model.weights.shapes, model.config, source, model.weights.name_in_file)
         tokenizer = from_gguf(model.metadata)
         return Source(tokenizer=tokenizer, config=model.config, weights=model.weights, dtype=model.weights.stored_dtype)
     if _format_of(source) == "arpa":

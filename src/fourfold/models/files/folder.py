@@ -7,6 +7,7 @@ with a `model_type` of ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from fourfold.models.files.family_config import SENSELESS as SENSELESS
 from fourfold.models.files.family_config import Config, read_family_config
 from fourfold.models.files.own import OWN_KINDS, read_own, write_own
 from fourfold.models.files.tensors import check_tensors, read_weights, write_weights
-from fourfold.models.interop import from_file, to_file
+from fourfold.models.interop import from_file, name_in_file, to_file
 from fourfold.models.ngram import NGramLM, load_ngram, save_ngram
 from fourfold.models.recurrent import RecurrentConfig, RecurrentLM
 from fourfold.models.transformer import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM
@@ -99,7 +100,8 @@ def load_model(
     config = read_family_config(family, keys, folder / "config.json", tensors.keys())
     module = make_empty(config, len(tensors))
     tensors.dtype = dtype(module) if callable(dtype) else dtype
-    return fill(module, from_file(family, config, tensors, own_tensors(module), tensors.alone), folder)
+    found = from_file(family, config, tensors, own_tensors(module), tensors.alone)
+    return fill(module, found, folder, partial(name_in_file, family, config))
 
 
 def own_names(module: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -145,10 +147,15 @@ class _NoInitialisation(TorchFunctionMode):
         return function(*arguments, **options)
 
 
-def fill(module: Network, tensors: Mapping[str, Tensor], where: Path) -> Network:
-    """Give an empty module its weights, after checking that they are the right ones."""
-    check_tensors(tensors, own_tensors(module), where)
-    whole = sorted(name for name, tensor in tensors.items() if not tensor.is_floating_point())
+def fill(
+    module: Network, tensors: Mapping[str, Tensor], where: Path, named: Callable[[str], str] = str
+) -> Network:
+    """Give an empty module its weights, after checking that they are the right ones.
+
+    `named` turns our name of a tensor into the file's, for what is said when they are not.
+    """
+    check_tensors(tensors, own_tensors(module), where, named)
+    whole = sorted(named(name) for name, tensor in tensors.items() if not tensor.is_floating_point())
     if whole:
         raise UserError("weights that are whole numbers are not supported", where=where, got=", ".join(whole[:10]))
     module.load_state_dict(tensors, strict=False, assign=True)  # the second names of shared tensors are not there

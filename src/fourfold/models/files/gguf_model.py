@@ -19,7 +19,7 @@ from fourfold.models.files.gguf_reader import GGUF, read_gguf
 from fourfold.models.files.gguf_writer import write_gguf
 from fourfold.models.interop import GGUF_ARCHITECTURES as ARCHITECTURES
 from fourfold.models.interop import ROPE_FACTORS as FACTORS
-from fourfold.models.interop import Architecture, Section, fused_parts, read_gguf_config
+from fourfold.models.interop import Architecture, Section, fused_name, fused_parts, read_gguf_config
 from fourfold.models.transformer import TransformerConfig, TransformerLM
 from fourfold.tokenizers import Tokenizer, to_gguf
 
@@ -37,7 +37,7 @@ class GGUFModel(NamedTuple):
 def load_gguf(path: Path | str, dtype: torch.dtype = torch.float32) -> tuple[TransformerLM, dict[str, Any]]:
     """The model in a GGUF file, unpacked to `dtype`, and the file's metadata (for `from_gguf`)."""
     config, weights, metadata = open_gguf(path, dtype)
-    model = fill(make_empty(config), dict(weights), Path(path))
+    model = fill(make_empty(config), dict(weights), Path(path), weights.name_in_file)
     assert isinstance(model, TransformerLM)
     return model, metadata
 
@@ -89,6 +89,13 @@ class Weights(Mapping[str, Tensor]):
                 )
             elif name != FACTORS:
                 yield self.architecture.names.ours(name) or name, Place(name, slice(None))
+
+    def name_in_file(self, ours: str) -> str:
+        """What such a file calls the tensor that `ours` is, or is a part of; `ours` where it has no name."""
+        if ours in self._places:
+            return self._places[ours].name
+        whole = next(filter(None, (fused_name(fused, ours) for fused in self.architecture.fused)), None)
+        return whole or self.architecture.names.theirs(ours) or ours
 
     def place(self, ours: str) -> Place:
         return self._places[ours]

@@ -46,10 +46,15 @@ class Piece(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def check_names(shapes: Mapping[str, tuple[int, ...]], config: TransformerConfig, where: Path) -> None:
-    """Raise one UserError that names the tensors missing, left over or misshaped; no number is read."""
+def check_names(
+    shapes: Mapping[str, tuple[int, ...]], config: TransformerConfig, where: Path, named: Callable[[str], str]
+) -> None:
+    """Raise one UserError that names the tensors missing, left over or misshaped; no number is read.
+
+    The shapes go by our names; `named` turns one into the file's.
+    """
     found = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
-    check_tensors(found, own_tensors(make_empty(config)), where)
+    check_tensors(found, own_tensors(make_empty(config)), where, named)
 
 
 def stream_folder(

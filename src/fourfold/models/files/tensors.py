@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -162,20 +162,27 @@ def _check_header(path: Path) -> None:
         )
 
 
-def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: Path) -> None:
-    """Raise one UserError that names what is missing, left over, misshaped or not a number."""
-    problems = {
-        "missing": wanted.keys() - found.keys(),
-        "not wanted": found.keys() - wanted.keys(),
-    }
+def check_tensors(
+    found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: Path, named: Callable[[str], str] = str
+) -> None:
+    """Raise one UserError that names what is missing, left over, misshaped or not a number.
+
+    The tensors go by our names; `named` turns one into what the file calls it.
+    """
+    missing, spare = {named(name) for name in wanted.keys() - found.keys()}, found.keys() - wanted.keys()
+    # One tensor for several of ours, which it could not be cut into.
+    whole = {name for name in spare if name in missing}
     shared = wanted.keys() & found.keys()
     misshaped = {name for name in shared if found[name].shape != wanted[name].shape}
-    problems["of the wrong shape"] = {
-        f"{name} {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}" for name in misshaped
-    }
     strange = {name for name in shared if found[name].is_floating_point() and found[name].dtype not in NUMBERS}
-    problems["of a type that is not computed with"] = {f"{name} ({found[name].dtype})" for name in strange}
-    problems["with values that are not numbers"] = {name for name in shared - strange if not is_finite(found[name])}
+    problems = {
+        "missing": missing - whole,
+        "not wanted": {named(name) for name in spare - whole},
+        "of the wrong shape": {f"{name} {_sizes(found[name])}" for name in whole}
+        | {f"{named(name)} {_sizes(found[name])} instead of {_sizes(wanted[name])}" for name in misshaped},
+        "of a type that is not computed with": {f"{named(name)} ({found[name].dtype})" for name in strange},
+        "with values that are not numbers": {named(name) for name in shared - strange if not is_finite(found[name])},
+    }
     told = [f"{len(names)} {kind}: {_listed(names)}" for kind, names in problems.items() if names]
     if told:
         raise UserError("the weights do not fit the configuration: " + "; ".join(told), where=where)
@@ -191,6 +198,10 @@ def is_finite(tensor: Tensor) -> bool:
     # one thread, which on a busy machine is far faster than two that wait for each other.
     parts = torch.split(tensor.reshape(-1), 1 << 15)
     return all(math.isfinite(part.sum(dtype=torch.float32)) or bool(part.isfinite().all()) for part in parts)
+
+
+def _sizes(tensor: Tensor) -> str:
+    return str(tuple(tensor.shape))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -55,6 +55,7 @@ def _dense(sight: Sight, tokens: int) -> Tensor:
 
 def _packed(packed: Packed, tokens: int) -> Tensor:
     seen = torch.zeros(tokens, tokens, dtype=torch.bool)
-    for _, start, end in packed.documents:
-        seen[start:end, start:end] = _dense(packed.sight(end - start), end - start)
+    for document in packed.documents:
+        _, start, end = document
+        seen[start:end, start:end] = _dense(packed.sight(document), end - start)
     return seen

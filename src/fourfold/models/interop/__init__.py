@@ -25,6 +25,7 @@ from fourfold.models.interop.layout import (
     groups_of,
     headless,
     join,
+    name_in_file,
     split,
     to_file,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "groups_of",
     "headless",
     "join",
+    "name_in_file",
     "normal",
     "pool",
     "read_activation",

@@ -75,6 +75,12 @@ def to_file(family: Family, config: Config, state: Mapping[str, Tensor]) -> dict
     return {name.removeprefix(f"{family.base}."): tensor for name, tensor in written.items()}
 
 
+def name_in_file(family: Family, config: Config, ours: str) -> str:
+    """What the family's files call the tensor that `ours` is, or is a part of; `ours` where they have no name."""
+    whole = next(filter(None, (fused_name(fused, ours) for fused in family.fused)), None)
+    return whole or family.names(config).theirs(ours) or ours
+
+
 def headless(config: Config) -> bool:
     """Whether nothing follows the hidden states."""
     decoder = config.decoder if isinstance(config, EncoderDecoderConfig) else config

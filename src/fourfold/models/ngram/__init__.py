@@ -8,13 +8,15 @@ from fourfold.models.ngram.pruning import prune_by_entropy
 from fourfold.models.ngram.smoothing import smoothing_names
 from fourfold.models.ngram.store import load_ngram, save_ngram
 from fourfold.models.ngram.training import fit, train_ngram, train_ngram_flat
-from fourfold.models.ngram.words import Unit, WordTokenizer, train_word_ngram
+from fourfold.models.ngram.word_tokenizer import Unit, WordTokenizer
+from fourfold.models.ngram.words import OnDisk, train_word_ngram
 
 __all__ = [
     "NGramConfig",
     "NGramCounts",
     "NGramLM",
     "NGramState",
+    "OnDisk",
     "OrderCounts",
     "Unit",
     "WordTokenizer",

@@ -15,7 +15,7 @@ from fourfold.models.ngram.arpa_lines import Lines, Section, read_section
 from fourfold.models.ngram.counts import MAX_ORDER
 from fourfold.models.ngram.estimate import NEVER
 from fourfold.models.ngram.model import NGramConfig, NGramLM
-from fourfold.models.ngram.words import END, START, UNKNOWN, WordTokenizer
+from fourfold.models.ngram.word_tokenizer import END, START, UNKNOWN, WordTokenizer
 from fourfold.progress import say, task
 
 UNKNOWN_LOG10 = -100.0

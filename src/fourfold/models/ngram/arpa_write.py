@@ -16,7 +16,7 @@ from fourfold.errors import UserError
 from fourfold.files import atomic_file
 from fourfold.models.ngram.estimate import NEVER
 from fourfold.models.ngram.model import NGramLM
-from fourfold.models.ngram.words import END, START, UNKNOWN
+from fourfold.models.ngram.word_tokenizer import END, START, UNKNOWN
 from fourfold.progress import track
 
 ROWS_AT_ONCE = 1 << 20

@@ -1,9 +1,8 @@
 """The one count structure every smoothing method reads.
 
 Each order is a table of the distinct n-grams sorted by (prefix, last token),
-where the prefix and the suffix are indices into the table of the order below.
-Positions of the text are sorted by the packed key `prefix * V + token`, so any
-order fits in 64 bits and no n-gram is ever written out.
+where the prefix and the suffix are indices into the table of the order below,
+so no n-gram is ever written out.
 """
 
 from __future__ import annotations
@@ -15,10 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fourfold.errors import UserError
-from fourfold.kernels import Groups, Indices, Integers, group_keys
+from fourfold.kernels import Indices, Integers, group_tokens, refine
 from fourfold.progress import track
 
 MAX_ORDER = 10
+Shape = tuple[Indices, Indices, Indices]
+"""Words, prefixes and suffixes of a table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,40 +125,35 @@ def count_ngrams(
     stream: Stream, order: int, vocabulary_size: int, bos_id: int | None, eos_id: int | None
 ) -> NGramCounts:
     """Count all n-grams up to `order` that lie within one document."""
-    _check(stream, order, vocabulary_size)
-    tables: list[Groups] = []
-    shapes: list[tuple[Indices, Indices, Indices]] = []
-    nodes = stream.tokens
+    check_stream(stream, order, vocabulary_size)
+    shapes: list[Shape] = []
+    nodes = stream.tokens.copy()
+    positions, starts = group_tokens(stream.tokens, vocabulary_size)
     empty = np.zeros(vocabulary_size, np.int32)
     predicted = stream.tokens if bos_id is None else stream.tokens[stream.depth > 0]
     counts = [np.bincount(predicted, minlength=vocabulary_size).astype(np.int64)]
     shapes.append((np.arange(vocabulary_size, dtype=np.int32), empty, empty))
     openings: list[Indices] = [stream.tokens[stream.depth == 0]]
     for length in track(range(2, order + 1), "count n-grams", unit="orders"):
-        ends = np.flatnonzero(stream.depth >= length - 1)
-        keys = nodes[ends - 1].astype(np.int64) * vocabulary_size + stream.tokens[ends]
-        groups = group_keys(keys)
-        words = (groups.keys % vocabulary_size).astype(np.int32)
-        prefixes = (groups.keys // vocabulary_size).astype(np.int32)
-        shapes.append((words, prefixes, nodes[ends[groups.first]]))
-        counts.append(groups.counts)
-        nodes = np.zeros(len(nodes), np.int32)
-        nodes[ends] = groups.inverse
+        positions, starts, words, prefixes, suffixes = refine(stream.tokens, stream.depth, nodes, positions, starts)
+        shapes.append((words, prefixes, suffixes))
+        counts.append(np.diff(starts))
         openings.append(nodes[stream.depth == length - 1])
-        tables.append(groups)
-    orders = _with_continuations(shapes, counts, openings, bos_id)
+    orders = with_continuations(shapes, counts, openings, bos_id)
     return NGramCounts(orders=orders, vocabulary_size=vocabulary_size, bos_id=bos_id, eos_id=eos_id)
 
 
-def _with_continuations(
-    shapes: list[tuple[Indices, Indices, Indices]], counts: list[Integers], openings: list[Indices], bos_id: int | None
+def with_continuations(
+    shapes: list[Shape], counts: list[Integers], openings: list[Indices], bos_id: int | None
 ) -> tuple[OrderCounts, ...]:
+    """The tables of all orders; `openings` are the rows of each order that begin a document."""
     orders = []
     for level, (words, prefixes, suffixes) in enumerate(shapes):
         continuations = counts[level]
         if level + 1 < len(shapes):
             continuations = np.bincount(shapes[level + 1][2], minlength=len(words)).astype(np.int64)
-            opening = np.unique(openings[level])
+            opening = np.zeros(len(words), np.bool_)
+            opening[openings[level]] = True
             if bos_id is None:
                 continuations[opening] += 1  # the start is one more thing that can come before
             elif level:
@@ -170,7 +166,8 @@ def _with_continuations(
     return tuple(orders)
 
 
-def _check(stream: Stream, order: int, vocabulary_size: int) -> None:
+def check_stream(stream: Stream, order: int, vocabulary_size: int) -> None:
+    """Raise UserError for what cannot be counted."""
     if not 1 <= order <= MAX_ORDER:
         raise UserError("n-gram order out of range", expected=f"1 to {MAX_ORDER}", got=order)
     if vocabulary_size < 1:

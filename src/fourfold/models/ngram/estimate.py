@@ -36,7 +36,8 @@ def estimate(counts: NGramCounts, smoothing: Smoothing, prune: Sequence[int] = (
     """
     thresholds = check_pruning(prune, counts.order)
     levels: list[Level] = []
-    keep, found = [], []
+    keep: list[NDArray[np.bool_]] = []
+    discounts, weights = [], []
     lower = _uniform(counts)
     for order, table in enumerate(counts.orders, 1):
         keep.append(table.counts > thresholds[order - 1] if order > 1 else np.ones(len(table), np.bool_))
@@ -46,11 +47,11 @@ def estimate(counts: NGramCounts, smoothing: Smoothing, prune: Sequence[int] = (
         if order > 1:
             levels[-1] = levels[-1]._replace(back_off=_log(left))
         levels.append(Level(table.words, table.prefixes, table.suffixes, _log(np.minimum(lower, 1.0)), None))
-        found.append(shares)
+        discounts.append(shares.discounts)
+        weights.append(shares.weights)
     if counts.never_predicted is not None:
         levels[0].log_prob[counts.never_predicted] = NEVER
-    discounts, weights = (tuple(shares.discounts for shares in found), tuple(shares.weights for shares in found))
-    return Estimate(thin(levels, keep), discounts, weights)
+    return Estimate(thin(levels, keep), tuple(discounts), tuple(weights))
 
 
 def check_pruning(prune: Sequence[int], order: int) -> tuple[int, ...]:

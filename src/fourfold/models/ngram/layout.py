@@ -39,6 +39,8 @@ class Level(NamedTuple):
 
 def thin(levels: Sequence[Level], keep: Sequence[Flags]) -> list[Level]:
     """The levels without the n-grams that are not to be kept; what is kept has its prefix and suffix kept."""
+    if all(flags.all() for flags in keep):
+        return list(levels)
     thinned: list[Level] = []
     below = None
     for level, flags in zip(levels, keep, strict=True):

@@ -47,10 +47,16 @@ def smoothing_names() -> list[str]:
     return [*SMOOTHINGS, *FITTED]
 
 
-def check_smoothing(name: str) -> None:
-    """Raise UserError for a name that leads nowhere, before anything is counted."""
+def check_smoothing(name: str, *, learns: bool = True) -> None:
+    """Raise UserError for a name that leads nowhere, before anything is counted.
+
+    Without `learns` a method that learns from the text is refused too.
+    """
     if name not in FITTED:
         smoothing_named(name)
+    elif not learns:
+        advice = f"Give the weight, as in {name}:0.5, or leave the memory limit out."
+        raise UserError(f"{name} learns its weights from a text in memory", advice=advice)
 
 
 def smoothing_for(name: str, stream: Stream, count: Callable[[Stream], NGramCounts]) -> Smoothing:

@@ -61,8 +61,7 @@ def train_ngram_flat(
     check_pruning(prune, order)
     stream = mark_documents(tokens, np.asarray(ends, np.int64), bos_id, eos_id)
     count = partial(count_ngrams, order=order, vocabulary_size=vocabulary_size, bos_id=bos_id, eos_id=eos_id)
-    counts = count(stream)
-    return fit(counts, smoothing_for(smoothing, stream, count), name=smoothing, prune=prune)
+    return fit(count(stream), smoothing_for(smoothing, stream, count), name=smoothing, prune=prune)
 
 
 def fit(counts: NGramCounts, smoothing: Smoothing, *, name: str, prune: Sequence[int] = ()) -> NGramLM:

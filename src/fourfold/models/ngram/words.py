@@ -2,115 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Self, final, get_args
+from tempfile import TemporaryDirectory
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fourfold.errors import UserError, unknown_name
-from fourfold.files import hash_value, read_json, require_file, write_json
+from fourfold.files import require_file
+from fourfold.kernels import Indices, Integers, WordIndex
+from fourfold.models.ngram.disk import DiskStream, count_ngrams_on_disk
+from fourfold.models.ngram.estimate import check_pruning
 from fourfold.models.ngram.model import NGramLM
-from fourfold.models.ngram.smoothing import check_smoothing
-from fourfold.models.ngram.training import train_ngram_flat
-from fourfold.progress import say, track
+from fourfold.models.ngram.smoothing import check_smoothing, smoothing_named
+from fourfold.models.ngram.training import fit, train_ngram_flat
+from fourfold.models.ngram.word_tokenizer import END, MARKS, START, UNKNOWN, Unit, WordTokenizer, text_of
+from fourfold.progress import say, task
 
-START, END, UNKNOWN = "<s>", "</s>", "<unk>"
-MARKS = {START.encode(), END.encode(), UNKNOWN.encode()}
-SPACE = "▁"
-"""What stands for white space among characters, since an ARPA file cannot hold it."""
-
-Unit = Literal["words", "characters"]
+MEGABYTE = 1e6
+BLOCK = 1 << 20
+"""Bytes of text turned into ids at a time."""
 
 
-def split(text: bytes, unit: Unit) -> list[bytes]:
-    """Words between ASCII white space, or characters, with any white space between two of them as one SPACE."""
-    words = text.split()
-    if unit == "words":
-        return words
-    return [character.encode() for character in SPACE.join(_text(word) for word in words)]
+@dataclass(frozen=True, kw_only=True)
+class OnDisk:
+    """Counting in files, for a text that is larger than memory."""
 
-
-@final
-class WordTokenizer:
-    """Words between ASCII white space, or characters; one that was not seen is <unk>."""
-
-    chat_template: str | None = None
-    file_name = "words.json"
-
-    def __init__(self, words: Sequence[str], unit: Unit = "words") -> None:
-        self.words = list(words)
-        self.unit: Unit = unit
-        self._ids = {word: index for index, word in enumerate(self.words)}
-        missing = [mark for mark in (UNKNOWN, START, END) if mark not in self._ids]
-        if missing or len(self._ids) != len(self.words):
-            raise UserError("not a word list", got=f"no {missing[0]}" if missing else "a word twice")
-        self.unk_id, self.bos_id, self.eos_id = (self._ids[mark] for mark in (UNKNOWN, START, END))
-        self.pad_id: int | None = None
-        self.document_start_id = self.bos_id
-        self.special_ids = frozenset({self.unk_id, self.bos_id, self.eos_id})
-
-    @property
-    def vocabulary_size(self) -> int:
-        return len(self.words)
-
-    @cached_property
-    def hash(self) -> str:
-        return hash_value(self.words if self.unit == "words" else [self.unit, *self.words])
-
-    def encode(self, text: str) -> list[int]:
-        """Ids of the words; a mark such as </s> spelt in the text is an unknown word."""
-        ids = (self._ids.get(word.decode(), self.unk_id) for word in split(text.encode(), self.unit))
-        return [self.unk_id if index in self.special_ids else index for index in ids]
-
-    def encode_ordinary(self, text: str) -> list[int]:
-        return self.encode(text)
-
-    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
-        return [self.encode(text) for text in texts]
-
-    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
-        hidden = {self.bos_id, self.eos_id} if skip_special else set()
-        kept = [self.words[index] for index in ids if index not in hidden]
-        return " ".join(kept) if self.unit == "words" else "".join(kept).replace(SPACE, " ")
-
-    def decode_stream(self) -> WordStream:
-        return WordStream(self)
-
-    def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool = True) -> list[int]:
-        raise UserError("a word n-gram model cannot chat", advice="Use generate, or a model with a chat template.")
-
-    def save(self, folder: Path) -> None:
-        write_json(folder / self.file_name, {"unit": self.unit, "words": self.words})
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        record = read_json(folder / cls.file_name)
-        if not isinstance(record, dict) or not isinstance(record.get("words"), list):
-            raise UserError("not a word list", where=folder / cls.file_name)
-        unit = record.get("unit", "words")
-        if unit not in get_args(Unit):
-            raise unknown_name("unit", unit, get_args(Unit), where=folder / cls.file_name)
-        return cls(record["words"], unit)
-
-
-class WordStream:
-    """The words as they arrive; all steps together are `decode` of the same ids."""
-
-    def __init__(self, tokenizer: WordTokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._begun = False
-
-    def step(self, id: int) -> str:
-        word = self._tokenizer.decode([id])
-        text = f" {word}" if word and self._begun and self._tokenizer.unit == "words" else word
-        self._begun |= bool(word)
-        return text
-
-    def finish(self) -> str:
-        return ""
+    memory: int
+    """Bytes that counting may take at a time; smoothing takes about 60 for each n-gram of the largest order."""
+    folder: Path
+    """Where the files stand until the model is trained."""
 
 
 def train_word_ngram(
@@ -121,63 +43,113 @@ def train_word_ngram(
     unit: Unit = "words",
     min_count: int = 1,
     prune: Sequence[int] = (),
+    on_disk: OnDisk | None = None,
 ) -> tuple[NGramLM, WordTokenizer]:
     """Train on text files, one sentence a line, words between ASCII white space, exactly as KenLM's lmplz reads them.
 
     Every line, an empty one too, runs from <s> to </s>. The marks <s>, </s>, <unk> spelt in the text are skipped, as
     lmplz does with --skip_symbols. Words that occur less than `min_count` times are read as <unk>.
     """
-    check_smoothing(smoothing)
-    ids: dict[bytes, int] = {mark.encode(): index for index, mark in enumerate((UNKNOWN, START, END))}
-    parts: list[NDArray[np.int32]] = []
-    lengths: list[int] = []
-    skipped = 0
-    for path in track(paths, "read text", unit="files"):
-        with _open(path) as stream:
-            for line in stream:
-                words = split(line, unit)
-                if not MARKS.isdisjoint(words):
-                    kept = [word for word in words if word not in MARKS]
-                    skipped += len(words) - len(kept)
-                    words = kept
-                lengths.append(len(words))
-                parts.append(np.array([ids.setdefault(word, len(ids)) for word in words], np.int32))
-    if skipped:
-        say(f"Skipped {skipped} marks ({START}, {END}, {UNKNOWN}) spelt in the text.")
-    tokens = np.concatenate(parts) if parts else np.empty(0, np.int32)
-    names = [_text(word) for word in ids]
-    if min_count > 1:
-        tokens, names = _without_rare(tokens, names, min_count)
-    tokenizer = WordTokenizer(names, unit)
+    check_smoothing(smoothing, learns=on_disk is None)
+    check_pruning(prune, order)
+    index = WordIndex([mark.encode() for mark in MARKS], characters=unit == "characters")
+    _, bos, eos = range(len(MARKS))
+    if on_disk is not None:
+        return _train_on_disk(paths, order, smoothing, index, unit, min_count, prune, on_disk)
+    parts, ends, read = [np.empty(0, np.int32)], [np.empty(0, np.int64)], 0
+    for ids, line_ends in _read_files(paths, index):
+        parts.append(ids)
+        ends.append(line_ends + read)
+        read += len(ids)
+    tokens = np.concatenate(parts)
+    new_ids, index = _without_rare(np.bincount(tokens, minlength=index.known), index, min_count, unit)
+    tokenizer = WordTokenizer(index, unit)
     model = train_ngram_flat(
-        tokens,
-        np.cumsum(lengths, dtype=np.int64),
+        tokens if new_ids is None else new_ids[tokens],
+        np.concatenate(ends),
         order=order,
-        vocabulary_size=len(names),
+        vocabulary_size=tokenizer.vocabulary_size,
         smoothing=smoothing,
         prune=prune,
-        bos_id=tokenizer.bos_id,
-        eos_id=tokenizer.eos_id,
+        bos_id=bos,
+        eos_id=eos,
     )
     return model, tokenizer
 
 
-def _without_rare(tokens: NDArray[np.int32], names: list[str], min_count: int) -> tuple[NDArray[np.int32], list[str]]:
-    """The tokens and the words with the rare ones read as <unk>, id 0; ids keep their order."""
-    keep = np.bincount(tokens, minlength=len(names)) >= min_count
-    keep[: len(MARKS)] = True
-    say(f"{np.count_nonzero(~keep):,} of {len(names):,} words occur less than {min_count} times and are {UNKNOWN}.")
-    new_ids = np.where(keep, np.cumsum(keep) - 1, 0).astype(np.int32)
-    return new_ids[tokens], [name for name, kept in zip(names, keep, strict=True) if kept]
+# budget: what `train_word_ngram` was asked for
+def _train_on_disk(
+    paths: Sequence[Path],
+    order: int,
+    smoothing: str,
+    index: WordIndex,
+    unit: Unit,
+    min_count: int,
+    prune: Sequence[int],
+    on_disk: OnDisk,
+) -> tuple[NGramLM, WordTokenizer]:
+    _, bos, eos = range(len(MARKS))
+    on_disk.folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=on_disk.folder, prefix=".counting-") as place:
+        stream, counts = DiskStream(Path(place), bos, eos), np.zeros(0, np.int64)
+        for ids, line_ends in _read_files(paths, index):
+            stream.append(ids, line_ends)
+            some = np.bincount(ids, minlength=index.known)
+            some[: len(counts)] += counts
+            counts = some
+        new_ids, index = _without_rare(counts, index, min_count, unit)
+        if new_ids is not None:
+            stream.rename(new_ids)
+        tables = count_ngrams_on_disk(stream.read(), order, index.known, bos, eos, Path(place), on_disk.memory)
+        return fit(tables, smoothing_named(smoothing), name=smoothing, prune=prune), WordTokenizer(index, unit)
 
 
-def _open(path: Path) -> Any:
-    require_file(path)
-    return open(path, "rb")
+def _read_files(paths: Sequence[Path], index: WordIndex) -> Iterator[tuple[Indices, Integers]]:
+    """The ids of the words of some lines after the other, and where each line ends among them."""
+    skipped = 0
+    for path in paths:
+        require_file(path)
+    with task("read text", sum(path.stat().st_size for path in paths) / MEGABYTE, "MB") as work:
+        for block in chain.from_iterable(map(_blocks, paths)):
+            ids, ends = index.add(block)
+            marks = ids < len(MARKS)
+            if marks.any():
+                skipped += int(marks.sum())
+                ends = ends - np.concatenate([[0], np.cumsum(marks)])[ends]
+                ids = ids[~marks]
+            yield ids, ends
+            work.advance(len(block) / MEGABYTE)
+    if skipped:
+        say(f"Skipped {skipped} marks ({START}, {END}, {UNKNOWN}) spelt in the text.")
+    _check_utf8(index)
 
 
-def _text(word: bytes) -> str:
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, some whole lines at a time."""
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK) + stream.readline():
+            yield block
+
+
+def _check_utf8(index: WordIndex) -> None:
+    """Raise UserError that shows the first word that is none."""
+    words = index.words()
     try:
-        return word.decode()
+        b"\n".join(words).decode()
     except UnicodeDecodeError:
-        raise UserError("the text is not UTF-8", got=repr(word), advice="Convert it first.") from None
+        for word in words:
+            text_of(word)
+
+
+def _without_rare(
+    counts: Integers, index: WordIndex, min_count: int, unit: Unit
+) -> tuple[Indices | None, WordIndex]:
+    """The new ids of all words, the rare ones read as <unk>, id 0, and the words; None where nothing changes."""
+    if min_count <= 1:
+        return None, index
+    keep = counts >= min_count
+    keep[: len(MARKS)] = True
+    say(f"{np.count_nonzero(~keep):,} of {index.known:,} words occur less than {min_count} times and are {UNKNOWN}.")
+    kept = [word for word, frequent in zip(index.words(), keep, strict=True) if frequent]
+    new_ids = np.where(keep, np.cumsum(keep) - 1, 0).astype(np.int32)
+    return new_ids, WordIndex(kept, characters=unit == "characters")

@@ -5,7 +5,9 @@ Letters: B rows, T queries, D hidden size, H heads, G key-value heads, P head si
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,9 @@ from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.masks import Packed, Sight
 from fourfold.models.transformer.norms import make_norm
 from fourfold.models.transformer.rotary import Rotation, rotate
+
+QUERIES_AT_ONCE = 128
+"""Queries after a cached past that are answered together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +125,10 @@ class AttentionLayer(nn.Module):
 
     def _mix_packed(self, query: Tensor, key: Tensor, value: Tensor, packed: Packed) -> Tensor:
         mixed = torch.empty_like(query)
-        for row, start, end in packed.documents:
+        for document in packed.documents:
+            row, start, end = document
             part = (slice(row, row + 1), slice(None), slice(start, end))
-            mixed[part] = self._mix(query[part], key[part], value[part], packed.sight(end - start), None)
+            mixed[part] = self._mix(query[part], key[part], value[part], packed.sight(document), None)
         return mixed
 
     def _mix(self, query: Tensor, key: Tensor, value: Tensor, sight: Sight, record: list[Tensor] | None) -> Tensor:
@@ -139,9 +145,10 @@ class AttentionLayer(nn.Module):
             mixed = F.scaled_dot_product_attention(folded, key, value, mask, scale=self.scale)
             return mixed.reshape(rows, heads, 1, size)
         # The kernel shares keys and values between the heads of a group without copying them.
-        return F.scaled_dot_product_attention(
-            query, key, value, mask, is_causal=causal, scale=self.scale, enable_gqa=self.groups > 1
-        )
+        mix = partial(F.scaled_dot_product_attention, scale=self.scale, enable_gqa=self.groups > 1)
+        if causal and key.shape[2] > length:
+            return _mix_in_blocks(mix, query, key, value)
+        return mix(query, key, value, mask, is_causal=causal)
 
     def _mix_by_hand(
         self, query: Tensor, key: Tensor, value: Tensor, sight: Sight, record: list[Tensor] | None
@@ -157,9 +164,24 @@ class AttentionLayer(nn.Module):
         elif sight.mask is not None:
             scores = scores + sight.mask
         elif sight.causal:
-            future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+            queries, keys = scores.shape[-2:]
+            future = torch.ones(queries, keys, dtype=torch.bool, device=scores.device).triu(keys - queries + 1)
             scores = scores.masked_fill(future, -torch.inf)
         weights = scores.float().softmax(-1)
         if record is not None:
             record.append(weights.detach())
         return weights.to(value.dtype) @ value
+
+
+def _mix_in_blocks(mix: Callable[..., Tensor], query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Causal attention with a cached past, for which the kernel would want a dense mask over all keys.
+
+    Each block of queries is given the keys up to its own end: what none of them sees is not multiplied.
+    """
+    length, past = query.shape[2], key.shape[2] - query.shape[2]
+    mixed = torch.empty_like(query)
+    for start in range(0, length, QUERIES_AT_ONCE):
+        end = min(start + QUERIES_AT_ONCE, length)
+        seen = torch.ones(end - start, past + end, dtype=torch.bool, device=query.device).tril(past + start)
+        mixed[:, :, start:end] = mix(query[:, :, start:end], key[:, :, : past + end], value[:, :, : past + end], seen)
+    return mixed

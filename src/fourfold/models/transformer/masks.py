@@ -25,7 +25,7 @@ class Sight(NamedTuple):
     mask: Tensor | None = None
     """(B or 1, H or 1, T, S): True where a query may look, or numbers to add; None: see `causal`."""
     causal: bool = False
-    """Without a mask: the past only, or everything."""
+    """Without a mask: the past only, or everything. The last query sees the last key."""
     first: int = 0
     """Keys before this one are seen by no query and may be left out; the mask begins there."""
 
@@ -47,14 +47,19 @@ class Packed:
     window: int | None
     bias: Bias | None
     device: torch.device
-    _sights: dict[int, Sight] = field(default_factory=dict)
+    prefix: Tensor | None = None
+    """(B, T) True where a token belongs to the prefix of its document."""
+    _sights: dict[Document | int, Sight] = field(default_factory=dict)
 
-    def sight(self, length: int) -> Sight:
-        """Within a document of that length."""
-        if length not in self._sights:
+    def sight(self, document: Document) -> Sight:
+        """Within a document: the same for all of one length, unless they have prefixes of their own."""
+        row, start, end = document
+        key = document if self.prefix is not None else end - start
+        if key not in self._sights:
             starts = torch.zeros(1, dtype=torch.int64, device=self.device)
-            self._sights[length] = _sight(self.kind, length, starts, self.window, self.bias, None, None)
-        return self._sights[length]
+            seen = None if self.prefix is None else _prefix(self.prefix[row : row + 1, start:end])
+            self._sights[key] = _sight(self.kind, end - start, starts, self.window, self.bias, None, seen)
+        return self._sights[key]
 
 
 def look(
@@ -65,15 +70,14 @@ def look(
     `padded`: the lengths matter, because queries look ahead.
     """
     length, device = step.ids.shape[1], step.ids.device
-    if step.documents is not None and step.prefix is None:
-        return Packed(documents_of(step.documents), kind, window, bias, device)
+    if step.documents is not None:
+        return Packed(documents_of(step.documents), kind, window, bias, device, step.prefix)
     if starts is None:
         starts = torch.zeros(1, dtype=torch.int64, device=device)
     lengths = step.lengths if padded else None
-    seen = None if step.prefix is None else _prefix(step, int(starts.max()))
-    if step.documents is not None:
-        same = (step.documents[:, :, None] == step.documents[:, None, :])[:, None]
-        seen = (_allowed("causal", length, starts, window) if seen is None else seen) & same
+    if step.prefix is not None and int(starts.max()):
+        raise ValueError("a prefix is read whole, before the state holds anything")
+    seen = None if step.prefix is None else _prefix(step.prefix)
     return _sight(kind, length, starts, window, bias, lengths, seen)
 
 
@@ -105,7 +109,7 @@ def _sight(
     alone = length == 1 and longest == shortest
     first = keys - window if window is not None and narrow and alone else 0
     mask = seen
-    if mask is None and not alone and (narrow or (kind != "bidirectional" and longest > 0)):
+    if mask is None and not alone and (narrow or (kind != "bidirectional" and longest > shortest)):
         mask = _allowed(kind, length, starts, window)
     if lengths is not None:
         real = (torch.arange(keys, device=starts.device) < lengths[:, None])[:, None, None]  # (B, 1, 1, S)
@@ -139,9 +143,7 @@ def _allowed(kind: Mask, length: int, starts: Tensor, window: int | None) -> Ten
     return allowed[:, None]
 
 
-def _prefix(step: Step, cached: int) -> Tensor:
-    """(B, 1, T, S) the past, and every token of the prefix."""
-    if cached:
-        raise ValueError("a prefix is read whole, before the state holds anything")
-    assert step.prefix is not None
-    return _allowed("causal", step.ids.shape[1], torch.zeros_like(step.ids[:1, 0]), None) | step.prefix[:, None, None]
+def _prefix(prefix: Tensor) -> Tensor:
+    """(B, 1, T, T) the past, and every token of the prefix; `prefix` (B, T) says which these are."""
+    nothing = torch.zeros(1, dtype=torch.int64, device=prefix.device)
+    return _allowed("causal", prefix.shape[1], nothing, None) | prefix[:, None, None]

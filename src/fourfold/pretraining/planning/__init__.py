@@ -11,7 +11,7 @@ from fourfold.pretraining.planning.memory import PROCESS_BYTES, activation_bytes
 from fourfold.pretraining.planning.parallel import ParallelPlan, Shard, in_words, parse_plan
 from fourfold.pretraining.planning.published import Comparison, compare_published
 from fourfold.pretraining.planning.search import fastest
-from fourfold.pretraining.planning.stages import Setup, communication, device_memory
+from fourfold.pretraining.planning.stages import Setup, bytes_sent, device_memory
 from fourfold.pretraining.planning.states import optimizer_bytes
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "Setup",
     "Shard",
     "activation_bytes",
-    "communication",
+    "bytes_sent",
     "compare_published",
     "device_memory",
     "fastest",

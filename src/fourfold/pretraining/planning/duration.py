@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fourfold.pretraining.planning.job import flops
-from fourfold.pretraining.planning.stages import FULL, WORKING, Setup, Stage, communication, sums_a_layer
+from fourfold.pretraining.planning.stages import FULL, WORKING, Setup, Stage, bytes_sent, sums_a_layer
 
 PRODUCT_SHARE = 0.68
 """Of the printed peak that products of a layer reach."""
@@ -93,7 +93,7 @@ def _micro_batch(setup: Setup, stage: Stage) -> dict[str, float]:
     if plan.pipeline > 1:
         seconds["pipeline"] = 2 * hidden / setup.cluster.bandwidth(plan.pipeline, plan.tensor * setup.sharers)
     if plan.context > 1:
-        sent = communication(setup)["context"] / setup.micro_batches * stage.layers / setup.stages[0].layers
+        sent = bytes_sent(setup)["context"] / setup.micro_batches * stage.layers / setup.stages[0].layers
         going = sent / setup.cluster.bandwidth(plan.context, plan.tensor)
         seconds["context"] = max(0.0, going - seconds["products"] * OVERLAP)
     return seconds
@@ -105,7 +105,7 @@ def _exposed(setup: Setup, micro_batch: float) -> float:
     Weights and gradients that go round for every micro-batch hide behind its computation; gradients that go round once
     hide behind the last backward pass.
     """
-    sent = communication(setup).get("data", 0.0)
+    sent = bytes_sent(setup).get("data", 0.0)
     needed = sent / setup.cluster.bandwidth(setup.sharers, setup.plan.tensor) if sent else 0.0
     hidden = setup.micro_batches * micro_batch if setup.plan.shard in ("zero2", "zero3") else micro_batch * 2 / 3
     return max(0.0, needed - OVERLAP * hidden)

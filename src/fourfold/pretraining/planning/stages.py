@@ -193,7 +193,7 @@ def _activations(setup: Setup, stage: Stage) -> float:
     return inputs + setup.tokens * setup.kept_here
 
 
-def communication(setup: Setup) -> dict[str, float]:
+def bytes_sent(setup: Setup) -> dict[str, float]:
     """Bytes the busiest device sends in a step, by axis of the plan.
 
     A ring over n ranks sends (n - 1) / n of the bytes to gather or to reduce and scatter, twice that to reduce for all.

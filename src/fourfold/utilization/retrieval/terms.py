@@ -24,8 +24,13 @@ _PAIRED = re.compile(
     f"[{HAN}々〇\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uac00-\ud7a3"
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"
 )
-# Accents of Greek, Latin and Cyrillic; Hebrew and Arabic vowel signs; joiners and the soft hyphen.
-_IGNORED = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u00ad\u200b-\u200d\u2060\ufeff\u1ab0-\u1aff]")
+# Accents of Greek, Latin and Cyrillic; Hebrew and Arabic vowel signs; joiners, the soft hyphen, choices of a glyph.
+_IGNORED = re.compile(
+    "[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u00ad\u200b-\u200d\u2060\ufeff\u1ab0-\u1aff\ufe00-\ufe0f"
+    "\U000e0100-\U000e01ef]"
+)
+_GLYPHS = 0xE0100, 0xE01EF
+"""Choices of a glyph beyond the table; the only ones there that do not part terms."""
 _UNIFORM = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0x20000, 0x2F7FF), (0x2FA20, 0x3FFFD))
 _TABLE_END = 0x3FFFE
 _COMPOUND = np.uint32(1 << 31)
@@ -74,7 +79,9 @@ def count_terms_of(texts: Sequence[str]) -> TermCounts:
 
 
 def _points(text: str) -> NDArray[np.uint32]:
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    first, last = _GLYPHS
+    return points[(points < first) | (points > last)] if points.max(initial=0) >= first else points
 
 
 def _normal(text: str) -> str:
