@@ -53,7 +53,7 @@ def extend(
     from fourfold.tokenizers import extend_tokenizer
     from fourfold.workflow.pretraining import save_extension
 
-    old = _tokenizer(tokenizer)
+    old = load_tokenizer(tokenizer)
     texts = list(_texts(source))
     new, pieces = extend_tokenizer(old, texts, tokens)
     with atomic_folder(output) as part:
