@@ -63,6 +63,26 @@ def test_from_text_to_a_tokenizer(call: Call, notes: Path) -> None:
     assert encoded["tokens"] == len(encoded["ids"]) < 7
 
 
+def test_a_model_is_gone_on_from_with_new_tokens(call: Call, notes: Path) -> None:
+    base = ("--layers", 1, "--hidden-size", 32, "--heads", 2, "--context", 32, "--vocabulary-size", 300)
+    assert call("pretrain", notes, "--steps", 2, *base, "-o", "base")[0] == 0
+    model = "base/pretrain.model/model"
+    code, out, err = call("tokenizer", "extend", model, "LICENSE.txt", "-o", "longer")
+    assert (code, "LICENSE.txt" in err) == (2, True)
+    code, out, err = call("tokenizer", "extend", model, notes / "0.txt", "-o", "longer", "--tokens", 10)
+    assert code == 0, err
+    assert out.startswith("10 new tokens, 310 in all; ")
+    more = ("--model", model, "--new-tokens", 20, "--replay", notes, "--steps", 3, "--context", 32, "--lr", 1e-3)
+    code, out, err = call("pretrain", notes, *more, "-o", "more")
+    assert code == 0, err
+    assert "bits per byte: " in err
+    card = json.loads(Path("more/pretrain.model/card.json").read_text("utf-8"))
+    assert (card["family"], card["new_tokens"], card["steps"]) == ("continued", 20, 3)
+    assert call("score", "more/pretrain.model/model", notes / "0.txt")[0] == 0
+    code, out, err = call("pretrain", notes, "--replay", notes, "-o", "other")
+    assert (code, "--new-tokens and --replay go with --model" in err) == (2, True)
+
+
 def test_a_word_model_trained_scored_sampled_and_written_as_arpa(call: Call, notes: Path, tmp_path: Path) -> None:
     text = tmp_path / "all.txt"
     text.write_text("\n".join(sentence(number) for number in range(400)) + "\n", "utf-8")

@@ -16,8 +16,7 @@ from typer.testing import CliRunner
 
 from fourfold.cli import app
 from fourfold.cli.app import run
-from fourfold.cli.console import command_line, duration, resume_command
-from fourfold.cli.plan import between
+from fourfold.cli.console import between, command_line, duration, resume_command
 from fourfold.cli.progress import PlainSink, sink_for
 from fourfold.errors import Interrupted, UserError
 from fourfold.progress import say, track, use_sink
@@ -51,7 +50,8 @@ def test_every_command_has_help_with_an_example(words: tuple[str, ...]) -> None:
 def test_the_commands_of_the_main_job_are_there() -> None:
     wanted = (
         "quickstart|init|run|runs list|runs show|runs rm|report|models list|models get|info|plan|evaluate|compare|ask|"
-        "doctor|results export|corpus build|corpus stats|tokenizer train|tokenizer encode|ngram train|ngram prune|"
+        "doctor|results export|corpus build|corpus stats|tokenizer train|tokenizer extend|tokenizer encode|ngram train|"
+        "ngram prune|"
         "ngram info|pretrain|tune sft|tune dpo|score|generate|chat|solve|convert|inspect|serve|claim list|claim run|"
         "claim register"
     )

@@ -110,3 +110,57 @@ def test_a_recipe_with_an_encoder_and_its_task_is_planned(plan: Plan, tmp_path: 
 def test_unknown_shapes_are_one_sentence(capsys: pytest.CaptureFixture[str], reference: str, sentence: str) -> None:
     assert run(["plan", reference]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_cluster_is_planned_without_a_probe(plan: Plan) -> None:
+    found = plan("llama:65b", "--devices", "2048xA100-80GB", "--tokens", "1.4T", "--price", 2)
+    assert found["fits"] is True
+    assert found["memory_bytes"] == sum(found["memory"].values()) <= found["device_memory_bytes"]
+    assert found["seconds"] == pytest.approx(21 * 86400, rel=0.15)  # Touvron et al. 2023, section 2.4
+    assert found["cost"] == pytest.approx(2048 * found["seconds"] / 3600 * 2)
+    assert found["train_flops"] == pytest.approx(found["rule_of_six"], rel=0.05)
+    assert found["parallel"].keys() == {"data", "shard", "tensor", "pipeline", "context"}
+    assert found["activation_bytes"]["computed again"] < found["activation_bytes"]["kept"]
+
+
+def test_a_recipe_is_planned_on_a_cluster(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(RECIPE, "utf-8")
+    found = plan("small.toml", "--devices", "4xT4-16GB", "--parallel", "data=4,shard=zero1", "--set",
+                 "pretrain.encoder.batch_size=8")  # fmt: skip
+    assert [stage["stage"] for stage in found["stages"]] == ["pretrain.encoder"]
+    assert found["tokens"] == 10 * 8 * 32
+    assert found["communication_bytes"].keys() == {"data"}
+    ramped = plan("small.toml", "--devices", "4xT4-16GB", "--set", "pretrain.encoder.batch_size=8",
+                  "--set", "pretrain.encoder.ramp={start=4,steps=4}")  # fmt: skip
+    assert ramped["tokens"] == (4 + 5 + 6 + 7 + 6 * 8) * 32
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("llama:65b", "--devices", "8xA100-40GB"), "does not fit on 8xA100-40GB under any plan"),
+        (("llama:65b", "--devices", "8xA100-40"), "Did you mean 'A100-40GB'?"),
+        (("llama:7b", "--devices", "8xA100-40GB", "--parallel", "data=4"), "ranks that multiply to 8"),
+        (("llama:7b", "--devices", "8xA100-40GB", "--for", "score"), "--devices plans a training"),
+        (("llama:7b", "--devices", "8xA100-40GB", "--utilization", "45"), "out of range"),
+        (("llama:7b", "--devices", "8xA100-40GB", "--optimizer", "adm"), "unknown optimizer 'adm'"),
+        ((), "neither a recipe nor FAMILY:SIZE"),
+    ],
+)
+def test_a_cluster_that_cannot_be_planned_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], sentence: str
+) -> None:
+    assert run(["plan", *words]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_what_does_not_fit_here_says_what_would(plan: Plan) -> None:
+    assert plan("gpt2:774m", "--batch-size", 8)["would_fit"].startswith("--recompute")
+    assert plan("t5:11b")["would_fit"] is None
+
+
+def test_published_trainings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", "--published"]) == 0
+    shown = capsys.readouterr().out
+    assert "LLaMA-65B" in shown
+    assert "PaLM 540B" in shown

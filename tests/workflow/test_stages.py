@@ -10,9 +10,9 @@ import torch
 import fourfold
 import fourfold.errors
 from fourfold.workflow import parse_recipe, run_recipe
+from fourfold.workflow.pretraining import budget_warnings
 from fourfold.workflow.stages import KINDS, tune
 from fourfold.workflow.stages.generate import beginning
-from fourfold.workflow.stages.pretrain import budget_warnings
 
 WORDS = ["the", "a", "fox", "dog", "cat", "runs", "jumps", "sleeps", "over", "near", "river", "quickly", "then"]
 

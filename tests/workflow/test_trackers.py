@@ -1,5 +1,6 @@
 """Trackers: TensorBoard reads our files, services are told, and one that fails does not stop a training."""
 
+import math
 import sys
 import types
 
@@ -9,6 +10,7 @@ from fourfold.errors import UserError
 from fourfold.training import TrainingStep
 from fourfold.workflow.training.trackers import Trackers
 from fourfold.workflow.training.trackers.services import open_service
+from fourfold.workflow.training.trackers.telling import EACH, drawn
 from fourfold.workflow.training.trackers.tensorboard import EventFile, masked_checksum
 
 
@@ -61,8 +63,11 @@ def test_numbers_of_a_row_are_told_by_name_and_a_failing_tracker_is_dropped(rema
 
 def test_the_line_on_the_screen():
     step = TrainingStep(0, {"loss": 2.5}, 1000, 1.0, 1e-3, 0.5)
-    assert Trackers({}, 1e6, 4e9).note(step).startswith("loss 2.500, 2,000 tokens/s, MFU 50%, ")
+    assert Trackers({}, 1e6, 4e9).note(step).startswith("loss 2.500, lr 0.001, 2,000 tokens/s, MFU 50%, ")
     assert "MFU" not in Trackers({}, None, None).note(step)
+    falling = [9.0] * EACH + [5.0] * EACH + [2.0] * EACH
+    assert drawn(falling) == "█▄▁"
+    assert drawn([3.0] * 40) == drawn([math.nan] * 40) == drawn([1.0, 2.0]) == ""
 
 
 def test_services_are_told_as_they_want_it(monkeypatch):

@@ -167,12 +167,13 @@ class SpikyBatches:
         self.spikes = spikes
 
     def at(self, step):
-        ids = torch.arange(9)[None].repeat(2, 1) if step not in self.spikes else torch.full((2, 9), 31)
+        row = torch.arange(9) if step not in self.spikes else torch.arange(31, 22, -1)
+        ids = row[None].repeat(2, 1)
         return [LabelledBatch(ids=ids[:, :-1], labels=ids[:, 1:])]
 
 
 def long(fit, steps=48):
-    return replace(fit, steps=steps)
+    return replace(fit, steps=steps, one_batch=True)
 
 
 def spiky(policy, **more):

@@ -109,6 +109,14 @@ def duration(seconds: float) -> str:
     return f"{hours:.1f} h" if hours < 72 else f"{hours / 24:,.0f} days"
 
 
+def between(seconds: float, spread: float) -> str:
+    """`11 ± 2 min`; without a spread the time alone."""
+    units = (("s", 1, 100), ("min", 60, 6000), ("h", 3600, 259_200), ("days", 86400, 3.2e7))
+    unit, size = next(((name, size) for name, size, limit in units if seconds < limit), ("years", 31_557_600))
+    around = f" ± {max(spread / size, 1):,.0f}" if spread else ""
+    return f"{seconds / size:,.0f}{around} {unit}"
+
+
 def open_in_browser(path: Path) -> None:
     import webbrowser
 

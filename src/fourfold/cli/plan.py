@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fourfold.cli.console import duration, finish, gigabytes, show, show_json, show_table
+from fourfold.cli.console import between, duration, finish, gigabytes, show, show_json, show_table
 from fourfold.cli.options import START, Json
 from fourfold.errors import UserError
+
+if TYPE_CHECKING:
+    from fourfold.cli.plan_cluster import Site
 
 commands = typer.Typer()
 TOKENS_PER_PARAMETER = 20
@@ -18,71 +21,129 @@ TOKENS_PER_PARAMETER = 20
 
 
 @commands.command(
-    rich_help_panel=START, epilog="Example: fourfold plan smollm2:135m --tokens 10M   or   fourfold plan recipe.toml"
+    rich_help_panel=START,
+    epilog="Example: fourfold plan smollm2:135m --tokens 10M   or   fourfold plan recipe.toml   or   "
+    "fourfold plan llama:65b --devices 2048xA100-80GB --tokens 1.4T",
 )
 def plan(
     subject: Annotated[
         str, typer.Argument(metavar="RECIPE|FAMILY:SIZE", help="A recipe file, or smollm2:135m, t5:11b, …")
-    ],
+    ] = "",
     tokens: Annotated[str | None, typer.Option(help="Tokens, e.g. 300M or 1.4T; 20 a parameter if not given.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Rows of a step.")] = 1,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows of a step; one here, about 4M tokens on --devices if not given.")
+    ] = None,
     context: Annotated[int | None, typer.Option(help="Tokens of a row; the model's own if not given.")] = None,
     purpose: Annotated[str, typer.Option("--for", help="train, tune (low-rank deltas) or score.")] = "train",
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Keep only the inputs of layers, compute the rest twice.")
     ] = False,
+    optimizer: Annotated[str, typer.Option(help="adamw, adamw-8bit, adafactor, lion or muon.")] = "adamw",
+    devices: Annotated[
+        str | None, typer.Option(help="Train on these instead of on this machine, e.g. 2048xA100-80GB.")
+    ] = None,
+    parallel: Annotated[
+        str, typer.Option(help="auto, or a plan: data=64,shard=zero1,tensor=8,pipeline=4,context=1.")
+    ] = "auto",
+    price: Annotated[float | None, typer.Option(help="Dollars a device and hour; without it a typical one.")] = None,
+    overhead: Annotated[float, typer.Option(help="Power of the building for each watt of a device (PUE).")] = 1.1,
+    utilization: Annotated[
+        float | None, typer.Option(help="Share of the peak (MFU) to count with, instead of our estimate.")
+    ] = None,
+    published: Annotated[bool, typer.Option("--published", help="The planner beside published trainings.")] = False,
     override: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override in a recipe.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """A verdict, then parameters, FLOPs, memory by part and time on this machine, from a probe of seconds."""
-    if Path(subject).suffix == ".toml" or Path(subject).is_file():
-        from fourfold.cli.recipe_plan import plan_recipe
+    """A verdict, then parameters, FLOPs, memory by part and time: here by a probe of seconds, or on a cluster."""
+    from fourfold.cli.plan_cluster import Site, show_cluster
 
-        result = plan_recipe(Path(subject), override or [])
-        following: list[object] = ["run", subject]
+    if published:
+        return _published(as_json)
+    site = devices and Site(devices, parallel, price, overhead, utilization)
+    asked = {"purpose": purpose, "recompute": recompute, "optimizer": optimizer}
+    is_recipe = Path(subject).suffix == ".toml" or Path(subject).is_file()
+    if is_recipe:
+        result = _plan_recipe(Path(subject), override or [], site or None)
     else:
-        result = plan_model(subject, tokens, batch_size, context, purpose, recompute)
-        following = ["plan", subject, "--for", "tune" if purpose == "train" else "train"]
-    if as_json:
-        show_json(result)
-    else:
-        _show(result)
-    finish(next_command=following, result_on_stdout=False)
+        result = plan_model(subject, tokens, batch_size, context, asked, site or None)
+    shown = show_json if as_json else show_cluster if site else _show
+    shown(result)
+    following: list[object] = ["run", subject] if is_recipe else ["plan", subject, "--for", "tune"]
+    return finish(next_command=following, result_on_stdout=False)
+
+
+def _published(as_json: bool) -> None:
+    from fourfold.cli.plan_cluster import published_rows, show_published
+
+    (show_json if as_json else show_published)(published_rows())
+    finish(next_command=["plan", "llama:65b", "--devices", "2048xA100-80GB"], result_on_stdout=False)
+
+
+def _plan_recipe(path: Path, overrides: list[str], site: Site | None) -> dict[str, Any]:
+    from fourfold.cli.plan_cluster import plan_recipe_on
+    from fourfold.cli.recipe_plan import plan_recipe
+
+    return plan_recipe(path, overrides) if site is None else plan_recipe_on(path, overrides, site)
 
 
 def plan_model(
-    reference: str, tokens: str | None, batch_size: int, context: int | None, purpose: Any, recompute: bool = False
+    reference: str,
+    tokens: str | None,
+    batch_size: int | None,
+    context: int | None,
+    asked: dict[str, Any],
+    site: Site | None = None,
 ) -> dict[str, Any]:
-    """The plan of one job on a published architecture."""
+    """The plan of one job on a published architecture, here or on a cluster."""
+    from fourfold.cli.plan_cluster import batch_for, in_verdict, plan_on_cluster
     from fourfold.models.inspection import count
     from fourfold.pretraining import Job
     from fourfold.resources import agreement, architectures, find_preset
 
-    if purpose not in ("train", "tune", "score"):
-        raise UserError("unknown --for", expected="train, tune or score", got=purpose)
+    if asked["purpose"] not in ("train", "tune", "score"):
+        raise UserError("unknown --for", expected="train, tune or score", got=asked["purpose"])
     if ":" not in reference and reference not in architectures():
         raise UserError("neither a recipe nor FAMILY:SIZE", got=reference, advice="For example smollm2:135m.")
+    if site is not None and asked["purpose"] != "train":
+        raise UserError("--devices plans a training", expected="--for train", got=f"--for {asked['purpose']}")
     preset = find_preset(reference)
+    rows = batch_size or (1 if site is None else batch_for(context or preset.config.context))
     amount = _number(tokens) if tokens else float(TOKENS_PER_PARAMETER * count(preset.config).total)
-    job = Job(
-        config=preset.config,
-        tokens=amount,
-        batch_size=batch_size,
-        context=context,
-        purpose=purpose,
-        recompute=recompute,
-    )
+    job = Job(config=preset.config, tokens=amount, batch_size=rows, context=context, **asked)
     agreed = agreement(preset)
     published = {"published": preset.card.published, "published_difference": agreed.difference} if agreed else {}
-    return with_verdict({**plan_job(job), **published, "source": preset.source})
+    source = {**published, "source": preset.source}
+    if site is not None:
+        return in_verdict({**plan_on_cluster(job, site), **source})
+    verdict = with_verdict({**plan_job(job), **source})
+    return verdict if verdict["fits"] else {**verdict, "would_fit": _what_would_fit(job)}
+
+
+def _what_would_fit(job: Any) -> str | None:
+    """The smallest change that makes a training fit on this machine; None where none does."""
+    from fourfold.pretraining import machine_memory, memory
+    from fourfold.training import choose_precision
+
+    there, precision = machine_memory(), choose_precision()
+    lighter = replace(job, recompute=True)
+    changes = {
+        "--recompute": lighter,
+        "--recompute --batch-size 1": replace(lighter, batch_size=1),
+        "--recompute --batch-size 1 --optimizer adamw-8bit": replace(lighter, batch_size=1, optimizer="adamw-8bit"),
+        "--recompute --batch-size 1 --optimizer adafactor": replace(lighter, batch_size=1, optimizer="adafactor"),
+        "--for tune": replace(job, purpose="tune"),
+        "--for tune --recompute --batch-size 1": replace(lighter, purpose="tune", batch_size=1),
+    }
+    fitting = (how for how, change in changes.items() if there and sum(memory(change, precision).values()) <= there)
+    return next(fitting, None) if job.purpose == "train" else None
 
 
 def plan_job(job: Any) -> dict[str, Any]:
     """Counts, FLOPs, memory and time of one job."""
-    from fourfold.models.inspection import count, kv_bytes
-    from fourfold.pretraining import flops, flops_per_token, measure_speed, memory
+    from fourfold.models.inspection import count, forward_flops_by_operator, kv_bytes
+    from fourfold.pretraining import flops, flops_per_token, measure_speed, memory, rule_of_six
     from fourfold.training import FLOAT32, choose_precision
 
     precision = choose_precision()
@@ -101,6 +162,8 @@ def plan_job(job: Any) -> dict[str, Any]:
         "precision": str(precision),
         "train_flops": flops(job),
         "flops_per_token": flops_per_token(job),
+        "forward_flops_by_operator": forward_flops_by_operator(job.config, job.row),
+        "rule_of_six": rule_of_six(job),
         "kv_bytes_per_token": kv_bytes(job.config, 1, 2 if precision.autocast is not None else 4),
         "memory_bytes": sum(parts.values()),
         "memory": parts,
@@ -123,16 +186,11 @@ def with_verdict(plan: dict[str, Any]) -> dict[str, Any]:
     return {"verdict": verdict, "fits": fits, "machine_memory_bytes": there, **plan}
 
 
-def between(seconds: float, spread: float) -> str:
-    """`11 ± 2 min`."""
-    for unit, size, limit in (("s", 1, 100), ("min", 60, 6000), ("h", 3600, 259_200), ("days", 86400, 3.2e7)):
-        if seconds < limit:
-            return f"{seconds / size:.0f} ± {max(spread / size, 1):.0f} {unit}"
-    return f"{seconds / 31_557_600:,.0f} ± {max(spread / 31_557_600, 1):,.0f} years"
-
-
 def _show(plan: dict[str, Any]) -> None:
     show(plan["verdict"])
+    if not plan["fits"] and "would_fit" in plan:
+        how = plan["would_fit"]
+        show(f"{how} would fit" if how else "nothing but more memory would: --devices plans it elsewhere")
     show()
     if "stages" in plan:
         show_table(
@@ -152,7 +210,8 @@ def _show(plan: dict[str, Any]) -> None:
          + (f", {active:,} of them active" if active < plan["parameters"] else "")
          + (f" (published: {plan['published']})" if "published" in plan else ""))  # fmt: skip
     show(f"tokens      {plan['tokens']:,.0f} in rows of {plan['context']:,}, {plan['batch_size']} a step")
-    show(f"FLOPs       {plan['train_flops']:.3g}, {plan['flops_per_token']:.3g} a token")
+    show(f"FLOPs       {plan['train_flops']:.3g}, {plan['flops_per_token']:.3g} a token; "
+         f"6 N D says {plan['rule_of_six']:.3g}")  # fmt: skip
     show(f"memory      {gigabytes(plan['memory_bytes'])}: "
          + ", ".join(f"{part} {gigabytes(size)}" for part, size in plan["memory"].items() if size))  # fmt: skip
     if plan["kv_bytes_per_token"]:

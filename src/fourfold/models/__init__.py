@@ -24,6 +24,7 @@ from fourfold.models.registry import (
     parameter_count,
 )
 from fourfold.models.transformer import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM
+from fourfold.models.vocabulary import widen_vocabulary
 
 __all__ = [
     "FAMILIES",
@@ -50,5 +51,6 @@ __all__ = [
     "model_config",
     "parameter_count",
     "positions_of",
+    "widen_vocabulary",
     "with_axes",
 ]

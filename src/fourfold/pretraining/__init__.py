@@ -1,19 +1,53 @@
 """Fold 1: from text to a language model, and what that takes."""
 
-from fourfold.pretraining.planning import Job, flops, flops_per_token, machine_memory, memory
+from fourfold.pretraining.planning import (
+    Cluster,
+    Comparison,
+    Estimate,
+    Job,
+    ParallelPlan,
+    Setup,
+    bytes_sent,
+    compare_published,
+    device_memory,
+    fastest,
+    flops,
+    flops_per_token,
+    in_words,
+    machine_memory,
+    memory,
+    optimizer_bytes,
+    parse_devices,
+    parse_plan,
+    rule_of_six,
+)
 from fourfold.pretraining.speed import Speed, measure_speed, peak_flops
 from fourfold.pretraining.traffic import Shared, communication, held
 
 __all__ = [
+    "Cluster",
+    "Comparison",
+    "Estimate",
     "Job",
+    "ParallelPlan",
+    "Setup",
     "Shared",
     "Speed",
+    "bytes_sent",
     "communication",
+    "compare_published",
+    "device_memory",
+    "fastest",
     "flops",
     "flops_per_token",
     "held",
+    "in_words",
     "machine_memory",
     "measure_speed",
     "memory",
+    "optimizer_bytes",
+    "parse_devices",
+    "parse_plan",
     "peak_flops",
+    "rule_of_six",
 ]

@@ -1,6 +1,7 @@
 """The catalogue: cards of models, architectures and data with their sources, and where to find the default model."""
 
 from fourfold.resources.cards import DataCard, ModelCard, data_card, model_card
+from fourfold.resources.devices import DeviceCard, TrainingRun, device_card, device_names, training_runs
 from fourfold.resources.fetch import cache_folder, fetch_smollm2, find_smollm2, hub_snapshot
 from fourfold.resources.presets import (
     Agreement,
@@ -18,13 +19,17 @@ __all__ = [
     "Agreement",
     "ArchitectureCard",
     "DataCard",
+    "DeviceCard",
     "ModelCard",
     "Preset",
     "SizeCard",
+    "TrainingRun",
     "agreement",
     "architectures",
     "cache_folder",
     "data_card",
+    "device_card",
+    "device_names",
     "fetch_smollm2",
     "find_preset",
     "find_smollm2",
@@ -32,4 +37,5 @@ __all__ = [
     "model_card",
     "published_config",
     "published_number",
+    "training_runs",
 ]

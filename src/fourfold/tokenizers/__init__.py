@@ -1,6 +1,7 @@
 """Text to ids and back: byte-level BPE, tokenizer files, chat templates."""
 
 from fourfold.tokenizers.byte_level import BYTE_OF_CHARACTER, CHARACTER_OF_BYTE
+from fourfold.tokenizers.extension import Extension, extend_tokenizer
 from fourfold.tokenizers.folders import has_tokenizer
 from fourfold.tokenizers.framing import framed
 from fourfold.tokenizers.gguf import from_gguf
@@ -16,11 +17,13 @@ __all__ = [
     "CHATML",
     "CHAT_TOKENS",
     "END_OF_TEXT",
+    "Extension",
     "Pair",
     "ScriptCost",
     "TextStream",
     "Tokenizer",
     "byte_tokenizer",
+    "extend_tokenizer",
     "framed",
     "from_gguf",
     "hard_to_read",

@@ -217,6 +217,11 @@ class Tokenizer:
         """A copy of the `tokenizers` object underneath, to build another tokenizer from."""
         return tokenizers.Tokenizer.from_str(self._text)
 
+    def with_core(self, core: tokenizers.Tokenizer) -> Tokenizer:
+        """Other rules under the same names, chat template and settings."""
+        bos, eos, pad, unk = (self._names[name] for name in NAMED)
+        return Tokenizer(core, bos=bos, eos=eos, pad=pad, unk=unk, chat_template=self.chat_template, extra=self._extra)
+
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`, as Hugging Face reads them."""
         write_text(folder / "tokenizer.json", self._text)

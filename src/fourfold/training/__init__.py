@@ -5,6 +5,7 @@ from fourfold.training.batches import IGNORED, Batch, BatchSource, FixedBatches,
 from fourfold.training.checkpoints import Checkpoint, hand_over, load_latest_checkpoint, save_checkpoint
 from fourfold.training.cross_entropy import cross_entropy_sum, label_log_probs, rows_at_once
 from fourfold.training.guards import Diverged
+from fourfold.training.live_data import LiveData
 from fourfold.training.loop import Guard, TrainingStep, train
 from fourfold.training.noise import gradient_noise_scale, noise_scale
 from fourfold.training.objectives import (
@@ -48,6 +49,7 @@ __all__ = [
     "Guard",
     "LabelledBatch",
     "LanguageModelling",
+    "LiveData",
     "Objective",
     "ParallelPlan",
     "Precision",

@@ -20,6 +20,7 @@ from torch.optim import SGD, Optimizer
 from fourfold.errors import UserError
 from fourfold.files import atomic_folder, disk_errors, hash_file, read_json, write_json
 from fourfold.progress import say
+from fourfold.training.seals import sealed, unsealed
 from fourfold.training.stored import StoredTensors
 from fourfold.training.team import ALONE, Team
 
@@ -64,7 +65,8 @@ def save_checkpoint(
         with atomic_folder(path) as part:
             weights = part / "state.safetensors"
             _save_file(state, weights)
-            write_json(part / "checkpoint.json", {"format": ONE_FILE, "sha256": hash_file(weights)} | record)
+            own = {"format": ONE_FILE, "sha256": hash_file(weights)}
+            write_json(part / "checkpoint.json", sealed(own | record))
     if team.rank == 0:
         for old in _newest_first(folder)[kept:]:
             shutil.rmtree(old, ignore_errors=True)
@@ -146,13 +148,13 @@ def _save_pieces(path: Path, state: Mapping[str, Tensor], record: Mapping[str, A
                 os.replace(file, part / file.name)
             scalars = {key: value for read in parts for key, value in read["scalars"].items()}
             listed = {"format": FORMAT, "parts": [read["part"] for read in parts]}
-            write_json(part / "checkpoint.json", listed | dict(record) | {"scalars": scalars})
+            write_json(part / "checkpoint.json", sealed(listed | dict(record) | {"scalars": scalars}))
         shutil.rmtree(together)
     team.wait()
 
 
 def _open(path: Path) -> tuple[dict[str, Any], StoredTensors]:
-    record = read_json(path / "checkpoint.json")
+    record = unsealed(read_json(path / "checkpoint.json"), path / "checkpoint.json")
     if record.get("format", 0) > FORMAT:
         raise Refused(
             "the checkpoint was written by a newer Fourfold",

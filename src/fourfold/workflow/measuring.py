@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from fourfold.files import read_text
 if TYPE_CHECKING:
     from fourfold.pretraining.objectives import ObjectiveBatches
     from fourfold.tokenizers import Tokenizer
-    from fourfold.training import Objective
+    from fourfold.training import Objective, Precision
 
 HELD_OUT_ROWS = 128
 """Rows of the validation split on which an objective is measured."""
@@ -57,6 +58,15 @@ def held_out_loss(module: Any, objective: Objective, batches: ObjectiveBatches) 
             for name, term in objective(module, batch).items():
                 sums[name] = sums.get(name, 0.0) + float(term)
     return {name: value / (counts[name] or 1.0) for name, value in sums.items()}
+
+
+def noise_tokens(module: Any, objective: Objective, batches: Sequence[Any], precision: Precision) -> dict[str, float]:
+    """The gradient noise scale in tokens; empty where noise or signal cannot be told apart from so few batches."""
+    from fourfold.training import gradient_noise_scale
+
+    module.train()
+    found = gradient_noise_scale(module, objective, batches, precision=precision)
+    return {} if found is None else {"gradient_noise_scale": found}
 
 
 def first_words(module: Any, tokenizer: Tokenizer, seed: int) -> str:

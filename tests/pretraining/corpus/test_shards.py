@@ -49,7 +49,11 @@ def test_damaged_or_foreign_shards_are_refused(tmp_path: Path, shards: TokenShar
     with pytest.raises(UserError, match="written by another tokenizer"):
         TokenShards.open(tmp_path / "shards", train_byte_bpe(["abc"], 260))
     file = tmp_path / "shards" / "tokens.bin"
-    file.write_bytes(file.read_bytes()[:-3])
+    whole = file.read_bytes()
+    file.write_bytes(whole[:9] + bytes([whole[9] ^ 1]) + whole[10:])
+    with pytest.raises(UserError, match=r"tokens\.bin: the tokens do not match their SHA-256"):
+        TokenShards.open(tmp_path / "shards", verified=True)
+    file.write_bytes(whole[:-3])
     with pytest.raises(UserError, match="the token file is cut off"):
         TokenShards.open(tmp_path / "shards")
 

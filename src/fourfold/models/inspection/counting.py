@@ -71,11 +71,23 @@ def forward_flops(config: Config, row: int) -> float:
     appendix B, who like us do not take off the half a causal mask saves), T at most a window. Of an encoder-decoder
     a row is `row` source and as many target tokens, and the number is the mean over both kinds.
     """
-    products = 2.0 * count(config).in_products
+    return sum(forward_flops_by_operator(config, row).values())
+
+
+def forward_flops_by_operator(config: Config, row: int) -> dict[str, float]:
+    """The same, by what does them; operators that are absent are left out."""
     if isinstance(config, RecurrentConfig):
-        return products
-    attention = sum(_attention_flops(stack, row) for stack in stacks(config))
-    return (products + attention) / len(stacks(config))
+        head = 2.0 * config.vocabulary_size * config.hidden_size
+        return {"recurrence": 2.0 * count(config).in_products - head, "head": head}
+    parts = parameters_by_part(config)
+    parts["feed-forward"] -= sum(_idle_experts(stack) for stack in stacks(config))
+    table = config.vocabulary_size * _width(config)
+    if config.tied_embeddings:  # the table is looked up, and multiplied with as the head
+        parts["head"] = parts.get("head", 0) + table
+    parts["embedding"] -= table
+    multiplied = {name: 2.0 * size for name, size in parts.items() if name not in ("positions", "segments") and size}
+    multiplied["attention scores"] = sum(_attention_flops(stack, row) for stack in stacks(config))
+    return {name: flops / len(stacks(config)) for name, flops in multiplied.items()}
 
 
 def kv_bytes(config: Config, tokens: int = 1, size: int = 2) -> int:

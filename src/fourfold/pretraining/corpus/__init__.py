@@ -7,6 +7,7 @@ from fourfold.pretraining.corpus.encodings import UnknownEncoding, decode
 from fourfold.pretraining.corpus.filters import FILTERS
 from fourfold.pretraining.corpus.html import html_parts, html_to_text
 from fourfold.pretraining.corpus.readers import read_file
+from fourfold.pretraining.corpus.rows import BatchRamp, RampedBatches, ReplayedRows, RowSource
 from fourfold.pretraining.corpus.scripts import HAN, language_of, measure_texts, script_counts
 from fourfold.pretraining.corpus.shards import TokenShards, encode_corpus
 from fourfold.pretraining.corpus.skips import Skips, extension_of
@@ -16,9 +17,13 @@ from fourfold.pretraining.corpus.windows import WindowBatches
 __all__ = [
     "FILTERS",
     "HAN",
+    "BatchRamp",
     "CorpusOptions",
     "Deduplicator",
     "Document",
+    "RampedBatches",
+    "ReplayedRows",
+    "RowSource",
     "Skips",
     "TokenShards",
     "UnknownEncoding",

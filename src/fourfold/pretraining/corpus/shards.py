@@ -80,8 +80,11 @@ class TokenShards:
         self.manifest = manifest
 
     @classmethod
-    def open(cls, folder: Path, tokenizer: Tokenizer | None = None) -> TokenShards:
-        """Open a folder that `encode_corpus` wrote; with a tokenizer, refuse what another one wrote."""
+    def open(cls, folder: Path, tokenizer: Tokenizer | None = None, *, verified: bool = False) -> TokenShards:
+        """Open a folder that `encode_corpus` wrote; with a tokenizer, refuse what another one wrote.
+
+        `verified` reads the whole file once and refuses one that is not what was written.
+        """
         folder = Path(folder)
         manifest = read_json(folder / "manifest.json")
         if tokenizer is not None and manifest["tokenizer_hash"] != tokenizer.hash:
@@ -91,6 +94,11 @@ class TokenShards:
         if not file.is_file() or file.stat().st_size != size:
             found = file.stat().st_size if file.is_file() else 0
             raise UserError("the token file is cut off", where=file, expected=f"{size:,} bytes", got=f"{found:,}")
+        if verified and hash_file(file) != manifest["sha256"]:
+            raise UserError(
+                "the tokens do not match their SHA-256", where=file,
+                advice="The file was damaged after it was written: delete its folder and run again.",
+            )  # fmt: skip
         empty = np.empty(0, manifest["type"])
         tokens = np.memmap(file, manifest["type"], "r") if size else empty
         ends = np.fromfile(folder / "tokens.idx", "<u8").astype(np.int64)

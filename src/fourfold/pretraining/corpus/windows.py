@@ -60,8 +60,11 @@ class WindowBatches:
 
     def at(self, step: int) -> list[LabelledBatch]:
         """The micro-batches of a step."""
-        first = step * self.batch_size
-        starts = [self._window_start(index) for index in range(first, first + self.batch_size)]
+        return self.rows_from(step * self.batch_size, self.batch_size)
+
+    def rows_from(self, first: int, count: int) -> list[LabelledBatch]:
+        """So many windows from number `first` on, as micro-batches."""
+        starts = [self._window_start(index) for index in range(first, first + count)]
         size = self.micro_batch_size
         return [self._batch(starts[index : index + size]) for index in range(0, len(starts), size)]
 

@@ -57,8 +57,11 @@ class ObjectiveBatches:
 
     def at(self, step: int) -> list[LabelledBatch]:
         """The micro-batches of a step: one."""
-        places = range(step * self.batch_size, (step + 1) * self.batch_size)
-        return [collate([self._example(place) for place in places], self._marks.end)]
+        return self.rows_from(step * self.batch_size, self.batch_size)
+
+    def rows_from(self, first: int, count: int) -> list[LabelledBatch]:
+        """So many rows from number `first` on, in one batch."""
+        return [collate([self._example(place) for place in range(first, first + count)], self._marks.end)]
 
     def tokens_a_row(self) -> float:
         """Tokens of text in a row on average; a budget of tokens counts these."""

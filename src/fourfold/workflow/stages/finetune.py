@@ -253,6 +253,7 @@ def tune(context: StageContext, bench: Bench, side: str) -> tuple[TransformerLM 
         precision=precision,
         steps=steps,
         label=f"{context.name}, {side} weights",
+        one_batch=batches.order.steps_per_epoch == 1,
     )
     folder = context.folder / side
     folder.mkdir(exist_ok=True)

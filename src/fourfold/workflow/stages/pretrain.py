@@ -1,167 +1,63 @@
-"""`[pretrain.name]`: make a language model from tokens, by counting or by gradient.
+"""`[pretrain.name]`: make a language model from tokens, by counting or by gradient, or go on with one.
 
 `objective = { kind = "masked", whole_words = true }` says what is predicted; without it, the next token.
 Models that read a text from left to right are measured in bits per byte. Encoders and encoder-decoders
 have no such number: theirs is the loss of their own objective on held-out rows, of the decoder's
-side where there are two.
+side where there are two. `model = "smollm2"` or a folder goes on from that model on another text.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from fourfold.errors import UserError, unknown_name
-from fourfold.files import atomic_folder, write_json, write_jsonl
+from fourfold.files import write_jsonl
 from fourfold.progress import say
-from fourfold.workflow.kinds import Options, StageKind, Use, need
+from fourfold.workflow.kinds import StageKind
 from fourfold.workflow.measuring import bits_per_byte, first_words, held_out_loss, held_out_samples
 from fourfold.workflow.pretraining import (
+    Bench,
+    PretrainOptions,
     budget_warnings,
+    check,
     chosen_objective,
+    continue_model,
+    fit_gradient,
     full_config,
     held_out_batches,
     loss_of,
     make_batches,
     model_form,
     new_module,
-    save_network,
+    rows_read,
+    save_result,
     split_shards,
     steps_to_take,
-    text_a_step,
+    text_a_row,
+    uses,
 )
-from fourfold.workflow.training import (
-    Budget,
-    CheckpointOptions,
-    Fit,
-    OptimizerOptions,
-    ParallelOptions,
-    Totals,
-    check_plan,
-    curve_row,
-    curve_steps,
-    run_fit,
-    share_out,
-)
+from fourfold.workflow.training import Totals, curve_row, share_out
 
 if TYPE_CHECKING:
-    from fourfold.models import Config
     from fourfold.pretraining.corpus import TokenShards
     from fourfold.tokenizers import Tokenizer
     from fourfold.workflow.context import StageContext
-
-GENERATIONS = {"ngram": "statistical", "lstm": "neural", "gru": "neural", "elman": "neural"}
-"""Which of the survey's generations a family belongs to; any other family is a pre-trained transformer."""
-
-
-class CurveOptions(Options):
-    """The held-out curve drawn while training."""
-
-    points: int = Field(default=8, ge=1, le=100)
-    """Measurements, evenly spread on a logarithmic axis of steps."""
-    bytes: int | None = Field(default=None, ge=256)
-    """Bytes of each sample that are measured; without it, the whole sample."""
-
-
-class PretrainOptions(Options):
-    """Which model, on which tokens, for how long."""
-
-    model: dict[str, Any]
-    """`family` (ngram; lstm, gru, elman; llama, gpt2; bert; bart, t5) and the sizes of that family."""
-    objective: dict[str, Any] | None = None
-    """`kind` (causal, prefix, masked, span-corruption, denoising, mixture, infilling) and its options; without
-    it the next token."""
-    tokenizer: str
-    """The tokenizer; its shards are read when it was made from the same corpus."""
-    corpus: str
-    """The text to learn from and to be measured on."""
-    label: str | None = None
-    """What figures call the model."""
-    batch_size: int = Field(default=8, ge=1)
-    """Rows of a step."""
-    context: int | None = Field(default=None, ge=8)
-    """Tokens of a row; without it the model's own context, or 512."""
-    optimizer: OptimizerOptions = OptimizerOptions()
-    """The optimizer of the families trained by gradient."""
-    budget: Budget | None = None
-    """How long to train; counting needs none."""
-    checkpoint: CheckpointOptions = CheckpointOptions()
-    """How much work a crash may cost."""
-    curve: CurveOptions = CurveOptions()
-    """The held-out curve."""
-    trackers: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
-    """Experiment trackers to tell, beside metrics.jsonl and TensorBoard's files in the stage folder."""
-    parallel: ParallelOptions | None = Field(default=None, exclude=True)
-    """How torchrun's processes share the training; without it each reads its part of every batch."""
-    compile: bool = False
-    """Compile the layers of a transformer: faster steps after a first one of a minute or so; needs a C++ compiler."""
-
-    @property
-    def row_tokens(self) -> int:
-        return self.context or int(self.model.get("context") or 512)
-
-
-def uses(options: PretrainOptions) -> list[Use]:
-    return [Use("tokenizer", options.tokenizer, ("tokenizer",)), Use("corpus", options.corpus, ("corpus",))]
-
-
-def check(options: PretrainOptions) -> None:
-    family = options.model.get("family")
-    need(family, "family", "model")
-    if family == "ngram":
-        if options.objective is not None:
-            raise UserError("an n-gram model is counted: it has no objective", where="objective")
-        if options.parallel is not None:
-            raise UserError("an n-gram model is counted in one process", where="parallel")
-        unknown = [key for key in options.model if key not in ("family", "order", "smoothing")]
-        if unknown:
-            raise unknown_name("key", unknown[0], ("family", "order", "smoothing"), where="model")
-        order = options.model.get("order")
-        if not isinstance(order, int) or not 1 <= order <= 10:
-            raise UserError("'order' is out of range", where="model", expected="1 to 10", got=order)
-        return
-    from fourfold.models import FAMILIES, RecurrentConfig, model_config, parameter_count
-
-    if family not in FAMILIES:
-        raise unknown_name("model family", str(family), [*FAMILIES, "ngram"])
-    parameter_count(options.model, 512)
-    config = model_config(options.model, 512)
-    if not isinstance(config, RecurrentConfig) and options.row_tokens > config.context:
-        raise UserError(
-            "'context' is longer than the model's", expected=f"at most {config.context}", got=options.context
-        )
-    check_objective(options, config)
-    need(options.budget, "budget", f"family '{family}'")
-    assert options.budget is not None  # just asked for
-    length = options.row_tokens
-    check_plan(options.parallel, config, options.batch_size, length, options.optimizer, options.budget)
-
-
-def check_objective(options: PretrainOptions, config: Config) -> None:
-    """Refuse an objective that cannot train a model of that configuration."""
-    objective, form = chosen_objective(options), model_form(config)
-    if form not in objective.forms:
-        what = "predicting the next token" if options.objective is None else f"'{options.objective['kind']}'"
-        raise UserError(
-            f"{what} does not fit a model that is {form}",
-            where="objective",
-            expected=f"a model that is {' or '.join(objective.forms)}",
-            advice="bert takes masked; bart and t5 take denoising, span-corruption, mixture or prefix.",
-        )
 
 
 def run(context: StageContext, options: PretrainOptions) -> None:
     from fourfold.tokenizers import Tokenizer
 
+    if isinstance(options.model, str):
+        continue_model(context, options)
+        return
+    assert options.tokenizer is not None  # checked with the recipe
     tokenizer = Tokenizer.load(context.path(options.tokenizer))
     shards = split_shards(context, options, tokenizer, "train")
     samples = held_out_samples(context.path(options.corpus), options.curve.bytes)
-    if options.model["family"] == "ngram":
+    if options.table["family"] == "ngram":
         count(context, options, tokenizer, shards, samples)
     else:
-        fit_gradient(context, options, tokenizer, shards, samples)
+        train_new(context, options, tokenizer, shards, samples)
 
 
 def count(
@@ -171,13 +67,13 @@ def count(
     from fourfold.models.ngram import train_ngram_flat
 
     began = time.perf_counter()
-    order = options.model["order"]
+    order = options.table["order"]
     module = train_ngram_flat(
         shards.tokens,
         shards.ends,
         order=order,
         vocabulary_size=tokenizer.vocabulary_size,
-        smoothing=options.model.get("smoothing", "modified-kneser-ney"),
+        smoothing=options.table.get("smoothing", "modified-kneser-ney"),
         bos_id=tokenizer.document_start_id,
         eos_id=tokenizer.eos_id,
     )
@@ -190,85 +86,47 @@ def count(
     say(f"{label} writes: {first_words(module, tokenizer, context.seed)!r}")
 
 
-def fit_gradient(
+def train_new(
     context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, shards: TokenShards, samples: dict[str, str]
 ) -> None:
-    """Train a recurrent model or a transformer by gradient, resuming from the last checkpoint."""
+    """Train a recurrent model or a transformer by gradient from random weights, alone or with other processes."""
     from fourfold.models import count_parameters
-    from fourfold.pretraining import Job, flops_per_token
-    from fourfold.training import choose_precision
 
     context.company.call(context.name)
     target = chosen_objective(options)
     config = full_config(options, tokenizer, target)
     module = new_module(config, context.seed, compiled=options.compile)
-    parameters = count_parameters(module)
-    label = options.label or f"{options.model['family']} {parameters / 1e6:.1f}M"
-    precision = choose_precision("cpu", module)
-    say(f"{label}: {parameters:,} parameters, {precision}")
-    batches = make_batches(options, target, model_form(config), tokenizer, shards, context.seed)
+    label = options.label or f"{options.table['family']} {count_parameters(module) / 1e6:.1f}M"
     team, whole = share_out(context, options.parallel, module, lambda: new_module(config, context.seed))
-    objective = loss_of(config, target)
-    steps = steps_to_take(context, options, module, objective, batches, precision)
-    readable = model_form(config) in ("causal", "prefix")
-    warnings = budget_warnings(round(steps * text_a_step(batches, shards)), shards.token_count, readable)
-    for warning in warnings:
-        say(f"{label} {warning}")
-    fit = Fit(
-        model=module,
-        objective=objective,
-        batches=batches,
-        optimizer=options.optimizer.make(module),
-        update=options.optimizer,
-        precision=precision,
-        steps=steps,
+    bench = Bench(
+        module=module,
+        tokenizer=tokenizer,
         label=label,
-        flops_per_token=flops_per_token(Job(config=config, tokens=1, context=options.row_tokens)),
-        trackers=options.trackers,
+        shards=shards,
+        rows=make_batches(context, options, target, model_form(config), tokenizer, shards),
+        objective=loss_of(config, target),
+        samples=samples,
         team=team,
         whole=whole,
     )
-    kept = module if whole is None else whole
-    held_out = held_out_batches(context, options, target, config, tokenizer) if context.company.rank == 0 else None
+    readable = model_form(config) in ("causal", "prefix")
+    leads = context.company.rank == 0
+    held_out = held_out_batches(context, options, target, config, tokenizer) if leads else None
 
     def measure() -> dict[str, dict[str, float]]:
+        kept = bench.kept
         measured = {"bits_per_byte": bits_per_byte(kept, tokenizer, label, samples)} if readable else {}
-        return measured | ({} if held_out is None else {"held_out": held_out_loss(kept, objective, held_out)})
+        return measured | ({} if held_out is None else {"held_out": held_out_loss(kept, bench.objective, held_out)})
 
-    measured = curve_steps(steps, options.curve.points)
-    totals = run_fit(context, fit, options.checkpoint, measure=measure, measured=measured)
-    if context.company.rank == 0:
-        save_result(context, options, kept, tokenizer, totals, {"label": label, "warnings": warnings})
-
-
-def save_result(
-    context: StageContext,
-    options: PretrainOptions,
-    module: Any,
-    tokenizer: Tokenizer,
-    totals: Totals,
-    card: dict[str, Any],
-) -> None:
-    """Write the model folder and the card."""
-    from fourfold.models import count_parameters
-
-    with atomic_folder(context.folder / "model") as part:
-        save_network(module, tokenizer, part, card["label"])
-    family = options.model["family"]
-    record = {
-        "family": family,
-        "generation": GENERATIONS.get(family, "pre-trained"),
-        "label": card["label"],
-        "parameters": module.numbers if family == "ngram" else count_parameters(module),
-        "tokens_seen": totals.tokens,
-        "seconds_trained": round(totals.seconds, 3),
-        "steps": totals.steps,
-        "budget": options.budget.model_dump(exclude_none=True) if options.budget else None,
-        "config": options.model,
-        "objective": options.objective or {"kind": "causal"},
-        "warnings": card["warnings"],
-    }
-    write_json(context.folder / "card.json", record)
+    steps = steps_to_take(context, options, bench)
+    read = round(rows_read(options, steps) * text_a_row(bench.rows, shards))
+    warnings = budget_warnings(read, shards.token_count, readable)
+    for warning in warnings:
+        say(f"{label} {warning}")
+    totals = fit_gradient(context, options, bench, steps, measure)
+    if leads:
+        card = {"label": label, "warnings": warnings, "epochs": round(read / max(1, shards.token_count), 3)}
+        save_result(context, options, bench.kept, tokenizer, totals, card)
 
 
 KIND = StageKind(

@@ -119,6 +119,7 @@ def run(context: StageContext, options: TuneOptions) -> None:
         precision=precision,
         steps=steps,
         label=label,
+        one_batch=data.pop("one_batch"),
     )
     totals = run_fit(context, fit, options.checkpoint)
     card = {
@@ -179,6 +180,7 @@ def make_training(
             pairs, tokenizer, options.batch_size, options.context, context.seed, micro_batch=PAIRS_AT_ONCE
         )
         card |= {"examples": len(pairs), "tokens_a_step": tokens_a_step(preferred.order)}
+        card |= {"one_batch": preferred.order.steps_per_epoch == 1}
         # The reference is the model as it was given: the deltas that were there before ours.
         return preferred, DPO(beta=options.beta, reference_adapters=earlier), card
     conversations = [one for file in files for one in read_conversations(file)]
@@ -189,6 +191,7 @@ def make_training(
         card |= {"replay_share": options.replay_share, "replayed": len(replayed)}
     batches = conversation_batches(conversations, tokenizer, options.batch_size, options.context, context.seed)
     card |= {"examples": len(conversations), "tokens_a_step": tokens_a_step(batches.order)}
+    card |= {"one_batch": batches.order.steps_per_epoch == 1}
     return batches, causal_language_modelling(), card
 
 

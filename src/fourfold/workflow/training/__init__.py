@@ -11,7 +11,7 @@ from fourfold.workflow.training.options import (
     decide_steps,
 )
 from fourfold.workflow.training.rows import Totals, curve_row, curve_steps, cut_back
-from fourfold.workflow.training.sharing import check_plan, share_out
+from fourfold.workflow.training.sharing import check_plan, chosen_plan, share_out
 
 __all__ = [
     "Budget",
@@ -23,6 +23,7 @@ __all__ = [
     "SpikeOptions",
     "Totals",
     "check_plan",
+    "chosen_plan",
     "curve_row",
     "curve_steps",
     "cut_back",

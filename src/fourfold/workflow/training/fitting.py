@@ -57,6 +57,8 @@ class Fit:
     label: str
     flops_per_token: float | None = None
     """For the share of the machine's rate that is shown while training."""
+    one_batch: bool = False
+    """The data is no longer than a batch, so that every step rightly reads the same."""
     trackers: tuple[str, ...] = ()
     """Experiment trackers that are told every step, beside metrics.jsonl and TensorBoard's files."""
     team: Team | None = None
@@ -205,13 +207,13 @@ class _Sitting:
         return {} if self.average is None else {"averaged": self.average.steps}
 
     def _steps(self) -> Iterator[TrainingStep]:
-        from fourfold.training import Answered, Guard, train
+        from fourfold.training import Answered, Guard, LiveData, train
 
         fit, answered = self.fit, Answered(self.answers)
         return train(
             fit.model,
             fit.objective,
-            answered.batches(fit.batches),
+            LiveData(answered.batches(fit.batches), fit.one_batch),
             fit.optimizer,
             steps=fit.steps,
             start=self.totals.steps,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, final
 
 from fourfold.errors import UserError
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from fourfold.workflow.training.fitting import Fit
 
 FOLDER = "tensorboard"
+BARS = "▁▂▃▄▅▆▇█"
+DRAWN, EACH = 12, 8
+"""Bars of the course of the loss, and steps to a bar."""
 
 
 @final
@@ -28,6 +33,7 @@ class Trackers:
     def __init__(self, trackers: Mapping[str, Tracker], flops_per_token: float | None, peak: float | None) -> None:
         self._trackers = dict(trackers)
         self._flops_per_token, self._peak = flops_per_token, peak
+        self._losses: deque[float] = deque(maxlen=DRAWN * EACH)
 
     def log(self, step: int, row: Mapping[str, Any]) -> None:
         """The numbers of a row of metrics.jsonl or curve.jsonl, groups by group/name."""
@@ -47,14 +53,26 @@ class Trackers:
                 say(f"Tracker '{name}' could not finish: {_first_line(error)}")
 
     def note(self, step: TrainingStep) -> str:
-        """A line for the screen: loss, speed, share of the machine's rate, memory."""
-        rate = step.tokens / max(step.seconds, 1e-9)
-        parts = [f"loss {step.losses['loss']:.3f}", f"{rate:,.0f} tokens/s"]
+        """A line for the screen: loss and how it went, learning rate, speed, share of the machine's rate, memory."""
+        rate, loss = step.tokens / max(step.seconds, 1e-9), step.losses["loss"]
+        self._losses.append(loss)
+        parts = [f"loss {loss:.3f} {drawn(self._losses)}".rstrip(), f"lr {step.learning_rate:.2g}"]
+        parts.append(f"{rate:,.0f} tokens/s")
         if self._flops_per_token and self._peak:
             parts.append(f"MFU {rate * self._flops_per_token / self._peak:.0%}")
         if memory := resident_bytes():
             parts.append(f"{memory / 1e9:.1f} GB")
         return ", ".join(parts)
+
+
+def drawn(losses: Sequence[float]) -> str:
+    """The course of the last losses in small bars, a mean of `EACH` steps to a bar; empty while there is no course."""
+    whole = [loss for loss in losses if math.isfinite(loss)]
+    means = [fmean(whole[start : start + EACH]) for start in range(0, len(whole) - EACH + 1, EACH)]
+    low, high = min(means, default=0.0), max(means, default=0.0)
+    if high <= low:
+        return ""
+    return "".join(BARS[round((mean - low) / (high - low) * (len(BARS) - 1))] for mean in means)
 
 
 @contextmanager

@@ -1,78 +1,36 @@
-"""What a training or scoring job takes before it is started: parameters, FLOPs, memory.
+"""Bytes by part of a job on this machine, at the peak of a step of our own training loop.
 
-Everything is a function of a *configuration*; nothing is allocated. `speed` times a slice.
+Everything is a function of a *configuration*; nothing is allocated.
 
 Letters: D hidden size, I heads x head size, F feed-forward size, H heads, T tokens of a row.
 """
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
-from fourfold.errors import UserError
 from fourfold.models import Config, RecurrentConfig, TransformerConfig
-from fourfold.models.inspection import count, forward_flops, kv_bytes, stacks
+from fourfold.models.inspection import count, kv_bytes, stacks
 from fourfold.models.transformer import Rotary
+from fourfold.pretraining.planning.job import Job
+from fourfold.pretraining.planning.states import optimizer_bytes
 from fourfold.training import Precision, rows_at_once
-
-Purpose = Literal["train", "tune", "score"]
-"""Train every weight; train low-rank deltas of a frozen model; read text only."""
 
 PROCESS_BYTES = 450_000_000
 """Resident size of Python with torch loaded, measured on Linux."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A piece of work on one model."""
+class Kept(NamedTuple):
+    """Bytes a token leaves in one layer for the backward pass."""
 
-    config: Config
-    tokens: float
-    """Tokens that go through the model in all; of an encoder-decoder those of source and target together."""
-    batch_size: int = 8
-    context: int | None = None
-    """Tokens of a row, or of each side of an encoder-decoder's row; None: the model's own context."""
-    purpose: Purpose = "train"
-    delta_rank: int = 8
-    """Rank of the low-rank deltas of `tune`."""
-    recompute: bool = False
-    """Keep only each layer's input and compute the rest again for the backward pass (Chen et al. 2016)."""
-
-    def __post_init__(self) -> None:
-        if self.tokens <= 0 or self.batch_size < 1 or self.row < 1:
-            raise UserError(
-                "a plan needs tokens, batch size and context of at least 1",
-                got=f"{self.tokens:g}, {self.batch_size} and {self.row}",
-            )
+    whole: float
+    """Of the stream of D numbers and its norms: every rank of a tensor-parallel group keeps them."""
+    shared: float
+    """Of heads and feed-forward: they are split over such a group."""
 
     @property
-    def row(self) -> int:
-        return self.config.context if self.context is None else self.context
-
-
-def flops_per_token(job: Job) -> float:
-    """Floating-point operations a token costs.
-
-    Backward costs twice what forward does. With frozen weights their own gradients, 2 a weight, are not computed;
-    the deltas are small and left out. Recomputing adds a forward pass. Of experts the chosen ones count.
-    """
-    forward = forward_flops(job.config, job.row)
-    if job.purpose == "score":
-        return forward
-    again = forward if job.recompute else 0.0
-    frozen = 0.0
-    if job.purpose == "tune":
-        sides = 1 if isinstance(job.config, RecurrentConfig) else len(stacks(job.config))
-        frozen = 2.0 * count(job.config).in_products / sides
-    return 3 * forward + again - frozen
-
-
-def flops(job: Job) -> float:
-    """Floating-point operations of the whole job."""
-    return flops_per_token(job) * job.tokens
+    def total(self) -> float:
+        return self.whole + self.shared
 
 
 def memory(job: Job, precision: Precision) -> dict[str, int]:
@@ -85,7 +43,7 @@ def memory(job: Job, precision: Precision) -> dict[str, int]:
     parts = {
         "weights": counts.total * stored + (trained * 4 if job.purpose == "tune" else 0),
         "gradients": trained * 4,
-        "optimizer": trained * 8,  # AdamW: two fp32 moments
+        "optimizer": trained * 8 if job.purpose != "train" else optimizer_bytes(config, job.optimizer),
         "activations": 0,
         "logits": _logit_bytes(config, tokens),
         "state": 0,
@@ -109,16 +67,22 @@ def activation_bytes(job: Job, cast: bool) -> list[float]:
     if isinstance(config, RecurrentConfig):
         # Four gates, cell and output, before and after their nonlinearity.
         return [config.hidden_size * 4.0 * 12] * config.layers
-    layers = [
-        _layer_bytes(stack, cast, min(job.row, stack.window(layer) or job.row))
-        for stack in stacks(config)
-        for layer in range(stack.layers)
-    ]
+    layers = [kept.total for kept in kept_by_layer(job, cast)]
     return [config.hidden_size * 4.0] * len(layers) + [max(layers)] if job.recompute else layers
 
 
-def _layer_bytes(config: TransformerConfig, cast: bool, seen: int) -> float:
-    """Bytes one token leaves in one layer, in which it sees `seen` tokens.
+def kept_by_layer(job: Job, cast: bool) -> list[Kept]:
+    """The same without recomputing, of a transformer, told apart by what tensor parallelism does with it."""
+    assert not isinstance(job.config, RecurrentConfig)
+    return [
+        _layer_bytes(stack, cast, min(job.row, stack.window(layer) or job.row))
+        for stack in stacks(job.config)
+        for layer in range(stack.layers)
+    ]
+
+
+def _layer_bytes(config: TransformerConfig, cast: bool, seen: int) -> Kept:
+    """What one token leaves in one layer, in which it sees `seen` tokens.
 
     The numbers were counted with `torch.autograd.graph.saved_tensors_hooks`; a test counts again.
     """
@@ -130,15 +94,15 @@ def _layer_bytes(config: TransformerConfig, cast: bool, seen: int) -> float:
     inputs = 1 if config.residual == "parallel-one-norm" else branches  # of products
     streams = (0 if config.norm.place == "output" else branches) if serial else 1  # normed, which stay in fp32
     outputs = branches if config.norm.place in ("output", "sandwich") else 0  # of branches, normed
-    kept = config.hidden_size * (streams * 4 + (inputs + outputs) * width + (6 if cast else 0))
+    whole = config.hidden_size * (streams * 4 + (inputs + outputs) * width + (6 if cast else 0))
     turned = 1 if isinstance(config.positions, Rotary) else 0
     # The kernel reads grouped keys and values as they are; beside a soft cap each head has a copy.
-    shared = config.kv_heads * config.head_size if config.attention.softcap is None else inner
-    kept += attentions * width * ((2 + turned) * inner + 2 * shared)
-    kept += attentions * inner * 2 * width if config.attention.norm else 0
+    grouped = config.kv_heads * config.head_size if config.attention.softcap is None else inner
+    shared = attentions * width * ((2 + turned) * inner + 2 * grouped)
+    shared += attentions * inner * 2 * width if config.attention.norm else 0
     if config.attention.softcap is not None:  # scores stand in memory: their tanh and their softmax
-        kept += 8 * heads * seen - width * inner
-    return kept + _feed_forward_bytes(config, width)
+        shared += 8 * heads * seen - width * inner
+    return Kept(whole, shared + _feed_forward_bytes(config, width))
 
 
 def _feed_forward_bytes(config: TransformerConfig, width: int) -> float:
@@ -174,14 +138,3 @@ def _logit_bytes(config: Config, tokens: int) -> int:
     if isinstance(config, TransformerConfig) and config.head is None:
         return 0
     return min(tokens, rows_at_once(config.vocabulary_size)) * config.vocabulary_size * 12
-
-
-def machine_memory() -> int | None:
-    """Bytes this process may use: the machine's, or less where a container says so; None if unknown."""
-    limit = Path("/sys/fs/cgroup/memory.max")
-    found = []
-    if limit.is_file() and (text := limit.read_text("utf-8").strip()).isdigit():
-        found.append(int(text))
-    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min(found) if found else None

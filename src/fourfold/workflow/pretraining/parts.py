@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,18 +11,13 @@ from fourfold.files import read_json
 
 if TYPE_CHECKING:
     from fourfold.models import Config
-    from fourfold.pretraining.corpus import TokenShards, WindowBatches
+    from fourfold.pretraining.corpus import BatchRamp, RowSource, TokenShards, WindowBatches
     from fourfold.pretraining.objectives import Form, ObjectiveBatches, PretrainingObjective
     from fourfold.tokenizers import Tokenizer
-    from fourfold.training import LanguageModelling, Precision
+    from fourfold.training import LanguageModelling
     from fourfold.workflow.context import StageContext
-    from fourfold.workflow.stages.pretrain import PretrainOptions
-
-
-SMALL_SHARE = 0.5
-"""A model that sees less of the text than this is warned about."""
-MANY_EPOCHS = 40
-"""Passes over a text after which repeating it is worth nothing (Muennighoff et al. 2023)."""
+    from fourfold.workflow.pretraining.options import PretrainOptions
+    from fourfold.workflow.training import Budget
 
 
 def chosen_objective(options: PretrainOptions) -> PretrainingObjective:
@@ -44,7 +40,7 @@ def full_config(options: PretrainOptions, tokenizer: Tokenizer, target: Pretrain
     from fourfold.models.transformer import Task
     from fourfold.pretraining.objectives import Marks
 
-    config = model_config(options.model, tokenizer.vocabulary_size)
+    config = model_config(options.table, tokenizer.vocabulary_size)
     if isinstance(config, EncoderDecoderConfig):
         marks = Marks.of(tokenizer)
         return replace(config, decoder_start_id=marks.start, empty_source=(marks.end,))
@@ -67,6 +63,24 @@ def new_module(config: Config, seed: int, *, compiled: bool = False) -> Any:
 
 
 def make_batches(
+    context: StageContext,
+    options: PretrainOptions,
+    target: PretrainingObjective,
+    form: Form,
+    tokenizer: Tokenizer,
+    shards: TokenShards,
+) -> RowSource:
+    """Rows of the corpus, with the replayed text's between them."""
+    from fourfold.pretraining.corpus import ReplayedRows
+
+    rows = rows_of(options, target, form, tokenizer, shards, context.seed)
+    if options.replay is None:
+        return rows
+    other = split_shards(context, options, tokenizer, "train", options.replay)
+    return ReplayedRows(rows, rows_of(options, target, form, tokenizer, other, context.seed), options.replay_share)
+
+
+def rows_of(
     options: PretrainOptions,
     target: PretrainingObjective,
     form: Form,
@@ -86,42 +100,35 @@ def make_batches(
     )
 
 
-def text_a_step(batches: WindowBatches | ObjectiveBatches, shards: TokenShards) -> float:
-    """Tokens of the text that a step uses."""
+def text_a_row(rows: RowSource, shards: TokenShards) -> float:
+    """Tokens of the corpus that a row uses, the replayed rows counted as using none."""
+    from fourfold.pretraining.corpus import ReplayedRows, WindowBatches
     from fourfold.pretraining.objectives import ObjectiveBatches
 
-    if isinstance(batches, ObjectiveBatches):
-        return batches.batch_size * shards.token_count / batches.rows
-    return float(batches.batch_size * batches.context)
+    if isinstance(rows, ReplayedRows):
+        return text_a_row(rows.main, shards) * (1 - rows.share)
+    if isinstance(rows, ObjectiveBatches):
+        return shards.token_count / rows.rows
+    assert isinstance(rows, WindowBatches)
+    return float(rows.context)
 
 
-def budget_warnings(tokens_seen: int, tokens_there: int, readable: bool = True) -> list[str]:
-    """What to expect of a model that reads too little of its text; `readable`: it is compared in bits per byte."""
-    share = tokens_seen / max(1, tokens_there)
-    if share > MANY_EPOCHS:
-        return [f"reads your text {share:.0f} times over, which teaches nothing more; add text or shorten the budget"]
-    if share >= SMALL_SHARE:
-        return []
-    counting = "the 5-gram will win; " if readable else ""
-    return [f"sees {share:.0%} of your text; {counting}train longer (quickstart: --minutes 60)"]
+def ramp_of(options: PretrainOptions) -> BatchRamp | None:
+    from fourfold.pretraining.corpus import BatchRamp
+
+    wanted = options.ramp
+    return None if wanted is None else BatchRamp(start=wanted.start, full=options.batch_size, steps=wanted.steps)
 
 
-def steps_to_take(
-    context: StageContext, options: PretrainOptions, module: Any, objective: Any, batches: Any, precision: Precision
-) -> int:
-    """The budget in steps, decided once; seconds are probed with an optimizer of the probe's own."""
-    from fourfold.training import steps_for_seconds
-    from fourfold.workflow.training import decide_steps
-
-    budget = options.budget
+def steps_of(options: PretrainOptions, tokens_a_step: int) -> Budget:
+    """The budget; one in tokens as steps where the first steps read less than the last."""
+    ramp, budget = ramp_of(options), options.budget
     assert budget is not None  # checked with the recipe
-
-    def probe(seconds: float) -> int:
-        optimizer = options.optimizer.make(module)
-        return steps_for_seconds(module, objective, batches, optimizer, seconds, precision=precision)
-
-    tokens = sum(batch.tokens for batch in batches.at(0))
-    return context.company.after_first(lambda: decide_steps(context.folder, budget, tokens, probe))
+    if ramp is None or budget.tokens is None:
+        return budget
+    return budget.model_copy(
+        update={"tokens": None, "steps": ramp.steps_for(math.ceil(budget.tokens * ramp.full / tokens_a_step))}
+    )
 
 
 def loss_of(config: Config, target: PretrainingObjective) -> LanguageModelling:
@@ -146,17 +153,21 @@ def compile_layers(module: Any) -> None:
             layer.compile()
 
 
-def split_shards(context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, split: str) -> TokenShards:
+def split_shards(
+    context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, split: str, corpus: str | None = None
+) -> TokenShards:
     """The tokenizer's shards of a split when it has read the same corpus, else shards of our own."""
     from fourfold.pretraining.corpus import TokenShards, encode_corpus
 
-    card = read_json(context.output_of(options.tokenizer, "card.json"))
-    if card["corpus"] == options.corpus:
-        return TokenShards.open(context.output_of(options.tokenizer, f"shards/{split}"))
-    folder = context.folder / "shards" / split
+    wanted = corpus or options.corpus
+    if options.tokenizer is not None:
+        card = read_json(context.output_of(options.tokenizer, "card.json"))
+        if card["corpus"] == wanted:
+            return TokenShards.open(context.output_of(options.tokenizer, f"shards/{split}"), verified=True)
+    folder = context.folder / "shards" / (split if corpus is None else f"{corpus}-{split}")
     if not (folder / "manifest.json").is_file():
-        encode_corpus(context.path(options.corpus), tokenizer, folder, split=split)
-    return TokenShards.open(folder)
+        encode_corpus(context.path(wanted), tokenizer, folder, split=split)
+    return TokenShards.open(folder, verified=True)
 
 
 def held_out_batches(
@@ -168,7 +179,7 @@ def held_out_batches(
     if isinstance(target, Causal):
         return None
     shards = split_shards(context, options, tokenizer, "validation")
-    batches = make_batches(options, target, model_form(config), tokenizer, shards, seed=0)
+    batches = rows_of(options, target, model_form(config), tokenizer, shards, seed=0)
     assert isinstance(batches, ObjectiveBatches)
     return batches
 

@@ -1,0 +1,169 @@
+"""The training by gradient that a new model and one that is gone on from share, and what is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fourfold.files import atomic_folder, write_json
+from fourfold.progress import say
+from fourfold.workflow.measuring import noise_tokens
+from fourfold.workflow.pretraining.options import PretrainOptions
+from fourfold.workflow.pretraining.parts import ramp_of, save_network, steps_of, text_a_row
+from fourfold.workflow.training import Fit, Measure, Totals, curve_steps, decide_steps, run_fit
+
+if TYPE_CHECKING:
+    from fourfold.pretraining.corpus import RowSource, TokenShards
+    from fourfold.tokenizers import Tokenizer
+    from fourfold.training import LanguageModelling, Team
+    from fourfold.workflow.context import StageContext
+
+GENERATIONS = {"ngram": "statistical", "lstm": "neural", "gru": "neural", "elman": "neural"}
+"""Which of the survey's generations a family belongs to; any other family is a pre-trained transformer."""
+
+SMALL_SHARE = 0.5
+"""A model that sees less of the text than this is warned about."""
+MANY_EPOCHS = 40
+"""Passes over a text after which repeating it is worth nothing (Muennighoff et al. 2023)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What is trained, on what, and how it is measured."""
+
+    module: Any
+    tokenizer: Tokenizer
+    label: str
+    shards: TokenShards
+    rows: RowSource
+    objective: LanguageModelling
+    samples: dict[str, str]
+    new_tokens: int = 0
+    team: Team | None = None
+    """The processes that share the training, each with its part of `module`."""
+    whole: Any = None
+    """In the first process of a team, the model in one piece."""
+
+    @property
+    def kept(self) -> Any:
+        """What is measured, and saved in the end."""
+        return self.module if self.whole is None else self.whole
+
+
+def steps_to_take(context: StageContext, options: PretrainOptions, bench: Bench) -> int:
+    """The budget in steps, decided once; seconds are probed with an optimizer of the probe's own."""
+    from fourfold.training import choose_precision, steps_for_seconds
+
+    assert options.budget is not None  # checked with the recipe
+    precision = choose_precision("cpu", bench.module)
+
+    def probe(seconds: float) -> int:
+        optimizer = options.optimizer.make(bench.module)
+        return steps_for_seconds(bench.module, bench.objective, bench.rows, optimizer, seconds, precision=precision)
+
+    tokens_a_step = sum(batch.tokens for batch in bench.rows.at(0))
+    budget = steps_of(options, tokens_a_step)
+    return context.company.after_first(lambda: decide_steps(context.folder, budget, tokens_a_step, probe))
+
+
+def rows_read(options: PretrainOptions, steps: int) -> int:
+    ramp = ramp_of(options)
+    return steps * options.batch_size if ramp is None else ramp.before(steps)
+
+
+def fit_gradient(context: StageContext, options: PretrainOptions, bench: Bench, steps: int, measure: Measure) -> Totals:
+    """Train by gradient, resuming from the last checkpoint."""
+    from fourfold.models import count_parameters
+    from fourfold.pretraining import Job, flops_per_token
+    from fourfold.pretraining.corpus import RampedBatches
+    from fourfold.training import choose_precision
+
+    module, ramp = bench.module, ramp_of(options)
+    precision = choose_precision("cpu", module)
+    say(f"{bench.label}: {count_parameters(bench.kept):,} parameters, {precision}")
+    if options.recompute:
+        recompute_layers(module)
+    fit = Fit(
+        model=module,
+        objective=bench.objective,
+        batches=bench.rows if ramp is None else RampedBatches(bench.rows, ramp),
+        optimizer=options.optimizer.make(module),
+        update=options.optimizer,
+        precision=precision,
+        steps=steps,
+        label=bench.label,
+        flops_per_token=flops_per_token(Job(config=module.config, tokens=1, context=options.row_tokens)),
+        trackers=options.trackers,
+        team=bench.team,
+        whole=bench.whole,
+        one_batch=text_a_row(bench.rows, bench.shards) * options.batch_size >= bench.shards.token_count,
+    )
+    numbers = with_noise(measure, fit, options.curve.noise_batches)
+    measured = curve_steps(steps, options.curve.points)
+    return run_fit(context, fit, options.checkpoint, measure=numbers, measured=measured)
+
+
+def with_noise(measure: Measure, fit: Fit, batches: int | None) -> Measure:
+    """The same measurements with the gradient noise scale, in tokens, on text that comes after the training's last
+    step; None where it cannot be told from so few batches."""
+    if batches is None:
+        return measure
+
+    def also() -> Mapping[str, Mapping[str, float]]:
+        later = [batch for step in range(batches) for batch in fit.batches.at(fit.steps + step)]
+        return {**measure(), "noise": noise_tokens(fit.model, fit.objective, later, fit.precision)}
+
+    return also
+
+
+def recompute_layers(module: Any) -> None:
+    """Keep only the inputs of layers while training, where the model is a transformer."""
+    from fourfold.models.transformer import Transformer
+
+    for part in module.modules():
+        if isinstance(part, Transformer):
+            part.recompute = True
+
+
+def budget_warnings(tokens_seen: int, tokens_there: int, readable: bool = True) -> list[str]:
+    """What to expect of a model that reads too little of its text; `readable`: it is compared in bits per byte."""
+    share = tokens_seen / max(1, tokens_there)
+    if share > MANY_EPOCHS:
+        return [f"reads your text {share:.0f} times over, which teaches nothing more; add text or shorten the budget"]
+    if share >= SMALL_SHARE:
+        return []
+    counting = "the 5-gram will win; " if readable else ""
+    return [f"sees {share:.0%} of your text; {counting}train longer (quickstart: --minutes 60)"]
+
+
+def save_result(
+    context: StageContext,
+    options: PretrainOptions,
+    module: Any,
+    tokenizer: Tokenizer,
+    totals: Totals,
+    card: dict[str, Any],
+) -> None:
+    """Write the model folder and the card."""
+    from fourfold.models import count_parameters
+
+    with atomic_folder(context.folder / "model") as part:
+        save_network(module, tokenizer, part, card["label"])
+    continued = isinstance(options.model, str)
+    family = options.table.get("family", "continued")
+    generation = GENERATIONS.get(family, "pre-trained")
+    record = {
+        "family": family,
+        "generation": context.models.card(str(options.model))["generation"] if continued else generation,
+        "label": card["label"],
+        "parameters": module.numbers if family == "ngram" else count_parameters(module),
+        "tokens_seen": totals.tokens,
+        "seconds_trained": round(totals.seconds, 3),
+        "steps": totals.steps,
+        "budget": options.budget.model_dump(exclude_none=True) if options.budget else None,
+        "config": {"base": options.model} if continued else options.model,
+        "objective": options.objective or {"kind": "causal"},
+        **{key: value for key, value in card.items() if key != "label"},
+    }
+    write_json(context.folder / "card.json", record)

@@ -1,0 +1,203 @@
+"""Plans for clusters: sums by hand, the real optimizers' states, counted operations, and published trainings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from fourfold.errors import UserError
+from fourfold.models import Config, Step, TransformerConfig, build_model, make_module, model_config
+from fourfold.models.inspection import count, forward_flops_by_operator
+from fourfold.pretraining import (
+    Comparison,
+    Estimate,
+    Job,
+    ParallelPlan,
+    Setup,
+    bytes_sent,
+    compare_published,
+    device_memory,
+    fastest,
+    flops,
+    optimizer_bytes,
+    parse_devices,
+    parse_plan,
+    rule_of_six,
+)
+from fourfold.resources import device_names, published_config, training_runs
+from fourfold.training import OPTIMIZERS, make_optimizer
+
+
+def tiny(family: str = "llama", **changes: object) -> Config:
+    table = {"family": family, "layers": 4, "hidden_size": 64, "heads": 4, "context": 32, **changes}
+    return model_config(table, 100)
+
+
+def setup(plan: ParallelPlan, *, micro_batch: int = 1, batch_size: int = 32, **changes: Any) -> Setup:
+    job = Job(config=tiny(), tokens=32_000, batch_size=batch_size, **changes)
+    cluster = replace(parse_devices("A100-80GB"), count=plan.world)
+    return Setup(job=job, cluster=cluster, plan=plan, micro_batch=micro_batch)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_operations_are_those_that_torch_counts(family: str) -> None:
+    config = tiny(family)
+    model = make_module(config)
+    model.initialise(torch.Generator().manual_seed(0))
+    ids = torch.zeros(1, 32, dtype=torch.long)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model.logits(model.hidden(Step(ids=ids))).sum().backward()
+    operators = forward_flops_by_operator(config, 32)
+    # Norms and biases are no products; the counter leaves them out.
+    weights = sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2 and "embedding" not in name.lower())
+    tied = 0 if any("head" in name for name, _ in model.named_parameters()) else 100 * 64
+    products = 2.0 * (weights + tied) + operators["attention scores"]
+    positions = 2.0 * 32 * 64 if family == "gpt2" else 0.0
+    assert counter.get_total_flops() in (3 * 32 * products, 3 * 32 * (products - positions))
+    assert sum(operators.values()) == pytest.approx(products, rel=0.03)
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("family", ["llama", "gpt2", "lstm"])
+def test_states_weigh_what_the_real_optimizers_keep(kind: str, family: str) -> None:
+    options = {"family": family, "layers": 2, "hidden_size": 64}
+    table = options if family == "lstm" else {**options, "heads": 4, "context": 32}
+    model = build_model(table, 100, seed=0)
+    optimizer = make_optimizer(kind, model, 1e-4)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    kept = sum(
+        value.numel() * value.element_size()
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, torch.Tensor) and value.ndim > 0
+    )
+    assert optimizer_bytes(model_config(table, 100), kind) == kept
+
+
+def test_memory_of_a_device_by_hand() -> None:
+    weights = count(tiny()).total
+    whole = device_memory(setup(ParallelPlan()))
+    assert whole["weights"] == 2 * weights
+    assert whole["fp32 weights"] == whole["gradients"] == 4 * weights
+    assert whole["optimizer"] == 8 * weights
+    for level, divided in {
+        "zero1": {"fp32 weights", "optimizer"},
+        "zero2": {"fp32 weights", "optimizer", "gradients"},
+        "zero3": {"fp32 weights", "optimizer", "gradients", "weights"},
+    }.items():
+        parts = device_memory(setup(ParallelPlan(data=4, shard=level)))  # type: ignore[arg-type]
+        for name in ("weights", "fp32 weights", "gradients", "optimizer"):
+            assert parts[name] == pytest.approx(whole[name] / (4 if name in divided else 1), abs=1), (level, name)
+
+
+def test_pipeline_stages_hold_their_layers_and_tables() -> None:
+    stages = setup(ParallelPlan(pipeline=4)).stages
+    layer = (count(tiny()).total - 100 * 64) / 4  # the head is the table
+    assert [stage.layers for stage in stages] == [1, 1, 1]  # first, middle, last
+    assert stages[0].weights == pytest.approx(layer + 100 * 64, rel=0.01)
+    assert [stage.in_flight for stage in stages] == [4, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("plan", "axis", "expected"),
+    [
+        # fp32 gradients summed in a ring, twice three quarters of them
+        (ParallelPlan(data=4), "data", lambda p: 2 * 4 * p * 3 / 4),
+        (ParallelPlan(data=4, shard="zero1"), "data", lambda p: (4 + 2) * p * 3 / 4),
+        (ParallelPlan(data=4, shard="zero2"), "data", lambda p: (4 * 8 + 2) * p * 3 / 4),  # 8 micro-batches
+        (ParallelPlan(data=4, shard="zero3"), "data", lambda p: (4 + 2 * 2) * 8 * p * 3 / 4),
+        # two branches, forward and backward, four layers, 32 rows of 32 tokens of 64 numbers in 16 bits
+        (ParallelPlan(tensor=2), "tensor", lambda p: 4 * 4 * 2 * 1 / 2 * 32 * 32 * 64 * 2),
+        (ParallelPlan(pipeline=2), "pipeline", lambda p: 2 * 32 * 32 * 64 * 2),
+        # keys and values of 16 tokens, once forward and twice backward
+        (ParallelPlan(context=2), "context", lambda p: 4 * 32 * 2 * 64 * 2 * 16 * 3),
+    ],
+)
+def test_bytes_sent_by_hand(plan: ParallelPlan, axis: str, expected: Any) -> None:
+    assert bytes_sent(setup(plan))[axis] == pytest.approx(expected(count(tiny()).total))
+
+
+def test_recomputing_and_a_given_rate() -> None:
+    plain, again = setup(ParallelPlan(data=2)), setup(ParallelPlan(data=2), recompute=True)
+    assert device_memory(again)["activations"] < device_memory(plain)["activations"]
+    assert Estimate(setup=again).seconds > Estimate(setup=plain).seconds
+    given = Estimate(setup=plain, given=0.5)
+    assert given.seconds == pytest.approx(flops(plain.job) / (2 * 312e12 * 0.5))
+    assert given.utilization == pytest.approx(0.5)
+
+
+def test_the_fastest_plan_fits_and_no_other_is_faster() -> None:
+    config = published_config("llama:7b")
+    cluster = parse_devices("16xA100-40GB")
+    best = fastest(Job(config=config, tokens=1e9, batch_size=64), cluster)
+    assert sum(device_memory(best.setup).values()) <= cluster.memory
+    assert best.setup.plan.world == 16
+    other = fastest(Job(config=config, tokens=1e9, batch_size=64), cluster, ParallelPlan(data=2, tensor=8))
+    assert best.seconds <= other.seconds
+
+
+def test_what_does_not_fit_is_refused_with_what_would() -> None:
+    job = Job(config=published_config("llama:7b"), tokens=1e9, batch_size=64)
+    with pytest.raises(UserError, match=r"does not fit on 1xA100-80GB.*would fit on 2xA100-80GB or 1xMI250X"):
+        fastest(job, parse_devices("1xA100-80GB"))
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: parse_devices("8xA100-80BG"), "Did you mean 'A100-80GB'"),
+        (lambda: parse_devices("0xA100-80GB"), "such as 2048xA100-80GB"),
+        (lambda: parse_plan("datum=3"), "Did you mean 'data'"),
+        (lambda: parse_plan("data=two"), "no number of ranks"),
+        (lambda: parse_plan("data=2,shard=zero4"), "Did you mean 'zero3'|unknown kind of sharding"),
+        (lambda: setup(ParallelPlan(data=3)), "do not divide by the mesh"),
+        (lambda: setup(ParallelPlan(tensor=8)), "'tensor' does not divide the model"),
+        (lambda: optimizer_bytes(tiny(), "adamv"), "Did you mean 'adamw'"),
+        (
+            lambda: Setup(job=setup(ParallelPlan()).job, cluster=parse_devices("4xT4-16GB"), plan=ParallelPlan()),
+            "does not use the devices there are",
+        ),
+    ],
+)
+def test_mistakes_are_one_sentence(call: Any, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        call()
+
+
+@pytest.fixture(scope="module")
+def comparisons() -> list[Comparison]:
+    return compare_published()
+
+
+def test_published_trainings_agree_within_15_percent_or_say_why(comparisons: list[Comparison]) -> None:
+    names = {found.run.preset for found in comparisons}
+    assert {"gpt3:175b", "opt:175b", "bloom:176b", "llama:65b", "mt-nlg:530b", "glm:130b", "palm:540b"} <= names
+    far = [f for f in comparisons if max(abs(f.error or 0), abs(f.own_error or 0)) > 0.155 and not f.run.note]
+    assert not [(f.run.title, f.quantity, f.error) for f in far]
+    at_their_rate = [f for f in comparisons if f.error is not None]
+    assert sum(abs(f.error or 0) <= 0.15 for f in at_their_rate) >= 0.85 * len(at_their_rate)
+
+
+def test_our_own_rate_holds_on_runs_it_was_not_fitted_to(comparisons: list[Comparison]) -> None:
+    tested = [f for f in comparisons if f.run.title.startswith("GPT ") and not f.run.fitted and f.run.parallel]
+    megatron = [f.own_error for f in tested if "ZeRO" not in f.run.title]
+    assert len(megatron) == 6
+    assert all(error is not None and abs(error) < 0.1 for error in megatron)
+
+
+def test_every_device_and_run_has_its_source() -> None:
+    assert all(len(card.source) > 10 for card in device_names().values())
+    assert all(len(run.source) > 10 for run in training_runs().values())
+
+
+def test_the_rule_of_six() -> None:
+    config = published_config("gpt3:175b")
+    assert isinstance(config, TransformerConfig)
+    assert rule_of_six(Job(config=config, tokens=300e9)) == pytest.approx(3.14e23, rel=0.01)  # Brown et al., table D.1
