@@ -1,7 +1,13 @@
 """Fast numerics, each with a plain version beside it that tests hold it to."""
 
+from fourfold.kernels.contexts import Draws as ContextDraws
+from fourfold.kernels.contexts import Paths as ContextPaths
+from fourfold.kernels.contexts import Shape as ContextShape
+from fourfold.kernels.contexts import Work as ContextWork
+from fourfold.kernels.contexts import new_work as new_context_work
+from fourfold.kernels.contexts import train_contexts, train_contexts_plain
 from fourfold.kernels.grouping import Groups, Indices, Integers, group_keys, group_keys_plain
-from fourfold.kernels.jit import compiled
+from fourfold.kernels.jit import compiled, compiled_for_threads
 from fourfold.kernels.terms import TermCounts, TextCodes, count_terms, count_terms_plain, hash_term
 from fourfold.kernels.trie import (
     Floats,
@@ -15,6 +21,10 @@ from fourfold.kernels.trie import (
 )
 
 __all__ = [
+    "ContextDraws",
+    "ContextPaths",
+    "ContextShape",
+    "ContextWork",
     "Floats",
     "Groups",
     "Indices",
@@ -23,6 +33,7 @@ __all__ = [
     "TextCodes",
     "Trie",
     "compiled",
+    "compiled_for_threads",
     "count_terms",
     "count_terms_plain",
     "dense_rows",
@@ -30,6 +41,9 @@ __all__ = [
     "group_keys",
     "group_keys_plain",
     "hash_term",
+    "new_context_work",
+    "train_contexts",
+    "train_contexts_plain",
     "walk",
     "walk_plain",
     "walk_scored",
