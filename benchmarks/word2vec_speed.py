@@ -127,7 +127,12 @@ def main() -> None:
     if arguments.only:
         train = ours if arguments.only == "fourfold" else gensims
         result = train(
-            arguments.text, arguments.output, arguments.threads, arguments.epochs, arguments.seed, arguments.architecture
+            arguments.text,
+            arguments.output,
+            arguments.threads,
+            arguments.epochs,
+            arguments.seed,
+            arguments.architecture,
         )
         print(json.dumps(result))
         return

@@ -178,7 +178,7 @@ def _product(outputs: Floats, row: int, hidden: Floats) -> np.float32:
 
 
 @compiled_for_threads
-def _change(outputs: Floats, row: int, slope: float, hidden: Floats, error: Floats) -> None:
+def _change(outputs: Floats, row: int, slope: np.float32, hidden: Floats, error: Floats) -> None:
     """One step of logistic regression on one row of the outputs."""
     for d in range(len(hidden)):
         error[d] += slope * outputs[row, d]
@@ -186,7 +186,7 @@ def _change(outputs: Floats, row: int, slope: float, hidden: Floats, error: Floa
 
 
 @compiled_for_threads
-def _slope(product: float, label: float, rate: float) -> np.float32:
+def _slope(product: np.float32, label: float, rate: float) -> np.float32:
     return np.float32((label - 1 / (1 + math.exp(-product))) * rate)
 
 

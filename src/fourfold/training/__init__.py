@@ -2,6 +2,7 @@
 
 from fourfold.training.averaging import WeightAverage
 from fourfold.training.batches import IGNORED, Batch, BatchSource, FixedBatches, LabelledBatch, real_mask
+from fourfold.training.carrying import Carried
 from fourfold.training.checkpoints import Checkpoint, load_latest_checkpoint, save_checkpoint
 from fourfold.training.cross_entropy import cross_entropy_sum, label_log_probs, rows_at_once
 from fourfold.training.guards import Diverged
@@ -38,6 +39,7 @@ __all__ = [
     "Answered",
     "Batch",
     "BatchSource",
+    "Carried",
     "Checkpoint",
     "Classifier",
     "Diverged",

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from fourfold.tokenizers import Tokenizer
     from fourfold.workflow.context import StageContext
 
-GENERATIONS = {"ngram": "statistical", "lstm": "neural", "gru": "neural", "elman": "neural"}
+NEURAL = ("lstm", "gru", "elman", "rnn", "feed-forward")
+GENERATIONS = {"ngram": "statistical"} | dict.fromkeys(NEURAL, "neural")
 """Which of the survey's generations a family belongs to; any other family is a pre-trained transformer."""
 
 SMALL_SHARE = 0.5
@@ -70,7 +71,7 @@ class PretrainOptions(Options):
     """Which model, on which tokens, for how long."""
 
     model: dict[str, Any]
-    """`family` (ngram; lstm, gru, elman; llama, gpt2; bert; bart, t5) and the sizes of that family."""
+    """`family` (ngram; lstm, gru, rnn, feed-forward; llama, gpt2; bert; bart, t5) and the sizes of that family."""
     objective: dict[str, Any] | None = None
     """`kind` (causal, prefix, masked, span-corruption, denoising, mixture, infilling) and its options; without
     it the next token."""
