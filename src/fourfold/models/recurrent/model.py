@@ -26,7 +26,10 @@ CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "
 
 
 class RecurrentState:
-    """The memory of B rows: (L, B, D) tensors (two for an LSTM; a window's embeddings instead of layers), with a snapshot at the end of each call."""
+    """The memory of B rows, with a snapshot at the end of each call.
+
+    (L, B, D) tensors, two for an LSTM; of a window the embeddings in it instead of layers.
+    """
 
     def __init__(self, memory: tuple[Tensor, ...], lengths: Tensor) -> None:
         self.memory = memory
