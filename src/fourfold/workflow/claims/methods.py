@@ -89,10 +89,10 @@ def _labelling(claim: Claim, size: Size, results: Results) -> Iterator[str]:
     tokens = max(int(model["steps"]) for model in results.models) * training.batch_size * training.context
     yield (
         f"All features are learnt from {', '.join(claim.data.sources)} ({data['train_tokens']:,} tokens of a "
-        f"byte-level BPE of {data['vocabulary_size']:,}, whose tokens are the words here), each from about {tokens:,} tokens, "
-        "repeated where the text is shorter; their classifier reads the mean and the maximum over a record. Static "
-        "vectors are skip-gram's with negative sampling and are frozen, as are ELMo's states, of which the task learns "
-        "the mix; the encoder was pre-trained by masked words and is tuned whole."
+        f"byte-level BPE of {data['vocabulary_size']:,}, whose tokens are the words here), each from about {tokens:,} "
+        "tokens, repeated where the text is shorter. Their classifier reads the mean and the maximum over a "
+        "record. Static vectors are skip-gram's with negative sampling and are frozen, as are ELMo's states, of which "
+        "the task learns the mix; the encoder was pre-trained by masked words and is tuned whole."
     )
     yield (
         f"The labels are those of {data['source']} ({data['classes']} classes, {data['examples']:,} records to learn "
