@@ -47,6 +47,7 @@ from fourfold.training import (
     train,
 )
 from fourfold.workflow.claims.cells import Cell, expand
+from fourfold.workflow.claims.data import drawn
 from fourfold.workflow.claims.spec import Claim, Labelled, Size, TrainingOptions
 from fourfold.workflow.context import StageContext
 from fourfold.workflow.fingerprint import code_fingerprint
@@ -152,12 +153,13 @@ class FeatureModels:
         return EncoderFeatures(encoder)
 
     def _static(self, table: dict[str, Any], cell: Cell) -> Any:
-        """(V, D) skip-gram vectors of the tokens, of about as much text as the other features read."""
-        tokens = np.asarray(self._shards.tokens, np.int32)
+        """(V, D) skip-gram vectors of the tokens, from as many tokens as the other features read."""
+        wanted = cell.steps * cell.training.batch_size * cell.training.context
+        shards = drawn(self._shards, min(wanted, self._shards.token_count), cell.seed)
+        tokens = np.asarray(shards.tokens, np.int32)
         counts = np.bincount(tokens, minlength=self._tokenizer.vocabulary_size)
         names = [str(number) for number in range(len(counts))]
-        sentences = Sentences(words=names, counts=counts, tokens=tokens, ends=np.asarray(self._shards.ends, np.int64))
-        wanted = cell.steps * cell.training.batch_size * cell.training.context
+        sentences = Sentences(words=names, counts=counts, tokens=tokens, ends=np.asarray(shards.ends, np.int64))
         config = VectorsConfig(seed=cell.seed, epochs=max(1, round(wanted / len(tokens))), **table)
         state = Training.start(config, sentences)
         with task(cell.title, state.words(sentences), "tokens") as work:
