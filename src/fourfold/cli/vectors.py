@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,15 +54,10 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Learn one vector a word from the words around it; Ctrl-C keeps the state, the same command goes on."""
-    import sys
-    from typing import get_args
-
-    from fourfold.models.vectors import Unit, VectorsConfig
+    from fourfold.models.vectors import VectorsConfig
     from fourfold.workflow.vectors import make_vectors
 
-    _one_of("architecture", architecture, ("skip-gram", "cbow"))
-    _one_of("loss", loss, ("negative-sampling", "hierarchical-softmax"))
-    _one_of("unit", unit, get_args(Unit))
+    _check_words(architecture, loss, unit)
     resume_command.set(command_line(sys.argv[1:]))
     config = VectorsConfig(
         architecture=architecture,  # type: ignore[arg-type]
@@ -69,14 +65,10 @@ def train(
         size=size, window=window, negatives=negatives, sample=sample, epochs=epochs, rate=rate, seed=seed,
     )  # fmt: skip
     facts = make_vectors(
-        texts,
-        output,
-        config,
+        texts, output, config,
         unit=unit,  # type: ignore[arg-type]
-        min_count=min_count,
-        phrases=_thresholds(phrases),
-        threads=threads or os.cpu_count() or 1,
-    )
+        min_count=min_count, phrases=_thresholds(phrases), threads=threads or os.cpu_count() or 1,
+    )  # fmt: skip
     if as_json:
         show_json(facts)
     else:
@@ -197,6 +189,16 @@ def _open(path: Path) -> StaticVectors:
     from fourfold.workflow.vectors import open_vectors
 
     return open_vectors(path)
+
+
+def _check_words(architecture: str, loss: str, unit: str) -> None:
+    from typing import get_args
+
+    from fourfold.models.vectors import Unit
+
+    _one_of("architecture", architecture, ("skip-gram", "cbow"))
+    _one_of("loss", loss, ("negative-sampling", "hierarchical-softmax"))
+    _one_of("unit", unit, get_args(Unit))
 
 
 def _one_of(kind: str, name: str, known: tuple[str, ...]) -> None:

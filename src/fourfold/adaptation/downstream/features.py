@@ -33,11 +33,11 @@ class StaticFeatures(nn.Module):
 
     def __init__(self, matrix: Tensor) -> None:
         super().__init__()
-        self.table = nn.Embedding.from_pretrained(matrix, freeze=True)
+        self.table = nn.Embedding(*matrix.shape, _weight=matrix).requires_grad_(False)
 
     @property
     def size(self) -> int:
-        return self.table.embedding_dim
+        return int(self.table.embedding_dim)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         found: Tensor = self.table(ids)

@@ -41,7 +41,7 @@ class CharacterEmbedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """(B, T) to (B, T, D). Each different token of the batch is spelt once."""
-        kinds, places = ids.unique(return_inverse=True)
+        kinds, places = torch.unique(ids, return_inverse=True)
         letters = self.bytes(self.get_buffer("spelling")[kinds].long()).transpose(1, 2)  # (kinds, C, W)
         found = torch.cat([torch.relu(filter(letters)).amax(-1) for filter in self.filters], dim=-1)
         gate = torch.sigmoid(self.gate(found))

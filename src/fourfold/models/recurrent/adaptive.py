@@ -27,8 +27,9 @@ class AdaptiveHead(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., D) to (..., V) logarithms of probabilities, which are logits of themselves."""
         found: Tensor = self.softmax.log_prob(hidden.flatten(0, -2))
-        return found.unflatten(0, hidden.shape[:-1])
+        return found.view(*hidden.shape[:-1], -1)
 
     def label_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """Sum of -ln P over (N, D) states and (N,) labels, without the scores of clusters no label is in."""
-        return -self.softmax(hidden, labels).output.float().sum()
+        log_probs: Tensor = self.softmax(hidden, labels).output
+        return -log_probs.float().sum()

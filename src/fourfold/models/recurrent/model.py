@@ -135,7 +135,8 @@ class RecurrentLM(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """(B, T, D) outputs and the memory after each row's last real token."""
         if isinstance(self.cells, WindowCell):
-            return self.cells(x, lengths, None if memory is None else memory[0])
+            found: tuple[Tensor, tuple[Tensor, ...]] = self.cells(x, lengths, None if memory is None else memory[0])
+            return found
         if lengths is None and self.config.cell == "lstm" and torch.is_grad_enabled() and _products_in_bf16(x):
             assert isinstance(self.cells, nn.LSTM)
             return mixed_lstm(self.cells, x, memory)

@@ -33,7 +33,7 @@ from fourfold.models import TransformerLM, build_model, count_parameters
 from fourfold.models.elmo import ElmoConfig, ElmoLM
 from fourfold.models.vectors import Sentences, Training, VectorsConfig, train_vectors
 from fourfold.pretraining.corpus import TokenShards, WindowBatches, read_documents
-from fourfold.pretraining.objectives import Marks, MaskedLM, ObjectiveBatches
+from fourfold.pretraining.objectives import Form, Marks, MaskedLM, ObjectiveBatches
 from fourfold.progress import task
 from fourfold.tokenizers import Tokenizer
 from fourfold.training import (
@@ -172,7 +172,7 @@ class FeatureModels:
         own, (every, others) = self._options, self._records
         learnt = draw.sample(every, min(own.examples, len(every)))
         held_out = draw.sample(others, min(own.limit, len(others)))
-        form = "bidirectional" if isinstance(features, EncoderFeatures) else "causal"
+        form: Form = "bidirectional" if isinstance(features, EncoderFeatures) else "causal"
         maker = RowMaker(self._tokenizer, "classification", form, cell.training.context, self._classes())
         rows = [maker.row(record) for record in learnt]
         torch.manual_seed(cell.seed)

@@ -97,9 +97,7 @@ class Labelled(Options):
     limit: int = Field(default=400, ge=16)
     """Held-out records; each seed draws its own."""
     steps: int = Field(default=200, ge=1)
-    """Steps of the classifier."""
     batch_size: int = Field(default=16, ge=1)
-    """Records of a step."""
 
 
 class AxisValue(Options):
