@@ -6,12 +6,16 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from fourfold.errors import UserError
-from fourfold.inference import Generation, Message, Sampling, ScriptedModel
+from fourfold.inference import Generation, LanguageModel, Message, Sampling, ScriptedModel
+from fourfold.models import build_model
+from fourfold.models.ngram import train_ngram
+from fourfold.tokenizers import byte_tokenizer
 
 pytest.importorskip("fastapi")
 httpx = pytest.importorskip("httpx")
@@ -236,8 +240,9 @@ def test_one_generation_at_a_time() -> None:
     assert model.most == 1
 
 
-@pytest.fixture
-def address(app: Any) -> Iterator[str]:
+@contextmanager
+def served(app: Any) -> Iterator[str]:
+    """The address of a server on a real socket."""
     uvicorn = pytest.importorskip("uvicorn")
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -245,9 +250,17 @@ def address(app: Any) -> Iterator[str]:
     deadline = time.monotonic() + 10
     while not server.started and time.monotonic() < deadline:
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
-    server.should_exit = True
-    thread.join(10)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def address(app: Any) -> Iterator[str]:
+    with served(app) as found:
+        yield found
 
 
 def test_the_official_client(address: str) -> None:
@@ -271,3 +284,26 @@ def test_our_own_endpoint_client(address: str) -> None:
     assert endpoint.chat([{"role": "user", "content": "Hi"}]).text == "Good day."
     assert "".join(endpoint.stream_chat([{"role": "user", "content": "Hi"}])) == "Good day."
     assert "".join(endpoint.stream("Once")) == "Good day."
+
+
+@pytest.mark.parametrize("kind", ["5-gram", "lstm", "feed-forward", "llama"])
+def test_every_generation_answers_the_same_calls(kind: str) -> None:
+    openai = pytest.importorskip("openai")
+    tokenizer = byte_tokenizer()
+    if kind == "5-gram":
+        texts = [list(b"the cat sat on the mat and the cat sat on the hat")] * 3
+        module: Any = train_ngram(texts, order=5, vocabulary_size=tokenizer.vocabulary_size, bos_id=256)
+    else:
+        table = {"family": kind, "layers": 1, "hidden_size": 16, "heads": 2, "context": 64}
+        module = build_model(table, tokenizer.vocabulary_size).eval()
+    app = create_app(LanguageModel(module, tokenizer, name=kind))
+    with served(app) as address, openai.OpenAI(base_url=address, api_key="none", max_retries=0) as client:
+        assert [card.id for card in client.models.list()] == [kind]
+        options: dict[str, Any] = {"model": kind, "prompt": "the cat", "max_tokens": 8, "temperature": 0}
+        whole = client.completions.create(**options)
+        with client.completions.create(**options, stream=True) as stream:
+            assert "".join(part.choices[0].text for part in stream) == whole.choices[0].text
+        assert whole.usage is not None
+        assert whole.usage.completion_tokens == 8
+        if kind == "5-gram":
+            assert whole.choices[0].text == " sat on "

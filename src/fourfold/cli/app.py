@@ -38,6 +38,7 @@ from fourfold.cli import (
     serving,
     start,
     tokenizer,
+    vectors,
 )
 from fourfold.cli.console import command_line, resume_command, say
 from fourfold.errors import FourfoldError, Interrupted
@@ -58,7 +59,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     epilog="Start here: fourfold quickstart",
 )
-GROUPS = (start, ask, runs, claims, plan, corpus, tokenizer, ngram, pretraining, adaptation, generation, chat,
+GROUPS = (start, ask, runs, claims, plan, corpus, tokenizer, ngram, vectors, pretraining, adaptation, generation, chat,
           evaluation, comparison, scoring, models, doctor, inspect, convert, serving, machine)  # fmt: skip
 for group in GROUPS:
     app.add_typer(group.commands)

@@ -122,6 +122,14 @@ class DirectScorer(Protocol):
 
 
 @runtime_checkable
+class LabelScorer(Protocol):
+    """A causal model that may know a shorter way to the loss than the logits of the whole vocabulary."""
+
+    def label_loss(self, hidden: Tensor, labels: Tensor) -> Tensor | None:
+        """Sum of -ln P(label) over (N, D) hidden states and (N,) labels; None: no shorter way."""
+
+
+@runtime_checkable
 class Encoder(Protocol):
     """A model of text in both directions: ELMo, BERT, an encoder side."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -55,6 +55,12 @@ class Sizes:
     """Encoder-decoder only: the id the decoder reads first."""
     empty_source: tuple[int, ...] | None = None
     """Encoder-decoder only: the ids of an empty text."""
+    window: int = 4
+    """Feed-forward only: tokens it predicts from."""
+    softmax: Literal["full", "adaptive"] = "full"
+    """Recurrent and feed-forward only; adaptive is for large vocabularies."""
+    cutoffs: tuple[int, ...] = ()
+    """Of an adaptive softmax: ids at which its clusters begin."""
 
     def usual_size(self, gated: bool) -> int:
         """Of the feed-forward: gated or not, about as many weights."""
@@ -147,10 +153,13 @@ def _recurrent(cell: str) -> Callable[[Sizes, int], RecurrentConfig]:
             vocabulary_size=vocabulary_size,
             hidden_size=sizes.hidden_size,
             layers=sizes.layers,
-            cell=cell,  # type: ignore[arg-type]  # one of the three keys below
+            cell=cell,  # type: ignore[arg-type]  # a cell's name, below
             context=sizes.context,
             tied_embeddings=sizes.tied_embeddings,
             dropout=sizes.dropout,
+            window=sizes.window,
+            softmax=sizes.softmax,
+            cutoffs=sizes.cutoffs,
         )
 
     return build
@@ -165,6 +174,8 @@ FAMILIES: dict[str, Callable[[Sizes, int], Config]] = {
     "lstm": _recurrent("lstm"),
     "gru": _recurrent("gru"),
     "elman": _recurrent("elman"),
+    "rnn": _recurrent("elman"),
+    "feed-forward": _recurrent("feed-forward"),
 }
 """Families trained by gradient; the n-gram is counted (`models.ngram`)."""
 

@@ -2,6 +2,8 @@
 
 from fourfold.training.averaging import WeightAverage
 from fourfold.training.batches import IGNORED, Batch, BatchSource, FixedBatches, LabelledBatch, real_mask
+from fourfold.training.bidirectional import BothDirections
+from fourfold.training.carrying import Carried
 from fourfold.training.checkpoints import Checkpoint, hand_over, load_latest_checkpoint, save_checkpoint
 from fourfold.training.cross_entropy import cross_entropy_sum, label_log_probs, rows_at_once
 from fourfold.training.guards import Diverged
@@ -14,6 +16,7 @@ from fourfold.training.objectives import (
     Objective,
     causal,
     causal_language_modelling,
+    class_loss_sum,
 )
 from fourfold.training.optimizers import OPTIMIZERS, adafactor, adamw, make_optimizer
 from fourfold.training.plan import ParallelPlan, Shard
@@ -42,6 +45,8 @@ __all__ = [
     "Answered",
     "Batch",
     "BatchSource",
+    "BothDirections",
+    "Carried",
     "Checkpoint",
     "Classifier",
     "Diverged",
@@ -65,6 +70,7 @@ __all__ = [
     "causal",
     "causal_language_modelling",
     "choose_precision",
+    "class_loss_sum",
     "constant",
     "cooldown",
     "cosine",

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fourfold.models import CausalLM, EncoderDecoder, Routing, Trace
+from fourfold.models import CausalLM, EncoderDecoder, LabelScorer, Routing, Trace
 from fourfold.training.batches import IGNORED, LabelledBatch, real_mask
-from fourfold.training.cross_entropy import cross_entropy_sum, rows_at_once
+from fourfold.training.cross_entropy import cross_entropy_sum, rows_at_once, wanted_rows
 from fourfold.training.routing import load_balancing_loss, router_z_loss
 
 Term = Literal["cross_entropy", "classes", "balance", "router_z"]
@@ -77,8 +77,11 @@ class LanguageModelling:
         hidden = lm.hidden(batch.step(trace))
         sums: dict[str, Tensor] = {}
         if "cross_entropy" in self.weights:
+            own = lm.label_loss(*wanted_rows(hidden, batch.labels)) if isinstance(lm, LabelScorer) else None
             rows = self.rows or rows_at_once(lm.vocabulary_size)
-            sums["cross_entropy"] = cross_entropy_sum(model, lm.logits, hidden, batch.labels, rows)
+            sums["cross_entropy"] = (
+                cross_entropy_sum(model, lm.logits, hidden, batch.labels, rows) if own is None else own
+            )
         if "classes" in self.weights:
             sums["classes"] = class_loss_sum(model, hidden, batch, span=self.span)
         if trace is not None:

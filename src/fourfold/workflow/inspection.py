@@ -57,7 +57,7 @@ def save(picture: Picture, folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _page(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+def wide_canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     """A canvas whose texts may be Chinese, Japanese or Korean where a font for them is installed."""
     import matplotlib
     from matplotlib import font_manager
@@ -88,7 +88,7 @@ def draw_masks() -> Picture:
         "sliding window of 4": _shades(visible("causal", MASK_TOKENS, window=4)),
         "packed documents": _shades(visible("causal", MASK_TOKENS, documents=(5, 4, 3))),
     }
-    with _page(9.4, 7.1) as (figure, _):
+    with wide_canvas(9.4, 7.1) as (figure, _):
         figure.clear()
         for place, (title, cells) in zip(figure.subplots(2, 3).flat, panels.items(), strict=True):
             _mask(place, cells, title)
@@ -159,7 +159,7 @@ def draw_heads(reading: Reading, tokens: Sequence[str]) -> Picture:
         for head in range(heads):
             board[layer * step : layer * step + size, head * step : head * step + size] = weights[layer, head]
     cell = min(0.62, max(0.3, 9.0 / heads))
-    with _page(heads * cell + 1.4, layers * cell + 1.5) as (figure, axes):
+    with wide_canvas(heads * cell + 1.4, layers * cell + 1.5) as (figure, axes):
         _shaded(axes, board)
         every = max(1, round(0.28 / cell))
         middle = np.arange(max(layers, heads)) * step + (size - 1) / 2
@@ -186,7 +186,7 @@ def draw_attention(reading: Reading, tokens: Sequence[str]) -> Picture:
     columns = min(3, len(chosen))
     deep = -(-len(chosen) // columns)
     side = max(2.6, 0.24 * size + 1.0)
-    with _page(side * columns, side * deep) as (figure, _):
+    with wide_canvas(side * columns, side * deep) as (figure, _):
         figure.clear()
         places = np.atleast_1d(figure.subplots(deep, columns)).ravel()
         for place, layer in zip(places, chosen, strict=False):
@@ -210,7 +210,7 @@ def draw_lens(lens: Lens, tokens: Sequence[str], says: Sequence[Sequence[str]]) 
     """What each layer would say after each token; darker is surer."""
     sure = lens.probabilities.numpy()
     depth, size = sure.shape
-    with _page(0.92 * size + 1.6, 0.27 * depth + 1.6) as (figure, axes):
+    with wide_canvas(0.92 * size + 1.6, 0.27 * depth + 1.6) as (figure, axes):
         axes.imshow(sure, cmap=_colours(), vmin=0, vmax=1, aspect="auto", origin="lower")
         for row in range(depth):
             for column in range(size):

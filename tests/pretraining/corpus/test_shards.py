@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fourfold.errors import UserError
 from fourfold.files import write_jsonl
-from fourfold.pretraining.corpus import Document, TokenShards, WindowBatches, encode_corpus
+from fourfold.pretraining.corpus import Document, StreamBatches, TokenShards, WindowBatches, encode_corpus
 from fourfold.tokenizers import byte_tokenizer, train_byte_bpe
 
 TEXTS = ["first text", "", "a second, longer text <s> 你好", "x", "the last one of them all"]
@@ -134,3 +134,16 @@ def test_the_stream_is_exact_for_any_documents(documents: list[list[int]], conte
     for step in range(4):
         for row in batches.at(step)[0].ids.tolist():
             assert ",".join(map(str, row)) in text
+
+
+def test_streams_go_on_row_by_row_and_read_all_lanes(shards: TokenShards) -> None:
+    windows = WindowBatches(shards, 3, 4, 0, START)
+    streams = StreamBatches(windows)
+    steps = [streams.at(step)[0] for step in range(3 * streams.lane + 1)]
+    for before, after in itertools.pairwise(steps[: streams.lane]):
+        assert torch.equal(before.labels[:, -1], after.ids[:, 0])
+    first = torch.cat([step.ids[0] for step in steps[:-1]])
+    whole = stream()
+    assert first.tolist() == whole[: len(first)]
+    assert torch.equal(steps[0].ids, steps[-1].ids)
+    assert torch.equal(steps[streams.lane].ids[0], steps[0].ids[1])

@@ -34,7 +34,7 @@ def test_the_survey_has_its_claims():
 def test_every_cell_of_a_shipped_claim_can_be_built(name, size):
     claim = read_claim(find_claim(name))
     assert claim.name == name
-    cells = expand(claim, size) if claim.questions is None else []
+    cells = expand(claim, size) if claim.questions is None and claim.labelled is None else []
     for cell in cells:
         if cell.counted:
             assert counting_options(cell)["smoothing"] in smoothing_names()

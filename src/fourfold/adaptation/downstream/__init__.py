@@ -2,6 +2,15 @@
 
 from fourfold.adaptation.downstream.answering import answer_records, best_span, make_tuned, task_config
 from fourfold.adaptation.downstream.encoding import Row, RowMaker, TaskBatches, put_together, token_at, writes
+from fourfold.adaptation.downstream.features import (
+    Classifying,
+    ElmoFeatures,
+    EncoderFeatures,
+    FeatureClassifier,
+    Features,
+    StaticFeatures,
+    share_right,
+)
 from fourfold.adaptation.downstream.made import MADE, MadeTask
 from fourfold.adaptation.downstream.records import TASKS, Record, Tag, TaskKind, hold_out, read_task_records
 from fourfold.adaptation.downstream.scoring import (
@@ -19,11 +28,17 @@ __all__ = [
     "MADE",
     "TASKS",
     "Answer",
+    "Classifying",
+    "ElmoFeatures",
+    "EncoderFeatures",
+    "FeatureClassifier",
+    "Features",
     "MadeTask",
     "Record",
     "Row",
     "RowMaker",
     "Score",
+    "StaticFeatures",
     "Tag",
     "TaskBatches",
     "TaskKind",
@@ -39,6 +54,7 @@ __all__ = [
     "read_task_records",
     "rouge_l",
     "score_records",
+    "share_right",
     "task_config",
     "token_at",
     "writes",

@@ -203,7 +203,7 @@ def _count_recurrent(config: RecurrentConfig) -> Counts:
     with torch.device("meta"):
         total = sum(parameter.numel() for parameter in make_module(config).parameters())
     table = config.vocabulary_size * config.hidden_size
-    tied = config.tied_embeddings
+    tied = config.tied
     return Counts(
         total=total, active=total, in_products=total - (0 if tied else table), embedding=table * (1 if tied else 2)
     )

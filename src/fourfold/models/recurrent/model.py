@@ -1,6 +1,6 @@
-"""LSTM, GRU and Elman language models behind the same protocol as the transformer.
+"""LSTM, GRU, Elman and feed-forward language models behind the same protocol as the transformer.
 
-The cell is `torch.nn`'s; ours are the state handle, ragged rows and packed documents.
+The recurrent cells are `torch.nn`'s; ours are the state handle, ragged rows and packed documents.
 Letters: B rows, T tokens, D hidden size, L layers, V vocabulary size.
 """
 
@@ -18,13 +18,19 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from fourfold.errors import FourfoldError
 from fourfold.models.linear import Linear
 from fourfold.models.protocols import State, Step
+from fourfold.models.recurrent.adaptive import AdaptiveHead
 from fourfold.models.recurrent.config import RecurrentConfig
+from fourfold.models.recurrent.mixed import mixed_lstm
+from fourfold.models.recurrent.window import WindowCell
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "elman": nn.RNN}
 
 
 class RecurrentState:
-    """The memory of B rows: (L, B, D) tensors (two for an LSTM), with a snapshot at the end of each call."""
+    """The memory of B rows, with a snapshot at the end of each call.
+
+    (L, B, D) tensors, two for an LSTM; of a window the embeddings in it instead of layers.
+    """
 
     def __init__(self, memory: tuple[Tensor, ...], lengths: Tensor) -> None:
         self.memory = memory
@@ -56,7 +62,7 @@ class RecurrentState:
 
 
 class RecurrentLM(nn.Module):
-    """Embedding, recurrent layers, softmax (Mikolov et al. 2010; LSTM: Sundermeyer et al. 2012)."""
+    """Embedding, layers, softmax (Mikolov et al. 2010; LSTM: Sundermeyer et al. 2012; window: Bengio et al. 2003)."""
 
     def __init__(self, config: RecurrentConfig) -> None:
         super().__init__()
@@ -64,9 +70,13 @@ class RecurrentLM(nn.Module):
         size = config.hidden_size
         self.embedding = nn.Embedding(config.vocabulary_size, size)
         dropout = config.dropout if config.layers > 1 else 0.0
-        self.cells = CELLS[config.cell](size, size, config.layers, batch_first=True, dropout=dropout)
+        self.cells: nn.RNNBase | WindowCell
+        if config.cell == "feed-forward":
+            self.cells = WindowCell(size, config.layers, config.window, dropout)
+        else:
+            self.cells = CELLS[config.cell](size, size, config.layers, batch_first=True, dropout=dropout)
         self.dropout = nn.Dropout(config.dropout)
-        self.head = None if config.tied_embeddings else Linear(size, config.vocabulary_size)
+        self.head = _make_head(config)
 
     @property
     def vocabulary_size(self) -> int:
@@ -97,9 +107,14 @@ class RecurrentLM(nn.Module):
         logits: Tensor = F.linear(hidden, self.embedding.weight) if self.head is None else self.head(hidden)
         return logits
 
+    def label_loss(self, hidden: Tensor, labels: Tensor) -> Tensor | None:
+        """Sum of -ln P(label) over (N, D) states where the head has a shorter way than all logits, else None."""
+        return self.head.label_loss(hidden, labels) if isinstance(self.head, AdaptiveHead) else None
+
     def new_state(self, rows: int, capacity: int) -> RecurrentState:
-        weight = self.embedding.weight
-        empty = weight.new_zeros(self.config.layers, rows, self.config.hidden_size)
+        weight, config = self.embedding.weight, self.config
+        kept = config.window - 1 if config.cell == "feed-forward" else config.layers
+        empty = weight.new_zeros(kept, rows, config.hidden_size)
         memory = (empty, empty.clone()) if self.config.cell == "lstm" else (empty,)
         return RecurrentState(memory, torch.zeros(rows, dtype=torch.int64, device=weight.device))
 
@@ -119,6 +134,12 @@ class RecurrentLM(nn.Module):
         self, x: Tensor, lengths: Tensor | None, memory: tuple[Tensor, ...] | None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """(B, T, D) outputs and the memory after each row's last real token."""
+        if isinstance(self.cells, WindowCell):
+            found: tuple[Tensor, tuple[Tensor, ...]] = self.cells(x, lengths, None if memory is None else memory[0])
+            return found
+        if lengths is None and self.config.cell == "lstm" and torch.is_grad_enabled() and _products_in_bf16(x):
+            assert isinstance(self.cells, nn.LSTM)
+            return mixed_lstm(self.cells, x, memory)
         start = None if memory is None else (memory if self.config.cell == "lstm" else memory[0])
         if lengths is None:
             output, end = self.cells(x, start)
@@ -142,3 +163,16 @@ class RecurrentLM(nn.Module):
         output, _ = self._run(x, sizes, None)
         unpacked: Tensor = self.dropout(output[real]).view(rows, length, -1)
         return unpacked
+
+
+def _products_in_bf16(x: Tensor) -> bool:
+    """Whether the caller's autocast asks for bf16 on this device."""
+    device = x.device.type
+    return device == "cpu" and torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16
+
+
+def _make_head(config: RecurrentConfig) -> Linear | AdaptiveHead | None:
+    """None: the embeddings predict too."""
+    if config.softmax == "adaptive":
+        return AdaptiveHead(config.hidden_size, config.vocabulary_size, config.cluster_starts)
+    return None if config.tied else Linear(config.hidden_size, config.vocabulary_size)

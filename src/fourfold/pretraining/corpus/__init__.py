@@ -12,6 +12,7 @@ from fourfold.pretraining.corpus.scripts import HAN, language_of, measure_texts,
 from fourfold.pretraining.corpus.shards import TokenShards, encode_corpus
 from fourfold.pretraining.corpus.skips import Skips, extension_of
 from fourfold.pretraining.corpus.sources import walk_files
+from fourfold.pretraining.corpus.streams import StreamBatches
 from fourfold.pretraining.corpus.windows import WindowBatches
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "ReplayedRows",
     "RowSource",
     "Skips",
+    "StreamBatches",
     "TokenShards",
     "UnknownEncoding",
     "WindowBatches",

@@ -66,7 +66,7 @@ class WindowBatches:
         """So many windows from number `first` on, as micro-batches."""
         starts = [self._window_start(index) for index in range(first, first + count)]
         size = self.micro_batch_size
-        return [self._batch(starts[index : index + size]) for index in range(0, len(starts), size)]
+        return [self.batch_from(starts[index : index + size]) for index in range(0, len(starts), size)]
 
     def epochs(self, steps: int) -> float:
         """How often so many steps see the text."""
@@ -77,7 +77,8 @@ class WindowBatches:
         offset, order = self._order(epoch)
         return offset + int(order[place]) * self.context
 
-    def _batch(self, starts: list[int]) -> LabelledBatch:
+    def batch_from(self, starts: list[int]) -> LabelledBatch:
+        """Rows that begin at these positions of the stream."""
         rows = np.stack([self._stream(start, start + self.context + 1) for start in starts])  # (B, T + 1)
         ids = torch.from_numpy(rows)
         documents = None

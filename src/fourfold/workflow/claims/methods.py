@@ -29,6 +29,8 @@ def write_methods(claim: Claim, size: Size, results: Results) -> str:
     sentences = [f"We vary {axes}, and make each combination with {claim.size(size).seeds} seeds."]
     if claim.questions is not None:
         return " ".join([_asking(claim, size, results), PAIRED])
+    if claim.labelled is not None:
+        return " ".join([*sentences, *_labelling(claim, size, results), PAIRED])
     if made["trained"]:
         sentences += _training(claim, size, made["trained"])
     if made["counted"]:
@@ -77,6 +79,26 @@ def _asking(claim: Claim, size: Size, results: Results) -> str:
         f"{data['questions']:,} questions of {data['source']}, sha256 {data['sha256'][:12]}), without demonstrations. "
         f"We vary {ways} on the same questions. In an order drawn beforehand, each of {seeds} seeds has the next "
         f"{claim.questions.items} questions for itself, so seeds are independent. Letters are generated greedily."
+    )
+
+
+def _labelling(claim: Claim, size: Size, results: Results) -> Iterator[str]:
+    assert claim.labelled is not None
+    data, own = results.data, claim.labelled
+    training = TrainingOptions.model_validate({**claim.training.model_dump(), **claim.size(size).training})
+    tokens = max(int(model["steps"]) for model in results.models) * training.batch_size * training.context
+    yield (
+        f"All features are learnt from {', '.join(claim.data.sources)} ({data['train_tokens']:,} tokens of a "
+        f"byte-level BPE of {data['vocabulary_size']:,}, whose tokens are the words here), each from about {tokens:,} "
+        "tokens, repeated where the text is shorter. Their classifier reads the mean and the maximum over a "
+        "record. Static vectors are skip-gram's with negative sampling and are frozen, as are ELMo's states, of which "
+        "the task learns the mix; the encoder was pre-trained by masked words and is tuned whole."
+    )
+    yield (
+        f"The labels are those of {data['source']} ({data['classes']} classes, {data['examples']:,} records to learn "
+        f"from and {data['limit']:,} held out a seed, drawn by the seed from {data['train_records']:,} and "
+        f"{data['held_out_records']:,}; the most frequent class is {data['majority']:.1%} of those held out). The "
+        f"classifier takes {own.steps} steps of {own.batch_size} records with AdamW in fp32; dropout is 0.1."
     )
 
 

@@ -47,7 +47,9 @@ def write_page(claim: Claim, size: Size, results: Results, took: Took, figures: 
 
 def _command(claim: Claim, size: Size, results: Results) -> str:
     own = claim.questions is None or results.data["model"] == claim.model["reference"]
-    from_hub = claim.questions is None or results.data["source"].startswith("hf:")
+    shipped = claim.labelled is not None and results.data["source"] == claim.labelled.data
+    made_here = claim.questions is None and (claim.labelled is None or shipped)
+    from_hub = made_here or results.data["source"].startswith("hf:")
     options = ("" if own else f" --model {results.data['model']}") + ("" if from_hub else " --data FILE")
     return f"fourfold claim run {claim.name} --{size}{options}"
 

@@ -57,6 +57,9 @@ QUANTITIES = {
     "right": Quantity(
         label="share of questions answered rightly", zh="答对题目的比例", higher_is_better=True, digits=2
     ),
+    "labelled": Quantity(
+        label="share of held-out labels that are found", zh="留出标签判对的比例", higher_is_better=True, digits=3
+    ),
 }
 CURVES = {"loss_by_position": Quantity(label="loss, nats a token", zh="损失（奈特/词元）")}
 GIVES = {
@@ -67,6 +70,7 @@ GIVES = {
     "texts": ("first_text", "second_text"),
     "coverage": ("seen", "filled", "impossible"),
     "choices": ("right",),
+    "labels": ("labelled",),
 }
 """Measurement -> the quantities it gives."""
 

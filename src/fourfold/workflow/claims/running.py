@@ -116,6 +116,10 @@ def make_experiment(claim: Claim, size: Size, folder: Path, model: str | None, d
         from fourfold.workflow.claims.asking import AskedModels
 
         return AskedModels(claim, size, model, data)
+    if claim.labelled is not None and model is None:
+        from fourfold.workflow.claims.labelling import FeatureModels
+
+        return FeatureModels(claim, size, folder, data)
     if model is not None or data is not None:
         option = "--data" if model is None else "--model"
         raise UserError(

@@ -87,6 +87,19 @@ class Questions(Options):
     """Which number of that way is taken."""
 
 
+class Labelled(Options):
+    """Records with labels, on which features that were learnt from the text are put to use."""
+
+    data: str = "period"
+    """Made from the claim's text, unless the user names a file."""
+    examples: int = Field(default=2000, ge=16)
+    """Records to learn from; each seed draws its own."""
+    limit: int = Field(default=400, ge=16)
+    """Held-out records; each seed draws its own."""
+    steps: int = Field(default=200, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+
+
 class AxisValue(Options):
     """What one value of an axis changes."""
 
@@ -145,10 +158,10 @@ class Axis(Options):
 class Measurement(Options):
     """What is measured on every trained model."""
 
-    kind: Literal["held_out", "stability", "lengths", "continuation", "texts", "coverage", "choices"]
+    kind: Literal["held_out", "stability", "lengths", "continuation", "texts", "coverage", "choices", "labels"]
     """Loss of held-out text; how smoothly training went; loss at one, two and four times the trained length; loss and
     choice of the second half of a passage given the first; bits per byte of the first and of the second text; how many
-    held-out n-grams were seen; how many questions are answered rightly."""
+    held-out n-grams were seen; how many questions are answered rightly; how many held-out labels are found."""
     tokens: int = Field(default=16384, ge=256)
     """Held-out tokens that are predicted."""
 
@@ -256,6 +269,8 @@ class Claim(Options):
     training: TrainingOptions = TrainingOptions()
     questions: Questions | None = None
     """For claims about pre-trained models, whose model table is a `reference`."""
+    labelled: Labelled | None = None
+    """For claims about features, whose model table says which `features`."""
     axis: tuple[Axis, ...] = Field(min_length=1)
     measurement: tuple[Measurement, ...] = Field(min_length=1)
     equal: Equal = Equal()
@@ -270,6 +285,8 @@ class Claim(Options):
         kinds = {measurement.kind for measurement in self.measurement}
         if len({self.questions is not None, "reference" in self.model, kinds == {"choices"}}) > 1:
             raise ValueError("questions, a model reference and the measurement 'choices' belong together")
+        if len({self.labelled is not None, "features" in self.model, kinds == {"labels"}}) > 1:
+            raise ValueError("labelled records, features and the measurement 'labels' belong together")
         return self
 
     def size(self, size: Size) -> SizeOptions:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from fourfold.training import LanguageModelling, Team
     from fourfold.workflow.context import StageContext
 
-GENERATIONS = {"ngram": "statistical", "lstm": "neural", "gru": "neural", "elman": "neural"}
+NEURAL = ("lstm", "gru", "elman", "rnn", "feed-forward")
+GENERATIONS = {"ngram": "statistical"} | dict.fromkeys(NEURAL, "neural")
 """Which of the survey's generations a family belongs to; any other family is a pre-trained transformer."""
 
 SMALL_SHARE = 0.5
