@@ -47,8 +47,8 @@ class PretrainOptions(Options):
     """Which model, on which tokens, for how long."""
 
     model: dict[str, Any] | str
-    """`family` (ngram; lstm, gru, rnn, feed-forward; llama, gpt2; bert; bart, t5) and the sizes of that family; or a model
-    to go on from: smollm2, a folder, hf:org/name, another pretrain stage."""
+    """`family` (ngram; lstm, gru, rnn, feed-forward; llama, gpt2; bert; bart, t5) and the sizes of that family; or a
+    model to go on from: smollm2, a folder, hf:org/name, another pretrain stage."""
     objective: dict[str, Any] | None = None
     """`kind` (causal, prefix, masked, span-corruption, denoising, mixture, infilling) and its options; without
     it the next token."""
