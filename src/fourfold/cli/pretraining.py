@@ -37,6 +37,9 @@ def pretrain(
     seconds: Annotated[float | None, typer.Option(help="Seconds of training, instead of --steps.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     batch_size: Annotated[int, typer.Option(help="Rows of a step.")] = 8,
+    compiled: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="Compile the layers; by default where it pays.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Build a corpus, train a tokenizer and a model on it; `-o` becomes a run folder with the recipe.
@@ -53,7 +56,7 @@ def pretrain(
         model |= {"layers": layers, "hidden_size": hidden_size, "context": context}
         model |= {} if family in RECURRENT else {"heads": heads, "kv_heads": kv_heads}
     training: dict[str, Any] = {"budget": limit or {"steps": 300}, "optimizer": {"lr": lr}}
-    training |= {"batch_size": batch_size, "context": context}
+    training |= {"batch_size": batch_size, "context": context, "compile": compiled}
     run_sections(
         output,
         {

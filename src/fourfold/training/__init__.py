@@ -3,6 +3,7 @@
 from fourfold.training.averaging import WeightAverage
 from fourfold.training.batches import IGNORED, Batch, BatchSource, FixedBatches, LabelledBatch, real_mask
 from fourfold.training.checkpoints import Checkpoint, load_latest_checkpoint, save_checkpoint
+from fourfold.training.compiling import compile_regions, trial_step_seconds, why_not
 from fourfold.training.cross_entropy import cross_entropy_sum, label_log_probs, rows_at_once
 from fourfold.training.guards import Diverged
 from fourfold.training.loop import Guard, TrainingStep, train
@@ -57,6 +58,7 @@ __all__ = [
     "causal",
     "causal_language_modelling",
     "choose_precision",
+    "compile_regions",
     "constant",
     "cooldown",
     "cosine",
@@ -77,5 +79,7 @@ __all__ = [
     "save_checkpoint",
     "steps_for_seconds",
     "train",
+    "trial_step_seconds",
+    "why_not",
     "wsd",
 ]

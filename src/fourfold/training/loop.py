@@ -17,6 +17,7 @@ from torch.utils import deterministic
 
 from fourfold.training.batches import BatchSource
 from fourfold.training.guards import check_counts, check_gradient, check_loss
+from fourfold.training.memory import keep_freed_memory
 from fourfold.training.objectives import Objective
 from fourfold.training.precision import FLOAT32, Precision
 from fourfold.training.schedules import Schedule
@@ -74,6 +75,7 @@ def train(
     numbers are functions of the step number. The global random generators are seeded at each step.
     A step that the guard's watch does not admit changes nothing; without one, a loss that is no number raises.
     """
+    keep_freed_memory()
     device = next(model.parameters()).device
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for index in range(start, steps):

@@ -47,7 +47,7 @@ def full_config(options: PretrainOptions, tokenizer: Tokenizer, target: Pretrain
     return config
 
 
-def new_module(config: Config, seed: int, *, compiled: bool = False) -> Any:
+def new_module(config: Config, seed: int) -> Any:
     """A model of that configuration; equal seeds give equal weights."""
     import torch
 
@@ -55,8 +55,6 @@ def new_module(config: Config, seed: int, *, compiled: bool = False) -> Any:
 
     module = make_module(config)
     module.initialise(torch.Generator().manual_seed(seed))
-    if compiled:
-        compile_layers(module)
     return module
 
 
@@ -100,15 +98,6 @@ def loss_of(config: Config, target: PretrainingObjective) -> LanguageModelling:
         routing = {"balance": experts.balance_weight, "router_z": experts.z_weight}
         weights |= {name: weight for name, weight in routing.items() if weight}
     return LanguageModelling(weights=weights)
-
-
-def compile_layers(module: Any) -> None:
-    """Compile in place: names, weights and files stay what they are."""
-    from fourfold.models import TransformerLM
-
-    if isinstance(module, TransformerLM):
-        for layer in module.stack.layers:
-            layer.compile()
 
 
 def split_shards(context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, split: str) -> TokenShards:

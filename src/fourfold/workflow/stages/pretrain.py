@@ -33,9 +33,11 @@ from fourfold.workflow.pretraining import (
 from fourfold.workflow.training import (
     Budget,
     CheckpointOptions,
+    Compile,
     Fit,
     OptimizerOptions,
     Totals,
+    compile_if_worth,
     curve_row,
     curve_steps,
     decide_steps,
@@ -94,8 +96,9 @@ class PretrainOptions(Options):
     """The held-out curve."""
     trackers: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
     """Experiment trackers to tell, beside metrics.jsonl and TensorBoard's files in the stage folder."""
-    compile: bool = False
-    """Compile the layers of a transformer: faster steps after a first one of a minute or so; needs a C++ compiler."""
+    compile: Compile = "auto"
+    """Compile the layers of a transformer: shorter steps after a minute or so of compiling, which needs a C++ compiler.
+    `auto`: where training takes five minutes or more."""
 
     @property
     def row_tokens(self) -> int:
@@ -195,14 +198,16 @@ def fit_gradient(
     assert options.budget is not None  # checked with the recipe
     target = chosen_objective(options)
     config = full_config(options, tokenizer, target)
-    module = new_module(config, context.seed, compiled=options.compile)
+    module = new_module(config, context.seed)
     parameters = count_parameters(module)
     label = options.label or f"{options.model['family']} {parameters / 1e6:.1f}M"
     precision = choose_precision("cpu", module)
     say(f"{label}: {parameters:,} parameters, {precision}")
     batches = make_batches(options, target, model_form(config), tokenizer, shards, context.seed)
     optimizer = options.optimizer.make(module)
-    objective = loss_of(config, target)
+    objective = compile_if_worth(
+        context.folder, options.compile, options.budget, module, loss_of(config, target), batches, precision
+    )
 
     def probe(seconds: float) -> int:
         return steps_for_seconds(module, objective, batches, optimizer, seconds, precision=precision)
