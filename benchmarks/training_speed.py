@@ -10,7 +10,7 @@ took more than a tenth of the machine meanwhile; it is repeated, and a contender
 
 `--peers DIR` is a folder with LitGPT in it, which the project does not install:
 
-    pip install --no-deps --target DIR litgpt lightning
+    pip install --no-deps --target DIR litgpt lightning lightning-utilities torchmetrics
 
 "bound" is the time of the step's matrix products alone, in bf16 and measured in the same rounds. The rate counts 6 N
 operations a token over the weights of products, and attention's products over the whole square. "apart" is the mean
@@ -26,6 +26,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,12 +85,11 @@ class Worker:
 
     def turn(self, steps: int) -> bool:
         """Train `steps` steps; whether the machine was quiet."""
-        before = clock()[0]
+        before, began = clock()[0], time.perf_counter()
         result = self.ask(f"steps {steps}")
         seconds = result.get("seconds") or [sum(result["shapes"].values())]
         foreign = clock()[0] - before - result["processor"]
-        wall = sum(seconds) if self.name != SHAPES else result["processor"] / (os.cpu_count() or 1)
-        quiet = foreign <= QUIET * wall * (os.cpu_count() or 1) + 0.05
+        quiet = foreign <= QUIET * (time.perf_counter() - began) * (os.cpu_count() or 1) + 0.01  # ticks of a hundredth
         self.losses += result.get("losses", [])
         if self.name == SHAPES:
             self.shapes.append(result["shapes"])
@@ -126,7 +126,8 @@ def rows_of(size: str, workers: dict[str, Worker]) -> list[dict[str, Any]]:
     for name, worker in workers.items():
         seconds = statistics.median(worker.seconds or worker.disturbed)
         row = {
-            "size": size, "contender": name, "tokens_per_second": ROWS * CONTEXT / seconds,
+            "size": size, "contender": name, "fastest_step": min(worker.seconds + worker.disturbed),
+            "tokens_per_second": ROWS * CONTEXT / seconds,
             "gflops_per_second": flops / seconds / 1e9, "of_bound": bound / seconds,
             "quiet_steps": len(worker.seconds), "disturbed_steps": len(worker.disturbed),
         }  # fmt: skip
@@ -141,13 +142,16 @@ def rows_of(size: str, workers: dict[str, Worker]) -> list[dict[str, Any]]:
 
 def told(rows: list[dict[str, Any]]) -> str:
     by_name = {row["contender"]: row for row in rows}
-    ours = by_name[OURS]["tokens_per_second"]
+    ours, fastest = by_name[OURS]["tokens_per_second"], by_name[OURS]["fastest_step"]
     lines = []
     for row in rows:
         text = f"{row['size']:>4} {row['contender']:28} {row['tokens_per_second']:9,.0f} tokens/s"
         text += f" {row['gflops_per_second']:5.0f} GFLOP/s {row['of_bound']:5.0%} of bound"
         if row["contender"] != SHAPES:
-            text += f"  ours {ours / row['tokens_per_second']:4.2f}x  {row['peak_gb']:4.2f} GB"
+            text += (
+                f"  ours {ours / row['tokens_per_second']:4.2f}x (fastest steps {row['fastest_step'] / fastest:4.2f})"
+            )
+            text += f"  {row['peak_gb']:4.2f} GB"
             text += f"  first {row['first_step_seconds']:4.0f} s  apart {row['apart']:.4f}"
         if not row["quiet_steps"]:
             text += f"  VOID: never quiet ({row['disturbed_steps']} disturbed steps)"
@@ -171,10 +175,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="steps of a turn")
     parser.add_argument("--patience", type=int, default=3, help="how many times the wanted turns are tried")
     parser.add_argument("--peers", type=Path, help="a folder with LitGPT in it")
+    parser.add_argument("--contenders", help="names, comma between; all that can run if not given")
     parser.add_argument("--operators", action="store_true")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     names = [name for name in CONTENDERS if arguments.peers or not name.startswith("litgpt")]
+    if arguments.contenders:
+        chosen = arguments.contenders.split(",")
+        names = [name for name in names if name in chosen or name in (OURS, DEFAULT)]
     rows = []
     for size in arguments.sizes.split(","):
         workers = race(size, [*names, SHAPES], arguments.rounds, arguments.steps, arguments.patience, arguments.peers)

@@ -45,9 +45,7 @@ def ours(size: Size, compile_it: bool) -> Losses:
         objective = compile_regions(model, objective)
     batches = FixedBatches([[LabelledBatch(ids[:, :-1], ids[:, 1:])] for ids in data(DISTINCT)])
     optimizer, precision = adamw(model, RATE, weight_decay=DECAY, betas=BETAS), choose_precision("cpu", model)
-    for step in train(
-        model, objective, batches, optimizer, steps=STEPS, schedule=constant(RATE), precision=precision
-    ):
+    for step in train(model, objective, batches, optimizer, steps=STEPS, schedule=constant(RATE), precision=precision):
         yield step.losses["loss"]
 
 
@@ -77,7 +75,7 @@ def transformers_losses(size: Size, fast: bool) -> Losses:
 
 
 def litgpt_losses(size: Size, mixed: bool) -> Losses:
-    """LitGPT's model, compiled with its loss: mixed precision like ours, or all bf16 as its pre-training defaults to."""
+    """LitGPT's model, compiled with its loss: mixed like ours, or all bf16 as its pre-training defaults to."""
     from litgpt.config import Config
     from litgpt.model import GPT
 

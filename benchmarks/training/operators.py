@@ -1,6 +1,6 @@
 """Where a compiled step of ours spends its time, beside what its products take alone.
 
-    python benchmarks/training/operators.py [17M]
+python benchmarks/training/operators.py [17M]
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Compile = bool | Literal["auto"]
 PAYS_AFTER = 300.0
-"""Seconds of plain training from which `auto` compiles: a minute or so at first, and then steps about a third shorter."""
+"""Seconds of plain training from which `auto` compiles: it takes a minute or so at first, then steps are shorter."""
 FEWEST_STEPS = 100
 """Fewer are never compiled by `auto`, nor timed to find out."""
 
@@ -50,7 +50,7 @@ def compile_if_worth(
         say(f"was compiled before, and is not now: {obstacle}; the weights will differ in their last bits")
     if not chosen or obstacle is not None:
         return objective
-    say("compiling the layers; the first time takes about a minute, later runs take seconds (--no-compile goes without)")
+    say("compiling the layers; the first time takes a minute, later ones seconds (--no-compile goes without)")
     objective = compile_regions(model, objective)
     seconds = trial_step_seconds(model, objective, batches, precision=precision)
     say(f"compiled in {seconds:.0f} s; kept for later runs")
