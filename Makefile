@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 MINUTES ?= 12
+SIZES ?= 17M,1M,5M,100M
+PEERS ?= .peers
 BIN := $(VENV)/bin
 ifeq ($(OS),Windows_NT)
 BIN := $(VENV)/Scripts
@@ -10,7 +12,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install test check bench clean
+.PHONY: help quickstart install test check bench bench-training clean
 
 help:
 	@echo "make quickstart  install what the main job needs and run it (MINUTES=5|12|60)"
@@ -18,6 +20,7 @@ help:
 	@echo "make test        check, then run all tests"
 	@echo "make check       ruff, mypy, the layer contract, the size budget"
 	@echo "make bench       run the benchmarks"
+	@echo "make bench-training  a training step beside transformers and LitGPT (SIZES=17M,1M,5M,100M)"
 	@echo "make clean       remove .venv and caches; runs/ stays"
 
 quickstart: $(VENV)/.quickstart
@@ -39,6 +42,11 @@ bench: $(VENV)/.everything
 	  test -e "$$file" || { echo "There are no benchmarks yet."; exit 0; }; \
 	  echo "$$file"; $(BIN)/python "$$file" || exit 1; \
 	done
+
+# LitGPT is a peer and no dependency: it lives in a folder of its own, without what it declares (torch is there).
+bench-training: $(VENV)/.everything
+	$(PIP) install --no-deps --upgrade --target $(PEERS) litgpt lightning lightning-utilities torchmetrics
+	$(BIN)/python benchmarks/training_speed.py --sizes $(SIZES) --peers $(PEERS) --operators
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -48,6 +48,9 @@ def pretrain(
     seconds: Annotated[float | None, typer.Option(help="Seconds of training, instead of --steps.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     batch_size: Annotated[int, typer.Option(help="Rows of a step.")] = 8,
+    compiled: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="Compile the layers; by default where it pays.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Build a corpus, train a tokenizer and a model on it, or go on from a model; run it again to resume.
@@ -56,7 +59,7 @@ def pretrain(
     """
     limit = budget(steps, tokens, seconds)
     training: dict[str, Any] = {"budget": limit or {"steps": 300}, "optimizer": {"lr": lr}}
-    training |= {"batch_size": batch_size, "context": context}
+    training |= {"batch_size": batch_size, "context": context, "compile": compiled}
     sections: dict[str, dict[str, Any]] = {"corpus.text": {"sources": [place(source) for source in sources]}}
     if reference is not None:
         sections |= _continued(place(reference), training, new_tokens, replay or [], replay_share)

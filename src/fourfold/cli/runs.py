@@ -44,8 +44,11 @@ def run(
     ] = None,
     runs: Runs = DEFAULT_RUNS,
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+    no_compile: Annotated[bool, typer.Option("--no-compile", help="Compile no pre-training.")] = False,
 ) -> None:
     """Walk a recipe, stage by stage. Run it again to resume; Ctrl-C is safe."""
+    if no_compile:
+        override = [*(override or []), *uncompiled(recipe, override or [])]
     words: list[object] = ["run", recipe, "--runs", runs]
     words += [word for value in override or [] for word in ("--set", value)]
     walk(recipe, override or [], runs, only=only, again=[*words, *(["--only", only] if only else [])])
@@ -83,6 +86,14 @@ def read_recipe_name(recipe: Path, overrides: list[str]) -> str:
     from fourfold.workflow import parse_recipe
 
     return parse_recipe(recipe, overrides).name
+
+
+def uncompiled(recipe: Path, overrides: list[str]) -> list[str]:
+    """What `--no-compile` says to each pre-training of the recipe."""
+    from fourfold.workflow import parse_recipe
+
+    stages = parse_recipe(recipe, overrides).stages
+    return [f"{stage.full_name}.compile=false" for stage in stages if stage.kind == "pretrain"]
 
 
 def is_run(folder: Path) -> bool:

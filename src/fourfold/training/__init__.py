@@ -5,6 +5,7 @@ from fourfold.training.batches import IGNORED, Batch, BatchSource, FixedBatches,
 from fourfold.training.bidirectional import BothDirections
 from fourfold.training.carrying import Carried
 from fourfold.training.checkpoints import Checkpoint, hand_over, load_latest_checkpoint, save_checkpoint
+from fourfold.training.compiling import compile_regions, trial_step_seconds, why_not
 from fourfold.training.cross_entropy import cross_entropy_sum, label_log_probs, rows_at_once
 from fourfold.training.guards import Diverged
 from fourfold.training.live_data import LiveData
@@ -71,6 +72,7 @@ __all__ = [
     "causal_language_modelling",
     "choose_precision",
     "class_loss_sum",
+    "compile_regions",
     "constant",
     "cooldown",
     "cosine",
@@ -92,5 +94,7 @@ __all__ = [
     "save_checkpoint",
     "steps_for_seconds",
     "train",
+    "trial_step_seconds",
+    "why_not",
     "wsd",
 ]

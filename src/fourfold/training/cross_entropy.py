@@ -19,12 +19,13 @@ from torch.utils.checkpoint import checkpoint
 
 from fourfold.training.batches import IGNORED
 
-LOGITS_AT_ONCE = 2**24
+LOGITS_AT_ONCE = 2**23
 """Logits held at a time, in elements."""
 FEWEST_ROWS = 512
 """A matrix product over fewer rows wastes the processor."""
 
 Logits = Callable[[Tensor], Tensor]
+Formula = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 def rows_at_once(vocabulary_size: int) -> int:
@@ -41,28 +42,49 @@ def wanted_rows(hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return hidden.index_select(0, places), labels[places]
 
 
-def cross_entropy_sum(model: nn.Module, logits: Logits, hidden: Tensor, labels: Tensor, rows: int) -> Tensor:
+def cross_entropy_sum(
+    model: nn.Module, logits: Logits, hidden: Tensor, labels: Tensor, rows: int, formula: Formula | None = None
+) -> Tensor:
     """Sum of -ln P(label) over the wanted positions of (B, T, D) hidden states.
 
     The gradient is made in the forward pass, chunk by chunk, so that each chunk's
     logits are computed once and dropped (the idea of the fused linear cross-entropy
     of Hsu et al. 2024, "Liger Kernel", section 3.2; here over any `logits` function,
     with the parameters that train found by autograd). The softmax is in fp32.
+    `formula` stands for `loss_and_probabilities`, compiled.
     """
     hidden, labels = wanted_rows(hidden, labels)
     if not torch.is_grad_enabled():
         chunks = zip(torch.split(hidden, rows), torch.split(labels, rows), strict=True)
-        sums = [F.cross_entropy(logits(chunk).float(), wanted, reduction="sum") for chunk, wanted in chunks]
-        return torch.stack(sums).sum()
+        losses = (_loss(_log_probs(logits(chunk)), wanted) for chunk, wanted in chunks)
+        return sum(losses, torch.zeros((), device=hidden.device))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    total: Tensor = _CrossEntropySum.apply(logits, rows, labels, hidden, *trained)  # type: ignore[no-untyped-call]  # torch's apply has no types
+    total: Tensor = _CrossEntropySum.apply(logits, formula or loss_and_probabilities, rows, labels, hidden, *trained)  # type: ignore[no-untyped-call]  # torch's apply has no types
     return total
+
+
+def loss_and_probabilities(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum of -ln P(label) over (N, V) logits, and its gradient for them, which is P but P - 1 at the label:
+    P (N, V), and what belongs at the labels (N,)."""
+    log_probs = _log_probs(logits)
+    at_labels = log_probs.gather(1, labels[:, None])[:, 0].exp() - 1.0
+    return _loss(log_probs, labels), log_probs.exp_().to(logits.dtype), at_labels.to(logits.dtype)
+
+
+def _log_probs(logits: Tensor) -> Tensor:
+    return logits.float().log_softmax(-1)
+
+
+def _loss(log_probs: Tensor, labels: Tensor) -> Tensor:
+    return -log_probs.gather(1, labels[:, None]).sum()
 
 
 class _CrossEntropySum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Logits, rows: int, labels: Tensor, hidden: Tensor, *parameters: Tensor) -> Tensor:
-        wanted = list(ctx.needs_input_grad[3:])
+    def forward(
+        ctx: Any, logits: Logits, formula: Formula, rows: int, labels: Tensor, hidden: Tensor, *parameters: Tensor
+    ) -> Tensor:
+        wanted = list(ctx.needs_input_grad[4:])
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         hidden_gradient = torch.empty_like(hidden) if wanted[0] else None
         gradients: list[Tensor | None] = [None] * len(parameters)
@@ -70,11 +92,11 @@ class _CrossEntropySum(torch.autograd.Function):
             end = start + rows
             with torch.set_grad_enabled(any(wanted)):
                 chunk = hidden[start:end].detach().requires_grad_(wanted[0])
-                loss = _whole(F.cross_entropy(logits(chunk).float(), labels[start:end], reduction="sum"))
-            total += loss.detach()
+                scores = logits(chunk)
             if any(wanted):
+                to_scores[torch.arange(len(at_labels), device=hidden.device), labels[start:end]] = at_labels
                 inputs = [chunk] if wanted[0] else []
-                found = list(torch.autograd.grad(loss, [*inputs, *parameters], allow_unused=True))
+                found = list(torch.autograd.grad(scores, [*inputs, *parameters], to_scores, allow_unused=True))
                 if hidden_gradient is not None:
                     hidden_gradient[start:end] = found.pop(0)
                 gradients = [_add(old, new) for old, new in zip(gradients, found, strict=True)]
@@ -85,13 +107,14 @@ class _CrossEntropySum(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         scaled = (None if gradient is None else gradient * scale for gradient in ctx.gradients)
-        return (None, None, None, *scaled)
+        return (None, None, None, None, *scaled)
 
 
-def _whole(loss: Tensor) -> Tensor:
-    """Where processes split the words, their common loss is a DTensor."""
-    whole: Any = loss
-    return loss if type(loss) is Tensor else whole.full_tensor()
+def _shared_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Where processes split the words, logits and loss are DTensors, and autograd finds the gradient."""
+    loss: Any = F.cross_entropy(logits.float(), labels, reduction="sum")
+    whole: Tensor = loss.full_tensor()
+    return whole
 
 
 def _add(old: Tensor | None, new: Tensor | None) -> Tensor | None:

@@ -17,6 +17,7 @@ from torch.utils import deterministic
 
 from fourfold.training.batches import BatchSource
 from fourfold.training.guards import check_counts, check_gradient, check_loss, check_mean
+from fourfold.training.memory import keep_freed_memory
 from fourfold.training.objectives import Objective
 from fourfold.training.precision import FLOAT32, Precision
 from fourfold.training.schedules import Schedule
@@ -78,6 +79,7 @@ def train(  # noqa: PLR0913
     A step that the guard's watch does not admit changes nothing; without one, a loss that is no number raises.
     The processes of a team get the same arguments, each with its own part of the model, and yield the same steps.
     """
+    keep_freed_memory()
     device = next(model.parameters()).device
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for index in range(start, steps):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from fourfold.models import CausalLM, EncoderDecoder, LabelScorer, Routing, Trace
 from fourfold.training.batches import IGNORED, LabelledBatch, real_mask
-from fourfold.training.cross_entropy import cross_entropy_sum, rows_at_once, wanted_rows
+from fourfold.training.cross_entropy import Formula, cross_entropy_sum, rows_at_once, wanted_rows
 from fourfold.training.routing import load_balancing_loss, router_z_loss
 
 Term = Literal["cross_entropy", "classes", "balance", "router_z"]
@@ -62,6 +62,8 @@ class LanguageModelling:
     weights: Mapping[str, float] = field(default_factory=lambda: {"cross_entropy": 1.0})
     span: bool = False
     """Targets are (B, 2) ends of spans."""
+    formula: Formula | None = None
+    """Of cross-entropy, where it is compiled (`compile_regions`)."""
 
     def counts(self, batch: LabelledBatch) -> Mapping[str, float]:
         found: dict[str, float] = {"cross_entropy": float((batch.labels != IGNORED).sum())}
@@ -80,7 +82,7 @@ class LanguageModelling:
             own = lm.label_loss(*wanted_rows(hidden, batch.labels)) if isinstance(lm, LabelScorer) else None
             rows = self.rows or rows_at_once(lm.vocabulary_size)
             sums["cross_entropy"] = (
-                cross_entropy_sum(model, lm.logits, hidden, batch.labels, rows) if own is None else own
+                cross_entropy_sum(model, lm.logits, hidden, batch.labels, rows, self.formula) if own is None else own
             )
         if "classes" in self.weights:
             sums["classes"] = class_loss_sum(model, hidden, batch, span=self.span)

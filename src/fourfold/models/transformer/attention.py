@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fourfold.models.linear import Linear
+from fourfold.models.linear import Linear, side_by_side
 from fourfold.models.protocols import Trace
+from fourfold.models.transformer.blockwise import NATIVE, blockwise_attention
 from fourfold.models.transformer.cache import Earlier
 from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.masks import Packed, Sight
@@ -82,9 +83,8 @@ class AttentionLayer(nn.Module):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         """(B, T, D) from (B, T, D): attention within the sequence."""
         view = call.views[self.window]
-        query = self._heads(self.query(x, call.adapters), self.norm_query)
-        key = self._heads(self.key(x, call.adapters), self.norm_key)
-        value = self._heads(self.value(x, call.adapters), None)
+        projected = side_by_side((self.query, self.key, self.value), x, call.adapters)
+        query, key, value = map(self._heads, projected, (self.norm_query, self.norm_key, None))
         if view.rotation is not None:
             query, key = rotate(query, view.rotation), rotate(key, view.rotation)
         if call.cache is not None:
@@ -139,6 +139,10 @@ class AttentionLayer(nn.Module):
         if self.softcap is not None or record is not None:
             return self._mix_by_hand(query, key, value, sight, record)
         rows, heads, length, size = query.shape
+        if causal and 1 < length == key.shape[2] and _blocks_pay(value):
+            scale = size**-0.5 if self.scale is None else self.scale
+            mixed: Tensor = blockwise_attention((query * scale).to(value.dtype), key.to(value.dtype), value)
+            return mixed
         if length == 1 and (mask is None or mask.shape[1] == 1):
             # One query a group of heads: fold the group into rows of queries, copy no key.
             folded = query.reshape(rows, heads // self.groups, self.groups, size)
@@ -185,3 +189,8 @@ def _mix_in_blocks(mix: Callable[..., Tensor], query: Tensor, key: Tensor, value
         seen = torch.ones(end - start, past + end, dtype=torch.bool, device=query.device).tril(past + start)
         mixed[:, :, start:end] = mix(query[:, :, start:end], key[:, :, : past + end], value[:, :, : past + end], seen)
     return mixed
+
+
+def _blocks_pay(value: Tensor) -> bool:
+    """Whether attention is trained in numbers that the processor multiplies itself, and PyTorch's kernel does not."""
+    return NATIVE and value.dtype == torch.bfloat16 and value.device.type == "cpu" and torch.is_grad_enabled()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fourfold.models.linear import Linear
+from fourfold.models.linear import Linear, side_by_side
 from fourfold.models.protocols import Routing
 from fourfold.models.transformer.attention import Call
 from fourfold.models.transformer.config import TransformerConfig
@@ -41,8 +41,11 @@ class FeedForwardLayer(nn.Module):
         return self.apply_to(x, call.adapters)
 
     def apply_to(self, x: Tensor, adapters: int | Tensor | None) -> Tensor:
-        up = self.up(x, adapters)
-        inner = self.activation(up) if self.gate is None else self.activation(self.gate(x, adapters)) * up
+        if self.gate is None:
+            inner = self.activation(self.up(x, adapters))
+        else:
+            gate, up = side_by_side((self.gate, self.up), x, adapters)
+            inner = self.activation(gate) * up
         output: Tensor = self.down(inner, adapters)
         return output
 

@@ -4,6 +4,7 @@ from fourfold.workflow.pretraining.continuing import continue_model, read_pieces
 from fourfold.workflow.pretraining.fitting import (
     Bench,
     budget_warnings,
+    chosen_loss,
     fit_gradient,
     rows_read,
     save_result,
@@ -27,6 +28,7 @@ __all__ = [
     "PretrainOptions",
     "budget_warnings",
     "check",
+    "chosen_loss",
     "chosen_objective",
     "continue_model",
     "fit_gradient",

@@ -14,6 +14,7 @@ from fourfold.workflow.pretraining.fitting import (
     MANY_EPOCHS,
     Bench,
     budget_warnings,
+    chosen_loss,
     fit_gradient,
     rows_read,
     save_result,
@@ -141,13 +142,14 @@ def _prepared(context: StageContext, options: PretrainOptions) -> tuple[Pretrain
     if options.replay is not None:
         kept = held_out_samples(context.path(options.replay), options.curve.bytes)
         samples |= {f"replayed {group}": text for group, text in kept.items()}
+    rows = make_batches(context, options, Causal(), "causal", start.tokenizer, shards)
     bench = Bench(
         module=start.module,
         tokenizer=start.tokenizer,
         label=options.label or f"{context.models.card(reference)['label']}, gone on",
         shards=shards,
-        rows=make_batches(context, options, Causal(), "causal", start.tokenizer, shards),
-        objective=loss_of(start.module.config, Causal()),
+        rows=rows,
+        objective=chosen_loss(context, options, start.module, loss_of(start.module.config, Causal()), rows),
         samples=samples,
         new_tokens=start.new_tokens,
     )

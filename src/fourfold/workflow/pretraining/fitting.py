@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fourfold.files import atomic_folder, write_json
 from fourfold.progress import say
 from fourfold.workflow.measuring import noise_tokens
 from fourfold.workflow.pretraining.options import PretrainOptions
 from fourfold.workflow.pretraining.parts import ramp_of, save_network, steps_of, text_a_row
-from fourfold.workflow.training import Fit, Measure, Totals, curve_steps, decide_steps, run_fit
+from fourfold.workflow.training import (
+    Fit,
+    Measure,
+    Totals,
+    chosen_plan,
+    compile_if_worth,
+    curve_steps,
+    decide_steps,
+    run_fit,
+)
 
 if TYPE_CHECKING:
     from fourfold.pretraining.corpus import RowSource, TokenShards
@@ -50,6 +59,24 @@ class Bench:
     def kept(self) -> Any:
         """What is measured, and saved in the end."""
         return self.module if self.whole is None else self.whole
+
+
+def chosen_loss(
+    context: StageContext, options: PretrainOptions, module: Any, loss: LanguageModelling, rows: RowSource
+) -> LanguageModelling:
+    """The loss to train with, after the layers are compiled where that pays: not by processes that share a training,
+    nor where the shape of a step changes or layers are computed twice."""
+    from fourfold.training import choose_precision
+
+    plain = chosen_plan(options.parallel).world > 1 or options.ramp is not None or options.recompute
+    if plain:
+        if options.compile is True:
+            say(f"{context.name}: not compiled, since rows, ramp or recomputing change what a step is")
+        return loss
+    assert options.budget is not None  # checked with the recipe
+    precision = choose_precision("cpu", module)
+    chosen = compile_if_worth(context.folder, options.compile, options.budget, module, loss, rows, precision)
+    return cast("LanguageModelling", chosen)
 
 
 def steps_to_take(context: StageContext, options: PretrainOptions, bench: Bench) -> int:

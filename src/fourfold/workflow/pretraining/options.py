@@ -12,6 +12,7 @@ from fourfold.workflow.pretraining.parts import chosen_objective, model_form
 from fourfold.workflow.training import (
     Budget,
     CheckpointOptions,
+    Compile,
     OptimizerOptions,
     ParallelOptions,
     check_plan,
@@ -85,8 +86,9 @@ class PretrainOptions(Options):
     """How torchrun's processes share the training; without it each reads its part of every batch."""
     recompute: bool = False
     """Keep only each layer's input for the backward pass: less memory, a third more time."""
-    compile: bool = False
-    """Compile the layers of a transformer: faster steps after a first one of a minute or so; needs a C++ compiler."""
+    compile: Compile = "auto"
+    """Compile the layers of a transformer: shorter steps after a minute or so of compiling, which needs a C++ compiler.
+    `auto`: where training takes five minutes or more."""
 
     @property
     def row_tokens(self) -> int:

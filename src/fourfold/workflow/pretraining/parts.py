@@ -49,7 +49,7 @@ def full_config(options: PretrainOptions, tokenizer: Tokenizer, target: Pretrain
     return config
 
 
-def new_module(config: Config, seed: int, *, compiled: bool = False) -> Any:
+def new_module(config: Config, seed: int) -> Any:
     """A model of that configuration; equal seeds give equal weights."""
     import torch
 
@@ -57,8 +57,6 @@ def new_module(config: Config, seed: int, *, compiled: bool = False) -> Any:
 
     module = make_module(config)
     module.initialise(torch.Generator().manual_seed(seed))
-    if compiled:
-        compile_layers(module)
     return module
 
 
@@ -144,18 +142,13 @@ def loss_of(config: Config, target: PretrainingObjective) -> LanguageModelling:
     return LanguageModelling(weights=weights)
 
 
-def compile_layers(module: Any) -> None:
-    """Compile in place: names, weights and files stay what they are."""
-    from fourfold.models import TransformerLM
-
-    if isinstance(module, TransformerLM):
-        for layer in module.stack.layers:
-            layer.compile()
-
-
+<<<<<<< HEAD:src/fourfold/workflow/pretraining/parts.py
 def split_shards(
     context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, split: str, corpus: str | None = None
 ) -> TokenShards:
+=======
+def split_shards(context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, split: str) -> TokenShards:
+>>>>>>> fast:src/fourfold/workflow/pretraining.py
     """The tokenizer's shards of a split when it has read the same corpus, else shards of our own."""
     from fourfold.pretraining.corpus import TokenShards, encode_corpus
 

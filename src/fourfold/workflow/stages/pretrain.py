@@ -20,6 +20,7 @@ from fourfold.workflow.pretraining import (
     PretrainOptions,
     budget_warnings,
     check,
+    chosen_loss,
     chosen_objective,
     continue_model,
     fit_gradient,
@@ -95,16 +96,17 @@ def train_new(
     context.company.call(context.name)
     target = chosen_objective(options)
     config = full_config(options, tokenizer, target)
-    module = new_module(config, context.seed, compiled=options.compile)
+    module = new_module(config, context.seed)
     label = options.label or f"{options.table['family']} {count_parameters(module) / 1e6:.1f}M"
     team, whole = share_out(context, options.parallel, module, lambda: new_module(config, context.seed))
+    rows = make_batches(context, options, target, model_form(config), tokenizer, shards)
     bench = Bench(
         module=module,
         tokenizer=tokenizer,
         label=label,
         shards=shards,
-        rows=make_batches(context, options, target, model_form(config), tokenizer, shards),
-        objective=loss_of(config, target),
+        rows=rows,
+        objective=chosen_loss(context, options, module, loss_of(config, target), rows),
         samples=samples,
         team=team,
         whole=whole,

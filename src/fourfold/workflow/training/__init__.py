@@ -1,5 +1,6 @@
 """The one loop as stages run it: options of a recipe, resuming, spikes, averages, trackers."""
 
+from fourfold.workflow.training.compiling import Compile, compile_if_worth
 from fourfold.workflow.training.fitting import Fit, Measure, run_fit
 from fourfold.workflow.training.folders import remove_checkpoints
 from fourfold.workflow.training.options import (
@@ -16,6 +17,7 @@ from fourfold.workflow.training.sharing import check_plan, chosen_plan, share_ou
 __all__ = [
     "Budget",
     "CheckpointOptions",
+    "Compile",
     "Fit",
     "Measure",
     "OptimizerOptions",
@@ -24,6 +26,7 @@ __all__ = [
     "Totals",
     "check_plan",
     "chosen_plan",
+    "compile_if_worth",
     "curve_row",
     "curve_steps",
     "cut_back",

@@ -1,0 +1,58 @@
+"""The models, the data and the count of operations that all contenders share."""
+
+from __future__ import annotations
+
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+VOCABULARY, CONTEXT, ROWS = 8192, 512, 8
+RATE, BETAS, DECAY, CLIP = 1e-3, (0.9, 0.95), 0.1, 1.0
+
+
+@dataclass(frozen=True)
+class Size:
+    """A decoder of LLaMA's kind with a tied head."""
+
+    layers: int
+    width: int
+    heads: int
+    inner: int
+
+    @property
+    def products(self) -> dict[str, tuple[int, int, int]]:
+        """Matrix products a token goes through: in, out, how many."""
+        width, inner = self.width, self.inner
+        return {
+            "query, key, value": (width, 3 * width, self.layers),
+            "output": (width, width, self.layers),
+            "gate, up": (width, 2 * inner, self.layers),
+            "down": (inner, width, self.layers),
+            "head": (width, VOCABULARY, 1),
+        }
+
+    @property
+    def flops_per_token(self) -> float:
+        """6 N over the weights of matrix products (the head counts, looking up an embedding does not), and the
+        attention products of the whole square, forward and backward: 12 x layers x width x context."""
+        weights = sum(a * b * count for a, b, count in self.products.values())
+        return 6.0 * weights + 12.0 * self.layers * self.width * CONTEXT
+
+
+SIZES = {
+    "1M": Size(layers=4, width=96, heads=3, inner=256),
+    "5M": Size(layers=8, width=192, heads=3, inner=512),
+    "17M": Size(layers=8, width=384, heads=6, inner=1024),
+    "100M": Size(layers=13, width=768, heads=12, inner=2048),
+}
+
+
+def data(steps: int) -> list[torch.Tensor]:
+    """(ROWS, CONTEXT + 1) ids a step: bytes of the standard library's source, in an order fixed by a seed."""
+    text = b"".join(path.read_bytes() for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")))
+    ids = torch.frombuffer(bytearray(text), dtype=torch.uint8).long()
+    generator = torch.Generator().manual_seed(0)
+    starts = torch.randint(len(ids) - CONTEXT - 1, (steps, ROWS), generator=generator)
+    return [torch.stack([ids[start : start + CONTEXT + 1] for start in row.tolist()]) for row in starts]
