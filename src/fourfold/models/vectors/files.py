@@ -165,7 +165,9 @@ def _text_rows(stream: io.BufferedReader[Any], header: Header, path: Path) -> It
         raise UserError("more lines than the first line says", where=path, expected=f"{header.words:,} words")
 
 
-def _binary_rows(stream: io.BufferedReader[Any], header: Header, path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _binary_rows(
+    stream: io.BufferedReader[Any], header: Header, path: Path
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
     width = 4 * header.size
     data = b""
     for number in range(header.words):
