@@ -33,15 +33,14 @@ class StaticFeatures(nn.Module):
 
     def __init__(self, matrix: Tensor) -> None:
         super().__init__()
-        self.table = nn.Embedding(*matrix.shape, _weight=matrix).requires_grad_(False)
+        self.register_buffer("table", matrix)
 
     @property
     def size(self) -> int:
-        return int(self.table.embedding_dim)
+        return self.get_buffer("table").shape[1]
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        found: Tensor = self.table(ids)
-        return found
+        return self.get_buffer("table")[ids]
 
 
 @final
