@@ -31,13 +31,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent / "training"
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "training"))
 
 from contenders import CONTENDERS
 from family_speed import clock
 from sizes import CONTEXT, ROWS, SIZES
 
+HERE = Path(__file__).resolve().parent / "training"
 QUIET = 0.1
 OURS, EAGER, DEFAULT, SHAPES = "fourfold", "fourfold --no-compile", "transformers fp32", "shapes"
 

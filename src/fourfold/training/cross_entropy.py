@@ -56,7 +56,7 @@ def cross_entropy_sum(
     hidden, labels = wanted_rows(hidden, labels)
     if not torch.is_grad_enabled():
         chunks = zip(torch.split(hidden, rows), torch.split(labels, rows), strict=True)
-        losses = (_loss(_log_probs(logits(chunk)), wanted) for chunk, wanted in chunks)
+        losses = (_plain_loss(logits(chunk), wanted) for chunk, wanted in chunks)
         return sum(losses, torch.zeros((), device=hidden.device))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     total: Tensor = _CrossEntropySum.apply(logits, formula or loss_and_probabilities, rows, labels, hidden, *trained)  # type: ignore[no-untyped-call]  # torch's apply has no types
@@ -73,6 +73,10 @@ def loss_and_probabilities(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tens
 
 def _log_probs(logits: Tensor) -> Tensor:
     return logits.float().log_softmax(-1)
+
+
+def _plain_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    return _loss(_log_probs(logits), labels) if type(logits) is Tensor else _shared_loss(logits, labels)
 
 
 def _loss(log_probs: Tensor, labels: Tensor) -> Tensor:
@@ -92,11 +96,11 @@ class _CrossEntropySum(torch.autograd.Function):
             end = start + rows
             with torch.set_grad_enabled(any(wanted)):
                 chunk = hidden[start:end].detach().requires_grad_(wanted[0])
-                scores = logits(chunk)
+                loss, source, to_source = _with_gradient(logits(chunk), labels[start:end], formula)
+            total += loss
             if any(wanted):
-                to_scores[torch.arange(len(at_labels), device=hidden.device), labels[start:end]] = at_labels
                 inputs = [chunk] if wanted[0] else []
-                found = list(torch.autograd.grad(scores, [*inputs, *parameters], to_scores, allow_unused=True))
+                found = list(torch.autograd.grad(source, [*inputs, *parameters], to_source, allow_unused=True))
                 if hidden_gradient is not None:
                     hidden_gradient[start:end] = found.pop(0)
                 gradients = [_add(old, new) for old, new in zip(gradients, found, strict=True)]
@@ -108,6 +112,16 @@ class _CrossEntropySum(torch.autograd.Function):
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         scaled = (None if gradient is None else gradient * scale for gradient in ctx.gradients)
         return (None, None, None, None, *scaled)
+
+
+def _with_gradient(scores: Tensor, labels: Tensor, formula: Formula) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The loss of a chunk, and what its gradient begins from: the logits with theirs, or the loss itself."""
+    if type(scores) is not Tensor:
+        shared = _shared_loss(scores, labels)
+        return shared.detach(), shared, None
+    loss, to_scores, at_labels = formula(scores.detach(), labels)
+    to_scores[torch.arange(len(labels), device=labels.device), labels] = at_labels
+    return loss, scores, to_scores
 
 
 def _shared_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -142,13 +142,9 @@ def loss_of(config: Config, target: PretrainingObjective) -> LanguageModelling:
     return LanguageModelling(weights=weights)
 
 
-<<<<<<< HEAD:src/fourfold/workflow/pretraining/parts.py
 def split_shards(
     context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, split: str, corpus: str | None = None
 ) -> TokenShards:
-=======
-def split_shards(context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, split: str) -> TokenShards:
->>>>>>> fast:src/fourfold/workflow/pretraining.py
     """The tokenizer's shards of a split when it has read the same corpus, else shards of our own."""
     from fourfold.pretraining.corpus import TokenShards, encode_corpus
 
