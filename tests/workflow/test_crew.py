@@ -63,7 +63,7 @@ def command(place, *words, **more):
     return subprocess.Popen([sys.executable, *map(str, words)], cwd=place, env=environment(**more), **pipes)
 
 
-def ended(process, seconds=100):
+def ended(process, seconds=300):
     out, err = process.communicate(timeout=seconds)
     return process.returncode, out, err
 
