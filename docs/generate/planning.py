@@ -27,7 +27,8 @@ fit is refused with exit code 2 and a sentence that names what would fit. Nothin
 
 Operations and memory follow from the shape; the rate comes from a probe of a few seconds, in which real training steps of
 one and of two layers are timed (a matrix product where those are too large). `benchmarks/plan_accuracy.py` trains ten varied
-recipes and compares. It has to run on a quiet machine and has not yet: how near plans of this machine are is not known.
+recipes and compares. Two were tried on a busy machine and were far off
+(LOG.md, 2026-11-28); how near plans of this machine are is open until all ten have run on a quiet one.
 
 ## Operations
 

@@ -17,7 +17,7 @@ from fourfold.pretraining.planning.states import optimizer_bytes
 from fourfold.training import Precision, rows_at_once
 
 PROCESS_BYTES = 640_000_000
-"""Resident size of a process that walks a recipe, the model left out: 614 and 670 MB in two runs (LOG.md, 2026-11-28)."""
+"""Resident size of a process that walks a recipe, the model left out: 614 and 670 MB in two runs (LOG.md)."""
 
 
 class Kept(NamedTuple):
