@@ -26,8 +26,9 @@ fit is refused with exit code 2 and a sentence that names what would fit. Nothin
 ## On this machine
 
 Operations and memory follow from the shape; the rate comes from a probe of a few seconds, in which real training steps of
-one and of two layers are timed (a matrix product where those are too large). `benchmarks/plan_accuracy.py` trains varied
-recipes and compares; its last table is in LOG.md.
+one and of two layers are timed (a matrix product where those are too large). `benchmarks/plan_accuracy.py` trains ten varied
+recipes and compares. Two were tried on a busy machine and were far off
+(LOG.md, 2026-11-28); how near plans of this machine are is open until all ten have run on a quiet one.
 
 ## Operations
 
