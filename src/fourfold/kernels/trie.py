@@ -11,7 +11,7 @@ Letters: B rows, T tokens of a row, V vocabulary size, N nodes asked for.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +33,11 @@ class Trie(NamedTuple):
     word: Indices
     """Last token of each node."""
     suffix: Indices
-    log_prob: Floats | Codes
+    log_prob: NDArray[Any]
+    """Floats, or codes where there is a book."""
     first_child: Indices
     """For the nodes that can be contexts, and one more."""
-    back_off: Floats | Codes
+    back_off: NDArray[Any]
     """For the nodes that can be contexts."""
     log_prob_book: Floats = NO_BOOK
     back_off_book: Floats = NO_BOOK
@@ -54,8 +55,8 @@ def unpacked(trie: Trie) -> Trie:
 def _look_up(book: Floats, value: float) -> float:
     """The number itself, or the entry it stands for."""
     if len(book):
-        return book[int(value)]
-    return np.float32(value)
+        return float(book[int(value)])
+    return float(value)
 
 
 @compiled

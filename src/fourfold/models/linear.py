@@ -66,11 +66,13 @@ def side_by_side(layers: Sequence[Linear], x: Tensor, adapters: int | Tensor | N
     A wide product is faster than narrow ones, and its gradient for `x` needs no sum of parts. Without gradients,
     where rows are few, putting the weights together would cost more than it saves.
     """
-    if not (torch.is_grad_enabled() and all(_plainly_trained(layer) for layer in layers)):
+    biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
+    alike = len(biases) in (0, len(layers)) and all(_plainly_trained(layer) for layer in layers)
+    if not (torch.is_grad_enabled() and alike):
         return [layer(x, adapters) for layer in layers]
-    biases = [layer.bias for layer in layers if layer.bias is not None]
-    weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat(biases) if biases else None
-    return F.linear(x, weight, bias).split([layer.out_size for layer in layers], dim=-1)
+    weights: list[Tensor] = [layer.weight for layer in layers]
+    y = F.linear(x, torch.cat(weights), torch.cat(biases) if biases else None)
+    return torch.split(y, [layer.out_size for layer in layers], dim=-1)
 
 
 def _plainly_trained(layer: Linear) -> bool:

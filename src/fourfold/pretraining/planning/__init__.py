@@ -8,11 +8,12 @@ from fourfold.pretraining.planning.duration import Estimate
 from fourfold.pretraining.planning.job import Job, Purpose, flops, flops_per_token, rule_of_six
 from fourfold.pretraining.planning.machine import machine_memory
 from fourfold.pretraining.planning.memory import PROCESS_BYTES, activation_bytes, memory
-from fourfold.pretraining.planning.parallel import ParallelPlan, Shard, in_words, parse_plan
+from fourfold.pretraining.planning.parallel import in_words, parse_plan
 from fourfold.pretraining.planning.published import Comparison, compare_published
 from fourfold.pretraining.planning.search import fastest
 from fourfold.pretraining.planning.stages import Setup, bytes_sent, device_memory
 from fourfold.pretraining.planning.states import optimizer_bytes
+from fourfold.training import ParallelPlan, Shard
 
 __all__ = [
     "PROCESS_BYTES",

@@ -10,9 +10,10 @@ from fourfold.errors import UserError
 from fourfold.pretraining.planning.cluster import Cluster
 from fourfold.pretraining.planning.duration import Estimate
 from fourfold.pretraining.planning.job import Job
-from fourfold.pretraining.planning.parallel import ParallelPlan, Shard, in_words
+from fourfold.pretraining.planning.parallel import in_words
 from fourfold.pretraining.planning.stages import Setup, device_memory
 from fourfold.resources import device_names
+from fourfold.training import ParallelPlan, Shard
 
 MICRO_BATCHES = (1, 2, 4, 8, 16)
 LONG_ROW = 16384

@@ -16,9 +16,9 @@ from fourfold.models.inspection import count, forward_flops_by_operator, paramet
 from fourfold.pretraining.planning.cluster import RUNTIME_BYTES, Cluster
 from fourfold.pretraining.planning.job import Job
 from fourfold.pretraining.planning.memory import Kept, kept_by_layer
-from fourfold.pretraining.planning.parallel import ParallelPlan, in_words
+from fourfold.pretraining.planning.parallel import in_words
 from fourfold.pretraining.planning.states import optimizer_bytes
-from fourfold.training import rows_at_once
+from fourfold.training import ParallelPlan, rows_at_once
 
 WORKING, FULL = 2, 4
 """Bytes of a weight as products read it, and of a weight, or gradient, as the optimizer does."""

@@ -153,7 +153,7 @@ def check(options: PretrainOptions) -> None:
 def _check_batches(options: PretrainOptions) -> None:
     """Refuse a ramp that does not rise, or whose steps a budget in seconds cannot foresee; what is not shared out."""
     ramp = options.ramp
-    alone = {"ramp": ramp, "curve.noise_batches": options.curve.noise_batches}
+    alone: dict[str, Any] = {"ramp": ramp, "curve.noise_batches": options.curve.noise_batches}
     alone |= {"model": options.model if isinstance(options.model, str) else None}
     given = [name for name, value in alone.items() if value is not None]
     if given and chosen_plan(options.parallel).world > 1:
