@@ -68,9 +68,11 @@ def side_by_side(layers: Sequence[Linear], x: Tensor, adapters: int | Tensor | N
     """
     if not (torch.is_grad_enabled() and all(_plainly_trained(layer) for layer in layers)):
         return [layer(x, adapters) for layer in layers]
-    biases = [layer.bias for layer in layers if layer.bias is not None]
-    weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat(biases) if biases else None
-    return F.linear(x, weight, bias).split([layer.out_size for layer in layers], dim=-1)
+    weights: list[Tensor] = [layer.weight for layer in layers]
+    biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
+    outputs = F.linear(x, torch.cat(weights), torch.cat(biases) if biases else None)
+    parts: Sequence[Tensor] = torch.split(outputs, [layer.out_size for layer in layers], dim=-1)
+    return parts
 
 
 def _plainly_trained(layer: Linear) -> bool:

@@ -9,6 +9,7 @@ side where there are two.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -97,8 +98,7 @@ class PretrainOptions(Options):
     trackers: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
     """Experiment trackers to tell, beside metrics.jsonl and TensorBoard's files in the stage folder."""
     compile: Compile = "auto"
-    """Compile the layers of a transformer: shorter steps after a minute or so of compiling, which needs a C++ compiler.
-    `auto`: where training takes five minutes or more."""
+    """Compile the layers of a transformer, which needs a C++ compiler; `auto`: where training takes five minutes."""
 
     @property
     def row_tokens(self) -> int:
@@ -205,13 +205,9 @@ def fit_gradient(
     say(f"{label}: {parameters:,} parameters, {precision}")
     batches = make_batches(options, target, model_form(config), tokenizer, shards, context.seed)
     optimizer = options.optimizer.make(module)
-    objective = compile_if_worth(
-        context.folder, options.compile, options.budget, module, loss_of(config, target), batches, precision
-    )
-
-    def probe(seconds: float) -> int:
-        return steps_for_seconds(module, objective, batches, optimizer, seconds, precision=precision)
-
+    objective = loss_of(config, target)
+    objective = compile_if_worth(context.folder, options.compile, options.budget, module, objective, batches, precision)
+    probe = partial(steps_for_seconds, module, objective, batches, optimizer, precision=precision)
     steps = decide_steps(context.folder, options.budget, sum(batch.tokens for batch in batches.at(0)), probe)
     readable = model_form(config) in ("causal", "prefix")
     warnings = budget_warnings(round(steps * text_a_step(batches, shards)), shards.token_count, readable)
