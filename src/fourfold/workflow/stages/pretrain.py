@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from fourfold.models import Config
     from fourfold.pretraining.corpus import TokenShards
     from fourfold.tokenizers import Tokenizer
+    from fourfold.training import Objective
     from fourfold.workflow.context import StageContext
 
 GENERATIONS = {"ngram": "statistical", "lstm": "neural", "gru": "neural", "elman": "neural"}
@@ -205,7 +206,7 @@ def fit_gradient(
     say(f"{label}: {parameters:,} parameters, {precision}")
     batches = make_batches(options, target, model_form(config), tokenizer, shards, context.seed)
     optimizer = options.optimizer.make(module)
-    objective = loss_of(config, target)
+    objective: Objective = loss_of(config, target)
     objective = compile_if_worth(context.folder, options.compile, options.budget, module, objective, batches, precision)
     probe = partial(steps_for_seconds, module, objective, batches, optimizer, precision=precision)
     steps = decide_steps(context.folder, options.budget, sum(batch.tokens for batch in batches.at(0)), probe)
