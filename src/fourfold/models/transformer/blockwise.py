@@ -58,8 +58,7 @@ def _blocks(length: int) -> list[tuple[int, int]]:
 
 def _rows(heads: Tensor, groups: int, start: int, end: int) -> Tensor:
     """(N, M * L, P) a block of (B, G * M, T, P), copied once: a product would copy it each time."""
-    block = heads[:, :, start:end]
-    return torch.unflatten(block, 1, (groups, -1)).flatten(2, 3).flatten(0, 1).contiguous()
+    return heads[:, :, start:end].reshape(len(heads) * groups, -1, heads.shape[-1]).contiguous()
 
 
 def _heads(rows: Tensor, like: Tensor) -> Tensor:
@@ -76,7 +75,7 @@ def _weights(rows: Tensor, key: Tensor, length: int) -> Tensor:
     """(N, M * L, S) of a block of queries to the keys up to its end, `length` of which are its own."""
     scores = torch.bmm(rows, key.transpose(1, 2))
     future = torch.full((length, length), -torch.inf, dtype=scores.dtype, device=scores.device).triu(1)
-    torch.unflatten(scores, 1, (-1, length))[..., -length:].add_(future)
+    scores.view(len(scores), -1, length, scores.shape[-1])[..., -length:].add_(future)
     return scores.softmax(-1)
 
 
