@@ -39,7 +39,7 @@ def test_order_follows_references_and_otherwise_the_file():
     recipe = parse_recipe(GOOD)
     assert names(recipe) == ["corpus.text", "tokenizer.bpe", "pretrain.fivegram", "pretrain.trigram"]
     assert (recipe.name, recipe.seed) == ("good", 3)
-    assert recipe.stage("pretrain.trigram").needs == ("tokenizer.bpe", "corpus.text")
+    assert recipe.stage("pretrain.trigram").needs == ("corpus.text", "tokenizer.bpe")
     assert recipe.stage("corpus.text").outside == ("stdlib",)
 
 

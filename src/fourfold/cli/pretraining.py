@@ -53,27 +53,23 @@ def pretrain(
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Build a corpus, train a tokenizer and a model on it, or go on from a model; run it again to resume.
-
-    `-o` becomes a run folder with the recipe.
-    """
+    """Build a corpus, train a tokenizer and a model on it, or go on from a model; `-o` becomes a run folder."""
     limit = budget(steps, tokens, seconds)
     training: dict[str, Any] = {"budget": limit or {"steps": 300}, "optimizer": {"lr": lr}}
     training |= {"batch_size": batch_size, "context": context, "compile": compiled}
-    sections: dict[str, dict[str, Any]] = {"corpus.text": {"sources": [place(source) for source in sources]}}
     if reference is not None:
-        sections |= _continued(place(reference), training, new_tokens, replay or [], replay_share)
+        sections = _continued(place(reference), training, new_tokens, replay or [], replay_share)
     elif new_tokens or replay:
         raise UserError("--new-tokens and --replay go with --model", got="a new model")
     elif family == "ngram":
         if limit is not None:
             raise UserError("an n-gram model counts the text once and needs no budget")
-        sections |= _new({"family": family, "order": order}, {}, vocabulary_size)
+        sections = _new({"family": family, "order": order}, {}, vocabulary_size)
     else:
         table = {"family": family, "layers": layers, "hidden_size": hidden_size, "context": context}
         table |= {} if family in RECURRENT else {"heads": heads, "kv_heads": kv_heads}
-        sections |= _new(table, training, vocabulary_size)
-    run_sections(output, sections, seed)
+        sections = _new(table, training, vocabulary_size)
+    run_sections(output, {"corpus.text": {"sources": [place(source) for source in sources]}} | sections, seed)
     finish(where=(folder := output / "pretrain.model" / "model"), next_command=["generate", folder, "The"])
 
 

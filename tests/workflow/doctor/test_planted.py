@@ -10,6 +10,7 @@ import pytest
 
 from fourfold.models.files import save_model
 from fourfold.models.ngram import train_ngram
+from fourfold.pretraining.planning import PROCESS_BYTES
 from fourfold.workflow.doctor import Report, examine, fit, known_kinds
 from tests.workflow.doctor import planted_data, planted_folder, planted_other
 from tests.workflow.doctor.planting import DEFECTS, Defect
@@ -131,7 +132,7 @@ def test_every_kind_of_finding_is_planted() -> None:
 
 
 def test_a_machine_too_small_is_told(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for memory, code in ((100_000_000, "memory-reading"), (452_000_000, "memory-tuning")):
+    for memory, code in ((100_000_000, "memory-reading"), (PROCESS_BYTES + 2_000_000, "memory-tuning")):
         monkeypatch.setattr(fit, "machine_memory", lambda memory=memory: memory)
         report = examine(str(sound / "folder"))
         assert [finding.kind.code for finding in report.findings] == [code]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from fourfold.models import Config, RecurrentConfig, TransformerConfig
 from fourfold.models.inspection import count, kv_bytes, stacks
 from fourfold.models.transformer import Rotary
+from fourfold.models.transformer.blockwise import NATIVE
 from fourfold.pretraining.planning.job import Job
 from fourfold.pretraining.planning.states import optimizer_bytes
 from fourfold.training import Precision, rows_at_once
@@ -91,15 +92,20 @@ def _layer_bytes(config: TransformerConfig, cast: bool, seen: int) -> Kept:
     attentions = 2 if config.cross_attention else 1
     branches = attentions + 1
     serial = config.residual == "serial"
-    inputs = 1 if config.residual == "parallel-one-norm" else branches  # of products
+    inputs = 1 if config.residual == "parallel-one-norm" and not cast else branches  # of products, or their casts
     streams = (0 if config.norm.place == "output" else branches) if serial else 1  # normed, which stay in fp32
     outputs = branches if config.norm.place in ("output", "sandwich") else 0  # of branches, normed
-    whole = config.hidden_size * (streams * 4 + (inputs + outputs) * width + (6 if cast else 0))
+    whole = config.hidden_size * (streams * 4 + (inputs + outputs) * width)
     turned = 1 if isinstance(config.positions, Rotary) else 0
     # The kernel reads grouped keys and values as they are; beside a soft cap each head has a copy.
     grouped = config.kv_heads * config.head_size if config.attention.softcap is None else inner
     shared = attentions * width * ((2 + turned) * inner + 2 * grouped)
     shared += attentions * inner * 2 * width if config.attention.norm else 0
+    if turned and config.attention.norm is None and config.attention.softcap is None:
+        # Values lie in the product that queries and keys came from, which stays as long as they do.
+        shared += attentions * width * (inner + grouped)
+    if cast and NATIVE and config.mask == "causal" and config.attention.softcap is None:
+        shared += (-1 if turned else 1) * width * inner  # attention by blocks keeps queries as they are scaled
     if config.attention.softcap is not None:  # scores stand in memory: their tanh and their softmax
         shared += 8 * heads * seen - width * inner
     return Kept(whole, shared + _feed_forward_bytes(config, width))

@@ -1,7 +1,7 @@
 """The resumable training shared by all stages that train by gradient: plain code around the one loop.
 
-A sitting goes from wherever the stage folder says to the end, or to a spike that is answered by starting again
-from a checkpoint. What is on disk when a process dies decides all that follows:
+A sitting goes from wherever the stage folder says to the end, or to a spike answered from a checkpoint. What is on
+disk when a process dies decides all that follows:
 
     checkpoints/    weights, optimizer, average        metrics.jsonl   a row a step, cut back to the checkpoint
     answers.json    what was done about loss spikes    curve.jsonl     measurements, cut back likewise
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     )
     from fourfold.workflow.context import StageContext
 
-Measure = Callable[[], Mapping[str, Mapping[str, float]]]
-"""Numbers by name in groups, such as `bits_per_byte`, for a row of curve.jsonl."""
+Measure = Callable[[], Mapping[str, Mapping[str, float]]]  # numbers by name in groups, for a row of curve.jsonl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +57,7 @@ class Fit:
     flops_per_token: float | None = None
     """For the share of the machine's rate that is shown while training."""
     one_batch: bool = False
-    """The data is no longer than a batch, so that every step rightly reads the same."""
+    """The data is no longer than a batch: every step rightly reads the same."""
     trackers: tuple[str, ...] = ()
     """Experiment trackers that are told every step, beside metrics.jsonl and TensorBoard's files."""
     team: Team | None = None
@@ -76,8 +75,8 @@ def run_fit(
 ) -> Totals:
     """Train to the end from wherever the stage folder says; bit-identical to a training never stopped.
 
-    Writes metrics.jsonl and, at the steps `measured`, curve.jsonl; both are cut back to the
-    checkpoint that is resumed from. With a weight average or `best`, those are the weights the model ends with.
+    Writes metrics.jsonl and, at the steps `measured`, curve.jsonl; both are cut back to the checkpoint resumed from.
+    With a weight average or `best`, those are the weights the model ends with.
     """
     if fit.team is not None:
         from fourfold.training.parallel import group_by_kind
