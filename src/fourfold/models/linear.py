@@ -63,12 +63,12 @@ class Linear(nn.Module):
 def side_by_side(layers: Sequence[Linear], x: Tensor, adapters: int | Tensor | None = None) -> Sequence[Tensor]:
     """What each of the layers makes of the same input; one product for all where their weights train.
 
-    A wide product is faster than narrow ones, and its gradient for `x` needs no sum of parts. Without gradients,
-    where rows are few, putting the weights together would cost more than it saves.
+    A wide product is faster than narrow ones, and its gradient for `x` needs no sum of parts. The weights are put
+    together only under autocast, which keeps a copy of them for the backward pass anyway.
     """
     biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
     alike = len(biases) in (0, len(layers)) and all(_plainly_trained(layer) for layer in layers)
-    if not (torch.is_grad_enabled() and alike):
+    if not (torch.is_grad_enabled() and torch.is_autocast_enabled(x.device.type) and alike):
         return [layer(x, adapters) for layer in layers]
     weights: list[Tensor] = [layer.weight for layer in layers]
     y = F.linear(x, torch.cat(weights), torch.cat(biases) if biases else None)

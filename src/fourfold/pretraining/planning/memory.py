@@ -101,7 +101,7 @@ def _layer_bytes(config: TransformerConfig, cast: bool, seen: int) -> Kept:
     grouped = config.kv_heads * config.head_size if config.attention.softcap is None else inner
     shared = attentions * width * ((2 + turned) * inner + 2 * grouped)
     shared += attentions * inner * 2 * width if config.attention.norm else 0
-    if turned and config.attention.norm is None and config.attention.softcap is None:
+    if cast and turned and config.attention.norm is None and config.attention.softcap is None:
         # Values lie in the product that queries and keys came from, which stays as long as they do.
         shared += attentions * width * (inner + grouped)
     if cast and NATIVE and config.mask == "causal" and config.attention.softcap is None:
