@@ -72,17 +72,21 @@ def activation_bytes(job: Job, cast: bool) -> list[float]:
     return [config.hidden_size * 4.0] * len(layers) + [max(layers)] if job.recompute else layers
 
 
-def kept_by_layer(job: Job, cast: bool) -> list[Kept]:
-    """The same without recomputing, of a transformer, told apart by what tensor parallelism does with it."""
+def kept_by_layer(job: Job, cast: bool, *, apart: bool = False) -> list[Kept]:
+    """The same without recomputing, of a transformer, told apart by what tensor parallelism does with it.
+
+    `apart`: each projection is a product by itself and attention PyTorch's kernel, as others train. Ours puts them
+    together under autocast, and on processors with bf16 attends by blocks.
+    """
     assert not isinstance(job.config, RecurrentConfig)
     return [
-        _layer_bytes(stack, cast, min(job.row, stack.window(layer) or job.row))
+        _layer_bytes(stack, cast, min(job.row, stack.window(layer) or job.row), together=cast and not apart)
         for stack in stacks(job.config)
         for layer in range(stack.layers)
     ]
 
 
-def _layer_bytes(config: TransformerConfig, cast: bool, seen: int) -> Kept:
+def _layer_bytes(config: TransformerConfig, cast: bool, seen: int, *, together: bool) -> Kept:
     """What one token leaves in one layer, in which it sees `seen` tokens.
 
     The numbers were counted with `torch.autograd.graph.saved_tensors_hooks`; a test counts again.
@@ -92,19 +96,19 @@ def _layer_bytes(config: TransformerConfig, cast: bool, seen: int) -> Kept:
     attentions = 2 if config.cross_attention else 1
     branches = attentions + 1
     serial = config.residual == "serial"
-    inputs = 1 if config.residual == "parallel-one-norm" and not cast else branches  # of products, or their casts
+    inputs = 1 if config.residual == "parallel-one-norm" and not together else branches  # of products, or their casts
     streams = (0 if config.norm.place == "output" else branches) if serial else 1  # normed, which stay in fp32
     outputs = branches if config.norm.place in ("output", "sandwich") else 0  # of branches, normed
-    whole = config.hidden_size * (streams * 4 + (inputs + outputs) * width)
+    whole = config.hidden_size * (streams * 4 + (inputs + outputs) * width + (6 if cast and not together else 0))
     turned = 1 if isinstance(config.positions, Rotary) else 0
     # The kernel reads grouped keys and values as they are; beside a soft cap each head has a copy.
     grouped = config.kv_heads * config.head_size if config.attention.softcap is None else inner
     shared = attentions * width * ((2 + turned) * inner + 2 * grouped)
     shared += attentions * inner * 2 * width if config.attention.norm else 0
-    if cast and turned and config.attention.norm is None and config.attention.softcap is None:
+    if together and turned and config.attention.norm is None and config.attention.softcap is None:
         # Values lie in the product that queries and keys came from, which stays as long as they do.
         shared += attentions * width * (inner + grouped)
-    if cast and NATIVE and config.mask == "causal" and config.attention.softcap is None:
+    if together and NATIVE and config.mask == "causal" and config.attention.softcap is None:
         shared += (-1 if turned else 1) * width * inner  # attention by blocks keeps queries as they are scaled
     if config.attention.softcap is not None:  # scores stand in memory: their tanh and their softmax
         shared += 8 * heads * seen - width * inner

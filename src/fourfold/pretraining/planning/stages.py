@@ -123,7 +123,7 @@ class Setup:
     @cached_property
     def kept(self) -> Kept:
         """Bytes a token leaves in a layer on a device, the mean over layers."""
-        layers = kept_by_layer(self.job, cast=True)
+        layers = kept_by_layer(self.job, cast=True, apart=True)
         stack = self.stacks[0]
         # Softmax and dropout of the scores, and which of them were dropped (Korthikanti et al. 2022, section 4.1).
         scores = 0.0 if self.fused else 5.0 * stack.attention.heads * self.job.row
