@@ -205,13 +205,9 @@ def _show(plan: dict[str, Any]) -> None:
             for stage in plan["stages"]
         )
         return
-    active = plan["parameters_active"]
-    show(f"parameters  {plan['parameters']:,}"
-         + (f", {active:,} of them active" if active < plan["parameters"] else "")
-         + (f" (published: {plan['published']})" if "published" in plan else ""))  # fmt: skip
-    show(f"tokens      {plan['tokens']:,.0f} in rows of {plan['context']:,}, {plan['batch_size']} a step")
-    show(f"FLOPs       {plan['train_flops']:.3g}, {plan['flops_per_token']:.3g} a token; "
-         f"6 N D says {plan['rule_of_six']:.3g}")  # fmt: skip
+    from fourfold.cli.plan_cluster import show_size
+
+    show_size(plan)
     show(f"memory      {gigabytes(plan['memory_bytes'])}: "
          + ", ".join(f"{part} {gigabytes(size)}" for part, size in plan["memory"].items() if size))  # fmt: skip
     if plan["kv_bytes_per_token"]:

@@ -145,9 +145,8 @@ def show_cluster(plan: dict[str, Any]) -> None:
         _show_one(stage)
 
 
-def _show_one(plan: dict[str, Any]) -> None:
-    if "stage" in plan:
-        show(f"stage       {plan['stage']}")
+def show_size(plan: dict[str, Any]) -> None:
+    """How large the model, the text and the work are, the same for a cluster and for this machine."""
     active = plan["parameters_active"]
     show(f"parameters  {plan['parameters']:,}"
          + (f", {active:,} of them active" if active < plan["parameters"] else "")
@@ -155,6 +154,12 @@ def _show_one(plan: dict[str, Any]) -> None:
     show(f"tokens      {plan['tokens']:,.0f} in rows of {plan['context']:,}, {plan['batch_size']:,} a step")
     show(f"FLOPs       {plan['train_flops']:.3g}, {plan['flops_per_token']:.3g} a token; "
          f"6 N D says {plan['rule_of_six']:.3g}")  # fmt: skip
+
+
+def _show_one(plan: dict[str, Any]) -> None:
+    if "stage" in plan:
+        show(f"stage       {plan['stage']}")
+    show_size(plan)
     operators = plan["forward_flops_by_operator"]
     whole = sum(operators.values())
     show("            forward: " + ", ".join(f"{name} {size / whole:.1%}" for name, size in operators.items()))

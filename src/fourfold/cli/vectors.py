@@ -60,13 +60,13 @@ def train(
     _check_words(architecture, loss, unit)
     resume_command.set(command_line(sys.argv[1:]))
     config = VectorsConfig(
-        architecture=architecture,  # type: ignore[arg-type]
-        output=loss,  # type: ignore[arg-type]
+        architecture=architecture,  # type: ignore[arg-type]  # a name, checked below
+        output=loss,  # type: ignore[arg-type]  # a name, checked below
         size=size, window=window, negatives=negatives, sample=sample, epochs=epochs, rate=rate, seed=seed,
     )  # fmt: skip
     facts = make_vectors(
         texts, output, config,
-        unit=unit,  # type: ignore[arg-type]
+        unit=unit,  # type: ignore[arg-type]  # a name, checked below
         min_count=min_count, phrases=_thresholds(phrases), threads=threads or os.cpu_count() or 1,
     )  # fmt: skip
     if as_json:
@@ -103,7 +103,7 @@ def analogy(
 ) -> None:
     """What is to C as B is to A; the three words themselves are never the answer."""
     _one_of("method", method, ("add", "multiply"))
-    found = _open(vectors).analogy([b, c], [a], k, method)  # type: ignore[arg-type]
+    found = _open(vectors).analogy([b, c], [a], k, method)  # type: ignore[arg-type]  # a name, checked below
     _tell(found, "score", as_json)
     finish(next_command=["vectors", "evaluate", vectors, "questions-words.txt"], result_on_stdout=False)
 
@@ -127,7 +127,7 @@ def evaluate(
     results: dict[str, Any] = {}
     for file in files:
         if is_analogies(file):
-            rows = answer_analogies(opened, file, method=method, limit=limit)  # type: ignore[arg-type]
+            rows = answer_analogies(opened, file, method=method, limit=limit)  # type: ignore[arg-type]  # a name, checked below
             results[file.name] = [
                 {
                     "section": r.section,
