@@ -117,6 +117,7 @@ class _Planner:
             context=options.row_tokens,
             optimizer=options.optimizer.kind,
             recompute=options.recompute,
+            predicted=_predicted(options.objective),
         )
 
     def _finetune(self, options: Any) -> dict[str, Any]:
@@ -208,6 +209,15 @@ def source_bytes(source: str) -> int:
         return path.stat().st_size
     files = path.rglob("*") if path.is_dir() else Path().glob(source) if not path.is_absolute() else iter(())
     return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _predicted(objective: dict[str, Any] | None) -> float:
+    """Share of the tokens that are predicted: of masked language modelling few (Devlin et al. 2019, section 3.1)."""
+    from fourfold.pretraining.objectives import MaskedLM
+
+    if objective is None or objective.get("kind") != "masked":
+        return 1.0
+    return float(objective.get("rate", MaskedLM.rate))
 
 
 def _pretraining_tokens(options: Any) -> float | None:

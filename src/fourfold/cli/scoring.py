@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fourfold.cli.console import finish, show_json, show_table
 from fourfold.cli.options import EVALUATE, DataType, Json, Model, load_model, read_input
 from fourfold.errors import UserError
+
+if TYPE_CHECKING:
+    from fourfold.inference import Endpoint, LanguageModel, TextEncoder
 
 commands = typer.Typer()
 
@@ -36,10 +39,8 @@ def score(
     lm = load_model(model, dtype)
     say_if_hard_to_read(lm, model, texts)
     say_if_unnormalised(lm, model)
-    scores = lm.score(texts)
-    nats = -math.fsum(score.total for score in scores)
-    tokens, size = sum(len(score.ids) for score in scores), sum(score.bytes for score in scores)
-    characters = sum(score.characters for score in scores)
+    size, characters = sum(len(text.encode()) for text in texts), sum(map(len, texts))
+    nats, tokens, stride = _totals(lm, texts)
     row = {
         "model": model,
         "texts": len(texts),
@@ -50,7 +51,7 @@ def score(
         "bits_per_character": nats / math.log(2) / characters,
         "perplexity": math.exp(nats / max(tokens, 1)),
         "log_prob": -nats,
-        "stride": next((score.stride for score in scores if score.stride is not None), None),
+        "stride": stride,
     }
     if as_json:
         show_json(row)
@@ -58,3 +59,21 @@ def score(
         headings = {"bits_per_byte": "bits/byte", "bits_per_character": "bits/char", "perplexity": "perplexity"}
         show_table([row], {**{key: key for key in ("bytes", "characters", "tokens")}, **headings, "stride": "stride"})
     finish(next_command=["generate", model, "The"], result_on_stdout=False)
+
+
+def _totals(lm: LanguageModel | TextEncoder | Endpoint, texts: list[str]) -> tuple[float, int, int | None]:
+    """Nats and tokens of all texts, and the stride where one was longer than the context.
+
+    A word n-gram model reads lines as bytes and tells their totals only: no Python object a word.
+    """
+    from fourfold.inference import EncodesLines, LanguageModel, score_lines
+    from fourfold.models import DirectScorer
+
+    if isinstance(lm, LanguageModel) and not any("\n" in text for text in texts):
+        module, tokenizer = lm.module, lm.tokenizer
+        if isinstance(module, DirectScorer) and isinstance(tokenizer, EncodesLines):
+            found = score_lines(module, tokenizer, "\n".join(texts).encode(), lm.device)
+            return -math.fsum(found.totals), int(found.tokens.sum()), None
+    scores = lm.score(texts)
+    stride = next((score.stride for score in scores if score.stride is not None), None)
+    return -math.fsum(score.total for score in scores), sum(len(score.ids) for score in scores), stride

@@ -6,6 +6,7 @@ from fourfold.inference.encoder import Filling, TextEncoder
 from fourfold.inference.endpoint import Endpoint
 from fourfold.inference.language_model import LanguageModel, TextTokenizer
 from fourfold.inference.loading import load, locate
+from fourfold.inference.looking_up import EncodesLines, LineScores, score_lines
 from fourfold.inference.reading import say_if_hard_to_read, say_if_unnormalised
 from fourfold.inference.results import (
     ChatModel,
@@ -26,11 +27,13 @@ __all__ = [
     "Capability",
     "ChatModel",
     "Continuation",
+    "EncodesLines",
     "Endpoint",
     "Filling",
     "FinishReason",
     "Generation",
     "LanguageModel",
+    "LineScores",
     "Message",
     "Request",
     "Sampler",
@@ -48,6 +51,7 @@ __all__ = [
     "locate",
     "say_if_hard_to_read",
     "say_if_unnormalised",
+    "score_lines",
     "score_shared",
     "score_spans",
     "windows",

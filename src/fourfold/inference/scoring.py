@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fourfold.inference.looking_up import look_up
 from fourfold.models import CausalLM, DirectScorer, State, Step
 
 LOGITS_AT_ONCE = 1 << 24
@@ -24,10 +25,6 @@ TOKENS_AT_ONCE = 2048
 
 SPANS_AT_ONCE = 1 << 12
 """Texts whose probabilities are looked up together."""
-IGNORED = -1
-"""In place of a target that is not asked for."""
-ROWS_SIDE_BY_SIDE = 16
-"""Rows they are laid out in: looking one up hides the wait for another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,26 +106,15 @@ def _score_batch(model: CausalLM, spans: list[Span], device: torch.device, want_
 
 
 def _look_up(model: DirectScorer, spans: Sequence[Span], device: torch.device) -> list[Scored]:
-    """Spans laid end to end in a few rows, for a model that looks probabilities up and needs no padding."""
     ids = np.fromiter(chain.from_iterable(span.ids for span in spans), np.int64)
     sizes = np.array([len(span.ids) for span in spans])
     begins = np.cumsum(sizes) - sizes
-    rows = min(ROWS_SIDE_BY_SIDE, -(-len(ids) // int(sizes.max())))
-    row_of = begins * rows // len(ids)
-    owner = np.repeat(np.arange(len(spans)), sizes)
-    lengths = np.bincount(row_of, weights=sizes, minlength=rows).astype(np.int64)
-    row = row_of[owner]
-    place = row, np.arange(len(ids)) - (np.cumsum(lengths) - lengths)[row]
-    scored_from = begins + np.array([span.start - 1 for span in spans])
-    wanted = np.arange(len(ids)) >= scored_from[owner]
+    first = begins + np.array([span.start - 1 for span in spans])
+    wanted = np.arange(len(ids)) >= np.repeat(first, sizes)
     wanted[begins + sizes - 1] = False
-    laid = np.zeros((3, rows, int(lengths.max())), np.int64)
-    laid[0][place], laid[1][place], laid[2][place] = ids, np.where(wanted, np.roll(ids, -1), IGNORED), owner
-    read, targets, documents = torch.from_numpy(laid).to(device)
-    step = Step(ids=read, documents=documents, lengths=torch.from_numpy(lengths).to(device))
-    found = model.target_log_probs(step, targets).cpu().numpy()[place][wanted]
-    ends = np.cumsum(np.bincount(owner[wanted], minlength=len(spans)))
-    return [Scored(part.tolist(), []) for part in np.split(found, ends[:-1])]
+    found = look_up(model, ids, sizes, wanted, device)
+    ends = begins + sizes - 1
+    return [Scored(found[start:end].tolist(), []) for start, end in zip(first.tolist(), ends.tolist(), strict=True)]
 
 
 def _context(spans: Sequence[Span], counted: Tensor, device: torch.device) -> Step:

@@ -65,13 +65,11 @@ def _step(trie: Trie, node: int, token: int) -> tuple[int, float]:
     weight = 0.0
     while node != 0:
         low, end = trie.first_child[node], trie.first_child[node + 1]
-        high = end
-        while low < high:
-            middle = (low + high) // 2
-            if trie.word[middle] < token:
-                low = middle + 1
-            else:
-                high = middle
+        left = end - low
+        while left > 0:  # halves without a branch to guess: the searches of several rows overlap
+            half = (left + 1) >> 1
+            low += half * (trie.word[low + half - 1] < token)
+            left -= half
         if low < end and trie.word[low] == token:
             after = low if low < len(trie.back_off) else trie.suffix[low]
             return after, weight + _look_up(trie.log_prob_book, trie.log_prob[low])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,15 @@ class WordIndex:
         for some in _batched(words):
             self._read(b" ".join(some), False, grow=True)
 
+    @classmethod
+    def of_lines(cls, lines: bytes, *, characters: bool = False) -> Self:
+        """The words of a list, one a line, in its order; ValueError unless there is one a line, none twice."""
+        index = cls(characters=characters)
+        ids, ends = index._read(lines, False, grow=True, words=lines.count(b"\n") + 1)
+        if not len(ids) == len(ends) == index.known or (np.diff(ends, prepend=0) != 1).any():
+            raise ValueError("expected one word a line, none twice")
+        return index
+
     def add(self, lines: bytes) -> tuple[Indices, Integers]:
         """The ids of all words, new ones for new words, and for each line where its words end.
 
@@ -82,19 +91,22 @@ class WordIndex:
         text = pool[: starts[self.known]].tobytes()
         return [text[start:end] for start, end in pairwise(starts[: self.known + 1].tolist())]
 
-    def _read(self, lines: bytes, characters: bool, *, grow: bool) -> tuple[Indices, Integers]:
+    def _read(
+        self, lines: bytes, characters: bool, *, grow: bool, words: int | None = None
+    ) -> tuple[Indices, Integers]:
+        """`words`: as many as there can be, where that is known."""
         text = np.frombuffer(lines, np.uint8)
         count = int(np.count_nonzero(text == _NEWLINE)) + (not lines.endswith(b"\n") and bool(lines))
         if grow:
-            self._make_room(len(text))
+            self._make_room(len(text), len(text) if words is None else words)
         ids, ends = np.empty(len(text), np.int32), np.empty(count, np.int64)
         written, self.known = _read(text, self._table, self.known, characters, grow, ids, ends)
         return ids[:written].copy(), ends
 
-    def _make_room(self, size: int) -> None:
-        """For every word that so many bytes can bring."""
+    def _make_room(self, size: int, new: int) -> None:
+        """For so many new words in so many bytes."""
         slots, hashes, starts, pool = self._table
-        words = self.known + size + 1
+        words = self.known + new + 1
         used = int(starts[self.known])
         if len(hashes) < words:
             hashes, starts = _longer(hashes, 2 * words), _longer(starts, 2 * words + 1)

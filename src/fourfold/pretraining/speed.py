@@ -1,38 +1,44 @@
-"""How fast this machine does a job: time a slice of it and carry the result over.
+"""How fast this machine does a job: time steps of it, or of a slice of it, and carry the result over.
 
-Where a two-layer slice of a model with one stack and a head is small enough, real training steps of one and of two
-layers are timed; the difference is a layer, the rest is embedding, head and optimizer.
-Otherwise a matrix product in the model's own shape is timed and `PRODUCT_SHARE` of its rate
-is taken.
+Real training steps are timed, with the job's own optimizer. The whole model at the whole batch, where a few such steps
+take seconds; else slices of one and of two layers, whose difference is a layer, the rest being embedding, head and
+optimizer; else those with fewer rows, too. Where even a two-layer slice is large, or there are two stacks, a matrix
+product in the model's own shape is timed and `PRODUCT_SHARE` of its rate is taken.
 """
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import dataclass, replace
 
 import torch
 
-from fourfold.models import Config, EncoderDecoderConfig, RecurrentConfig, TransformerConfig, make_module
+from fourfold.models import EncoderDecoderConfig, RecurrentConfig, TransformerConfig, TransformerLM, make_module
 from fourfold.models.inspection import count, stacks
-from fourfold.pretraining.planning import Job, flops
+from fourfold.pretraining.planning import Job, flops, flops_per_token
 from fourfold.training import (
+    IGNORED,
     FixedBatches,
     LabelledBatch,
     Precision,
-    adamw,
     causal_language_modelling,
     constant,
+    make_optimizer,
     train,
 )
 
 SLICE_PARAMETERS = 80_000_000
-"""Largest two-layer slice that is trained for the probe."""
+"""Largest model that is made for the probe."""
 SLICE_TOKENS = 512
-"""Most tokens of a probed step."""
+"""Tokens of the first slice, which tells what can be afforded."""
+STEP_SECONDS = 3.5
+"""Longest probed step, by the rate of the first slice, which is a low one."""
+ENOUGH_SECONDS = 5.0
+"""After so long no further step of a slice is timed."""
 PRODUCT_SHARE = 0.55
 """Share of the rate of one large product that a whole training step reaches on a CPU."""
-TIMED = 2
+TIMED = 3
 PEAK_SIZE = 1024
 
 
@@ -73,33 +79,74 @@ def peak_flops(precision: Precision) -> float:
 
 
 def _by_steps(job: Job, config: TransformerConfig | RecurrentConfig, precision: Precision) -> Speed:
-    """T(L layers) = T(1) + (L - 1)(T(2) - T(1)), per token of a step."""
+    """Seconds of the job from the largest slice whose steps are short enough."""
     row = min(job.row, SLICE_TOKENS)
-    rows = max(1, min(job.batch_size, SLICE_TOKENS // row))
-    one = _step_seconds(replace(config, layers=1), rows, row, precision)
-    low = high = one
-    if config.layers > 1:
-        two = _step_seconds(replace(config, layers=2), rows, row, precision)
-        extra = config.layers - 1
-        low = one + extra * max(two - one, 0.05 * one)
-        high = one + extra * max(two - one, 0.05 * one) * 1.15
-    # A forward pass is a third of a training step; a frozen model needs two, recomputing one more.
-    share = flops(job) / flops(replace(job, purpose="train", recompute=False))
-    steps = job.tokens / (rows * row)
-    middle = (low + high) / 2 * steps * share
-    return Speed(seconds=middle, spread=max(middle / 10, (high - low) / 2 * steps * share), how="training steps timed")
+    few = max(1, min(job.batch_size, SLICE_TOKENS // row))
+    small = replace(job, config=replace(config, layers=1), batch_size=few, context=row)
+    first = _step_seconds(small, precision)
+    rate = flops_per_token(small) * few * row / first
+    wanted = replace(job, config=config)
+    if _affordable(wanted, rate) and count(config).total <= SLICE_PARAMETERS:
+        step, loose = _step_seconds(wanted, precision), 0.0
+        tokens = job.batch_size * job.row
+    else:
+        largest = max(few, job.batch_size) if job.row == row else few
+        rows = next((rows for rows in _halved(largest, few) if _affordable(_sliced(small, 2, rows), rate)), few)
+        one = first if rows == few else _step_seconds(_sliced(small, 1, rows), precision)
+        step, loose = _of_layers(one, _sliced(small, 2, rows), config.layers, precision)
+        tokens = rows * row
+    # A forward pass is a third of a training step; a frozen model needs two.
+    share = flops(job) / flops(replace(job, purpose="train"))
+    middle = step * job.tokens / tokens * share
+    return Speed(seconds=middle, spread=max(0.1, loose) * middle, how="training steps timed")
 
 
-def _step_seconds(config: Config, rows: int, row: int, precision: Precision) -> float:
-    model = make_module(config)
+def _of_layers(one: float, two: Job, layers: int, precision: Precision) -> tuple[float, float]:
+    """T(L layers) = T(1) + (L - 1)(T(2) - T(1)), and the share by which it may be off."""
+    if layers == 1:
+        return one, 0.0
+    layer = max(_step_seconds(two, precision) - one, 0.05 * one)
+    return one + (layers - 1) * layer, 0.15
+
+
+def _sliced(job: Job, layers: int, rows: int) -> Job:
+    assert not isinstance(job.config, EncoderDecoderConfig)  # it has two stacks
+    return replace(job, config=replace(job.config, layers=layers), batch_size=rows)
+
+
+def _halved(most: int, least: int) -> list[int]:
+    rows = [most]
+    while rows[-1] > least:
+        rows.append(max(least, rows[-1] // 2))
+    return rows
+
+
+def _affordable(job: Job, rate: float) -> bool:
+    """Whether a step is short, at so many operations a second."""
+    return flops_per_token(job) * job.batch_size * job.row / rate <= STEP_SECONDS
+
+
+def _step_seconds(job: Job, precision: Precision) -> float:
+    """Seconds of a training step of all weights."""
+    model = make_module(job.config)
     model.initialise(torch.Generator().manual_seed(0))
-    ids = torch.randint(0, config.vocabulary_size, (rows, row + 1), generator=torch.Generator().manual_seed(0))
-    source = FixedBatches([[LabelledBatch(ids[:, :-1], ids[:, 1:])]])
-    steps = train(
-        model, causal_language_modelling(), source, adamw(model, 1e-4),
-        steps=TIMED + 1, schedule=constant(1e-4), precision=precision,
-    )  # fmt: skip
-    return min([step.seconds for step in steps][1:])
+    if isinstance(model, TransformerLM):
+        model.stack.recompute = job.recompute
+    generator = torch.Generator().manual_seed(0)
+    shape = (job.batch_size, job.row)
+    ids, labels = (torch.randint(0, job.config.vocabulary_size, shape, generator=generator) for _ in range(2))
+    if job.predicted < 1:
+        labels[torch.rand(shape, generator=generator) >= job.predicted] = IGNORED
+    source = FixedBatches([[LabelledBatch(ids, labels)]])
+    times: list[float] = []
+    for step in train(
+        model, causal_language_modelling(), source, make_optimizer(job.optimizer, model, 1e-4),
+        steps=1 + TIMED, schedule=constant(1e-4), precision=precision,
+    ):  # fmt: skip
+        times.append(step.seconds)
+        if len(times) > 1 and sum(times) > ENOUGH_SECONDS:
+            break
+    return statistics.median(times[1:])
 
 
 def _by_product(job: Job, precision: Precision) -> Speed:

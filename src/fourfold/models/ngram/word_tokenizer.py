@@ -111,7 +111,10 @@ class WordTokenizer:
             text = (folder / LIST).read_bytes()
         except FileNotFoundError:
             raise UserError("the list of words is missing", where=folder / LIST) from None
-        index = WordIndex(text.split(b"\n")[:-1], characters=unit == "characters")
+        try:
+            index = WordIndex.of_lines(text, characters=unit == "characters")
+        except ValueError as error:
+            raise UserError("the list of words is damaged", where=folder / LIST, got=error) from None
         if index.known != record["words"]:
             expected = f"{record['words']} words"
             raise UserError("the list of words is damaged", where=folder / LIST, expected=expected, got=index.known)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from fourfold.models import Config, RecurrentConfig, TransformerConfig
 from fourfold.models.inspection import count, kv_bytes, stacks
 from fourfold.models.transformer import Rotary
-from fourfold.models.transformer.blockwise import NATIVE
+from fourfold.models.transformer.blockwise import BLOCK, NATIVE
 from fourfold.pretraining.planning.job import Job
 from fourfold.pretraining.planning.states import optimizer_bytes
 from fourfold.training import Precision, rows_at_once
@@ -46,6 +46,7 @@ def memory(job: Job, precision: Precision) -> dict[str, int]:
         "gradients": trained * 4,
         "optimizer": trained * 8 if job.purpose != "train" else optimizer_bytes(config, job.optimizer),
         "activations": 0,
+        "attention blocks": 0,
         "logits": _logit_bytes(config, tokens),
         "state": 0,
         "process": PROCESS_BYTES,
@@ -54,6 +55,7 @@ def memory(job: Job, precision: Precision) -> dict[str, int]:
         parts["state"] = kv_bytes(config, tokens, 2 if cast else 4)
     else:
         parts["activations"] = round(tokens * sum(activation_bytes(job, cast)))
+        parts["attention blocks"] = _block_bytes(job, cast)
         if cast and job.purpose == "train":
             parts["activations"] += 2 * counts.in_products  # each product keeps its own bf16 copy of the weight
     return parts
@@ -123,6 +125,13 @@ def _feed_forward_bytes(config: TransformerConfig, width: int) -> float:
         return width * numbers * options.size
     sizes = experts.active * options.size + experts.shared_size
     return width * (numbers * sizes + 3 * experts.active * config.hidden_size)  # gathered, computed, weighted
+
+
+def _block_bytes(job: Job, cast: bool) -> int:
+    """Scores, weights and their gradients of one block of queries, where attention goes by blocks."""
+    stacked = [] if isinstance(job.config, RecurrentConfig) else stacks(job.config)
+    heads = max((stack.attention.heads for stack in stacked if stack.mask == "causal"), default=0)
+    return 4 * 2 * job.batch_size * heads * min(BLOCK, job.row) * job.row if cast and NATIVE else 0
 
 
 def _delta_parameters(config: Config, rank: int) -> int:
