@@ -18,7 +18,7 @@ class StreamBatches:
 
     def __init__(self, windows: WindowBatches) -> None:
         self._windows = windows
-        self.batch_size = windows.batch_size
+        self.batch_size, self.context = windows.batch_size, windows.context
         self.lane = max(1, windows.windows // windows.batch_size)
         """Windows of a lane."""
 

@@ -23,9 +23,9 @@ from fourfold.workflow.training import (
 )
 
 if TYPE_CHECKING:
-    from fourfold.pretraining.corpus import RowSource, TokenShards
+    from fourfold.pretraining.corpus import RowSource, StreamBatches, TokenShards
     from fourfold.tokenizers import Tokenizer
-    from fourfold.training import LanguageModelling, Team
+    from fourfold.training import BatchSource, LanguageModelling, Team
     from fourfold.workflow.context import StageContext
 
 NEURAL = ("lstm", "gru", "elman", "rnn", "feed-forward")
@@ -46,14 +46,14 @@ class Bench:
     tokenizer: Tokenizer
     label: str
     shards: TokenShards
-    rows: RowSource
+    rows: RowSource | StreamBatches
     objective: LanguageModelling
     samples: dict[str, str]
     new_tokens: int = 0
     team: Team | None = None
     """The processes that share the training, each with its part of `module`."""
     whole: Any = None
-    """In the first process of a team, the model in one piece."""
+    """In the first process of a team, the model in one piece; and a model apart from the memory it carries."""
 
     @property
     def kept(self) -> Any:
@@ -62,7 +62,7 @@ class Bench:
 
 
 def chosen_loss(
-    context: StageContext, options: PretrainOptions, module: Any, loss: LanguageModelling, rows: RowSource
+    context: StageContext, options: PretrainOptions, module: Any, loss: LanguageModelling, rows: BatchSource
 ) -> LanguageModelling:
     """The loss to train with, after the layers are compiled where that pays: not by processes that share a training,
     nor where the shape of a step changes or layers are computed twice."""
@@ -104,10 +104,9 @@ def fit_gradient(context: StageContext, options: PretrainOptions, bench: Bench, 
     """Train by gradient, resuming from the last checkpoint."""
     from fourfold.models import count_parameters
     from fourfold.pretraining import Job, flops_per_token
-    from fourfold.pretraining.corpus import RampedBatches
     from fourfold.training import choose_precision
 
-    module, ramp = bench.module, ramp_of(options)
+    module = bench.module
     precision = choose_precision("cpu", module)
     say(f"{bench.label}: {count_parameters(bench.kept):,} parameters, {precision}")
     if options.recompute:
@@ -115,13 +114,13 @@ def fit_gradient(context: StageContext, options: PretrainOptions, bench: Bench, 
     fit = Fit(
         model=module,
         objective=bench.objective,
-        batches=bench.rows if ramp is None else RampedBatches(bench.rows, ramp),
+        batches=_ramped(options, bench.rows),
         optimizer=options.optimizer.make(module),
         update=options.optimizer,
         precision=precision,
         steps=steps,
         label=bench.label,
-        flops_per_token=flops_per_token(Job(config=module.config, tokens=1, context=options.row_tokens)),
+        flops_per_token=flops_per_token(Job(config=bench.kept.config, tokens=1, context=options.row_tokens)),
         trackers=options.trackers,
         team=bench.team,
         whole=bench.whole,
@@ -130,6 +129,16 @@ def fit_gradient(context: StageContext, options: PretrainOptions, bench: Bench, 
     numbers = with_noise(measure, fit, options.curve.noise_batches)
     measured = curve_steps(steps, options.curve.points)
     return run_fit(context, fit, options.checkpoint, measure=numbers, measured=measured)
+
+
+def _ramped(options: PretrainOptions, rows: RowSource | StreamBatches) -> BatchSource:
+    from fourfold.pretraining.corpus import RampedBatches, StreamBatches
+
+    ramp = ramp_of(options)
+    if ramp is None:
+        return rows
+    assert not isinstance(rows, StreamBatches)  # checked with the recipe
+    return RampedBatches(rows, ramp)
 
 
 def with_noise(measure: Measure, fit: Fit, batches: int | None) -> Measure:

@@ -72,6 +72,9 @@ class PretrainOptions(Options):
     """Fewer rows in the first steps."""
     context: int | None = Field(default=None, ge=8)
     """Tokens of a row; without it the model's own context, or 512."""
+    carry: bool = False
+    """Recurrent families: each row goes on in the text where it ended a step before, with its memory, while gradients
+    reach back one row (truncated back-propagation through time)."""
     optimizer: OptimizerOptions = OptimizerOptions()
     """The optimizer of the families trained by gradient."""
     budget: Budget | None = None
@@ -144,6 +147,8 @@ def check(options: PretrainOptions) -> None:
             "'context' is longer than the model's", expected=f"at most {config.context}", got=options.context
         )
     check_objective(options, config)
+    if options.carry:
+        _check_carry(options, config)
     need(options.budget, "budget", f"family '{family}'")
     assert options.budget is not None  # just asked for
     length = options.row_tokens
@@ -170,7 +175,26 @@ def _check_batches(options: PretrainOptions) -> None:
         raise UserError("a ramp needs a budget in steps or tokens", where="budget", got="seconds")
 
 
+def _check_carry(options: PretrainOptions, config: Config) -> None:
+    """Refuse a memory where there is none, and rows that do not go on one after the other."""
+    from fourfold.models import RecurrentConfig
+
+    if not isinstance(config, RecurrentConfig) or config.cell == "feed-forward":
+        raise UserError(
+            "only a recurrent network has a memory to carry", where="carry", expected="family lstm, gru or rnn",
+            got=options.table["family"],
+        )  # fmt: skip
+    others = {"ramp": options.ramp, "replay": options.replay, "objective": options.objective}
+    for name, value in others.items():
+        if value is not None:
+            raise UserError(f"rows that carry their memory cannot have '{name}'", where=name, advice="Leave one out.")
+    if chosen_plan(options.parallel).world > 1:
+        raise UserError("rows that carry their memory are trained by one process", where="carry")
+
+
 def _check_continuing(options: PretrainOptions) -> None:
+    if options.carry:
+        raise UserError("'carry' is for a new recurrent model", where="carry", got=f"model '{options.model}'")
     if options.tokenizer is not None:
         raise UserError(
             "a model that is gone on from keeps its tokenizer", where="tokenizer", got=options.tokenizer,

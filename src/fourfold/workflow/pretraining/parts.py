@@ -11,7 +11,7 @@ from fourfold.files import read_json
 
 if TYPE_CHECKING:
     from fourfold.models import Config
-    from fourfold.pretraining.corpus import BatchRamp, RowSource, TokenShards, WindowBatches
+    from fourfold.pretraining.corpus import BatchRamp, RowSource, StreamBatches, TokenShards, WindowBatches
     from fourfold.pretraining.objectives import Form, ObjectiveBatches, PretrainingObjective
     from fourfold.tokenizers import Tokenizer
     from fourfold.training import LanguageModelling
@@ -67,11 +67,14 @@ def make_batches(
     form: Form,
     tokenizer: Tokenizer,
     shards: TokenShards,
-) -> RowSource:
-    """Rows of the corpus, with the replayed text's between them."""
-    from fourfold.pretraining.corpus import ReplayedRows
+) -> RowSource | StreamBatches:
+    """Rows of the corpus, with the replayed text's between them; in order where each goes on with its memory."""
+    from fourfold.pretraining.corpus import ReplayedRows, StreamBatches, WindowBatches
 
     rows = rows_of(options, target, form, tokenizer, shards, context.seed)
+    if options.carry:
+        assert isinstance(rows, WindowBatches)  # checked with the recipe: the next token
+        return StreamBatches(rows)
     if options.replay is None:
         return rows
     other = split_shards(context, options, tokenizer, "train", options.replay)
@@ -98,16 +101,16 @@ def rows_of(
     )
 
 
-def text_a_row(rows: RowSource, shards: TokenShards) -> float:
+def text_a_row(rows: RowSource | StreamBatches, shards: TokenShards) -> float:
     """Tokens of the corpus that a row uses, the replayed rows counted as using none."""
-    from fourfold.pretraining.corpus import ReplayedRows, WindowBatches
+    from fourfold.pretraining.corpus import ReplayedRows, StreamBatches, WindowBatches
     from fourfold.pretraining.objectives import ObjectiveBatches
 
     if isinstance(rows, ReplayedRows):
         return text_a_row(rows.main, shards) * (1 - rows.share)
     if isinstance(rows, ObjectiveBatches):
         return shards.token_count / rows.rows
-    assert isinstance(rows, WindowBatches)
+    assert isinstance(rows, WindowBatches | StreamBatches)
     return float(rows.context)
 
 

@@ -92,6 +92,7 @@ def train_new(
 ) -> None:
     """Train a recurrent model or a transformer by gradient from random weights, alone or with other processes."""
     from fourfold.models import count_parameters
+    from fourfold.training import Carried
 
     context.company.call(context.name)
     target = chosen_objective(options)
@@ -99,6 +100,8 @@ def train_new(
     module = new_module(config, context.seed)
     label = options.label or f"{options.table['family']} {count_parameters(module) / 1e6:.1f}M"
     team, whole = share_out(context, options.parallel, module, lambda: new_module(config, context.seed))
+    if options.carry:
+        module, whole = Carried(module, options.batch_size), module
     rows = make_batches(context, options, target, model_form(config), tokenizer, shards)
     bench = Bench(
         module=module,
