@@ -1,5 +1,6 @@
 """The transformer: one configuration, values for every variant (the survey's chapter 4.2)."""
 
+from fourfold.models.transformer.attention import Source
 from fourfold.models.transformer.block import Block
 from fourfold.models.transformer.cache import Earlier, KeyValueCache
 from fourfold.models.transformer.config import TransformerConfig
@@ -79,6 +80,7 @@ __all__ = [
     "RotaryScaling",
     "Sight",
     "Sinusoidal",
+    "Source",
     "Task",
     "Transformer",
     "TransformerConfig",
