@@ -1,9 +1,9 @@
 """From a model and a prompt to text and scores."""
 
 from fourfold.inference.capabilities import Capability, capabilities_table
-from fourfold.inference.decoding import Request, Token, decode
 from fourfold.inference.encoder import Filling, TextEncoder
 from fourfold.inference.endpoint import Endpoint
+from fourfold.inference.engine import Engine, EngineCounts, EngineLimits, Overloaded, Request, Running, Token
 from fourfold.inference.language_model import LanguageModel, TextTokenizer
 from fourfold.inference.loading import load, locate
 from fourfold.inference.reading import say_if_hard_to_read, say_if_unnormalised
@@ -27,12 +27,17 @@ __all__ = [
     "ChatModel",
     "Continuation",
     "Endpoint",
+    "Engine",
+    "EngineCounts",
+    "EngineLimits",
     "Filling",
     "FinishReason",
     "Generation",
     "LanguageModel",
     "Message",
+    "Overloaded",
     "Request",
+    "Running",
     "Sampler",
     "Sampling",
     "ScoringModel",
@@ -43,7 +48,6 @@ __all__ = [
     "TextTokenizer",
     "Token",
     "capabilities_table",
-    "decode",
     "load",
     "locate",
     "say_if_hard_to_read",
