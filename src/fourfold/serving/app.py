@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -133,7 +134,7 @@ def _add_gets(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", response_class=PlainTextResponse, responses=answers.errors(401, 403))
     async def metrics() -> Response:
         """Numbers for Prometheus."""
-        return PlainTextResponse(service.metrics.page(), media_type=CONTENT_TYPE)
+        return PlainTextResponse(await asyncio.to_thread(service.page), media_type=CONTENT_TYPE)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from fourfold.serving.stepping import Engine, Request, Running, Token
+from fourfold.inference import Engine, Request, Running, Token
+
+IDLE_SECONDS = 1.0
+"""After so long without work the thread looks whether it is still wanted."""
 
 
 class News(NamedTuple):
@@ -130,12 +132,13 @@ class Bridge:
             self._work.clear()
             try:
                 worked = self.engine.step()
-            except Exception as error:
+            except Exception as error:  # nobody's answer can go on, but those that come later may
                 worked = False
-                self._broke(error)
+                self._journal.engine_failed(error)
+                self._call(self.fail_all, error)
             self._hand_over()
             if not worked:
-                self._work.wait(timeout=1.0)
+                self._work.wait(timeout=IDLE_SECONDS)
 
     def _hand_over(self) -> None:
         with self._lock:
@@ -152,17 +155,6 @@ class Bridge:
                         batch.append((stream, News(index, tokens)))
         if batch:
             self._call(_deliver, batch)
-
-    def _broke(self, error: Exception) -> None:
-        """A step failed as a whole: nobody's answer can go on, but those that come later may."""
-        self._journal.engine_failed(error)
-        with self._lock:
-            streams = list(self._streams)
-        for stream in streams:
-            for _, running in stream.open():
-                running.cancel()
-        self._call(self.fail_all, error)
-        time.sleep(0.05)
 
     def _call(self, function: Any, *values: Any) -> None:
         assert self._loop is not None

@@ -6,7 +6,8 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from fourfold.errors import UserError
+from fourfold.errors import FourfoldError, UserError
+from fourfold.inference import Overloaded
 
 KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
@@ -46,6 +47,10 @@ def api_error(error: BaseException) -> ApiError:
         return ApiError(400, str(error), code=code)
     if isinstance(error, TimeoutError):
         return ApiError(504, "The answer took longer than this server allows.", code="timeout")
+    if isinstance(error, Overloaded):
+        return ApiError(429, str(error), code="overloaded", retry_after=1)
+    if isinstance(error, FourfoldError):
+        return ApiError(500, str(error), code="internal_error")
     return ApiError(500, "The server failed on this request.", code="internal_error")
 
 

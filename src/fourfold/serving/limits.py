@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fourfold.inference import EngineLimits
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -12,7 +14,7 @@ class Limits:
     body: int = 4 * 2**20
     answer_tokens: int | None = None
     """The longest answer; more is refused. None: what the model's context holds."""
-    rows: int = 64
+    rows: int = 32
     """Answers written at once."""
     waiting: int = 128
     """Answers that may wait beside those; the next one is told to come back later."""
@@ -31,3 +33,14 @@ class Limits:
     """Texts of one request for embeddings."""
     schema_bytes: int = 64 * 2**10
     schema_depth: int = 32
+    kv_bytes: int | None = None
+    """Memory for keys and values; None: the engine's own choice."""
+    batch_invariant: bool = False
+
+    @property
+    def engine(self) -> EngineLimits:
+        """What the engine may use. The server counts who waits, so that the engine never refuses."""
+        waiting = self.rows + self.waiting + self.choices
+        return EngineLimits(
+            rows=self.rows, waiting=waiting, kv_bytes=self.kv_bytes, batch_invariant=self.batch_invariant
+        )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fourfold.inference import TextTokenizer
-from fourfold.serving.stepping import Token
+from fourfold.inference import TextTokenizer, Token
 from fourfold.tokenizers import Tokenizer
 
 LEAST = -9999.0

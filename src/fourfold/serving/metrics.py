@@ -6,7 +6,7 @@ A client library would bring registries, processes and exporters; what a server 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 Labels = tuple[tuple[str, str], ...]
@@ -33,17 +33,6 @@ class Counter:
         yield from _head(self.name, self.text, "counter")
         for labels, value in self.values.items() or [((), 0.0)]:
             yield f"{self.name}{_shown(labels)} {value:.15g}"
-
-
-class Gauge:
-    """What a function says when it is asked."""
-
-    def __init__(self, name: str, text: str, read: Callable[[], float]) -> None:
-        self.name, self.text, self.read = name, text, read
-
-    def lines(self) -> Iterator[str]:
-        yield from _head(self.name, self.text, "gauge")
-        yield f"{self.name} {self.read()}"
 
 
 class Histogram:
@@ -85,16 +74,15 @@ class Metrics:
         self.seconds = Histogram("fourfold_request_seconds", "From the request to the end of its answer.")
         self.first = Histogram("fourfold_first_token_seconds", "From the request to its first token.")
         self.between = Histogram("fourfold_token_gap_seconds", "Between two tokens of an answer.")
-        self.gauges: list[Gauge] = []
 
-    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        self.gauges.append(Gauge(name, text, read))
-
-    def page(self) -> str:
-        """The text Prometheus reads."""
+    def page(self, gauges: Mapping[str, tuple[str, float]]) -> str:
+        """The text Prometheus reads; `gauges` are what holds right now, by name: (help, value)."""
         metrics: list[Metric] = [self.requests, self.read, self.written, self.cancelled, self.refused, self.failures,
-                                 self.seconds, self.first, self.between, *self.gauges]  # fmt: skip
-        return "".join(f"{line}\n" for metric in metrics for line in metric.lines())
+                                 self.seconds, self.first, self.between]  # fmt: skip
+        lines = [line for metric in metrics for line in metric.lines()]
+        for name, (text, value) in gauges.items():
+            lines += [*_head(name, text, "gauge"), f"{name} {value:.15g}"]
+        return "".join(f"{line}\n" for line in lines)
 
 
 def _head(name: str, text: str, kind: str) -> Iterator[str]:

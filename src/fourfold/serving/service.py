@@ -15,10 +15,24 @@ from fourfold.serving.errors import ApiError
 from fourfold.serving.limits import Limits
 from fourfold.serving.loaded import Loaded
 from fourfold.serving.metrics import Metrics
-from fourfold.serving.rendering import RenderingProcess
-from fourfold.serving.stepping import Engine
+from fourfold.tokenizers import RenderingProcess
 
 LOG = logging.getLogger("fourfold.serving")
+TEXTS = {
+    "running": "Answers being written.",
+    "waiting": "Answers waiting for their first step.",
+    "swapped": "Answers set aside for lack of memory, to go on later.",
+    "blocks_used": "Blocks of keys and values that answers read.",
+    "blocks_free": "Blocks that are free.",
+    "blocks_cached": "Blocks kept for prompts that begin alike.",
+    "tokens_read": "Tokens of prompts that went through the model since the start.",
+    "tokens_written": "Tokens written since the start.",
+    "prefix_hits": "Prompts of which a beginning was known.",
+    "prefix_tokens": "Tokens of prompts that were known and not read again.",
+    "preemptions": "Answers set aside since the start.",
+    "steps": "Steps since the start.",
+}
+"""Of the numbers the engine counts."""
 Status = Literal["ok", "loading", "draining", "failed"]
 
 
@@ -59,22 +73,20 @@ class Service:
             self.on_failure()
             return
         if self._loaded.model is not None:
-            engine = Engine(self._loaded.model.module, self._loaded.model.device)
-            self._bridge = Bridge(engine, self)
+            self._bridge = Bridge(self._loaded.model.engine, self)
             self._bridge.start(asyncio.get_running_loop())
             if "chat" in self._loaded.model.capabilities:
                 await asyncio.to_thread(self.renderer.start)
-        self._watch()
         if self.status == "loading":
             self.status = "ok"
 
-    def _watch(self) -> None:
-        metrics = self.metrics
-        metrics.gauge("fourfold_open_answers", "Answers admitted and not ended.", lambda: self.open)
+    def page(self) -> str:
+        """The numbers for Prometheus. Waits for the step at hand, so call it on a thread."""
+        gauges = {"fourfold_open_answers": ("Answers admitted and not ended.", float(self.open))}
         if self._bridge is not None:
-            counts = self._bridge.engine.counts
-            metrics.gauge("fourfold_running", "Answers being written.", lambda: counts().running)
-            metrics.gauge("fourfold_waiting", "Answers waiting for their first step.", lambda: counts().waiting)
+            counts = self._bridge.engine.counts()._asdict()
+            gauges |= {f"fourfold_engine_{name}": (TEXTS[name], value) for name, value in counts.items()}
+        return self.metrics.page(gauges)
 
     async def drain(self) -> None:
         """Let nobody in, wait for those inside as long as the limit says, then end them."""

@@ -8,13 +8,12 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from fourfold.inference import Sampler, Sampling
+from fourfold.inference import Request, Sampler, Sampling, Token
 from fourfold.inference.feeding import Prompt
 from fourfold.inference.stopping import StopText
 from fourfold.serving.errors import ApiError
 from fourfold.serving.loaded import Loaded, Voice
 from fourfold.serving.service import Service
-from fourfold.serving.stepping import Request, Token
 from fourfold.tokenizers import TextStream, Tokenizer
 
 

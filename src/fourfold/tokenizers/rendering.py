@@ -3,7 +3,7 @@
 Jinja's sandbox keeps a template from reaching the interpreter; it does not keep it from looping or from growing a
 string without end. So the process that renders may be killed: the next conversation starts another.
 
-    server ── {"template", "messages", …} a line ──► python -m fourfold.serving.rendering ── {"text"} or {"error"} ──►
+    server ── {"template", "messages", …} a line ──► the process ── {"text"} or {"error"} a line ──► server
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fourfold.errors import UserError
-from fourfold.tokenizers import Tools, render
+from fourfold.tokenizers.templates import Tools, render
 
 MOST_OUTPUT = 64 * 2**20
 CHUNK = 1 << 16
@@ -96,7 +96,7 @@ class RenderingProcess:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._end()
-            words = [sys.executable, "-m", __spec__.name if __spec__ else __name__, str(self.memory)]
+            words = [sys.executable, "-c", f"from {__name__} import serve; serve({self.memory})"]
             self._process = subprocess.Popen(
                 words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
                 env=_environment(), start_new_session=True,
@@ -144,7 +144,8 @@ def _rendered(line: bytes) -> dict[str, str]:
         return {"error": f"the chat template failed on these messages ({type(error).__name__}: {error})"}
 
 
-def _serve(memory: int) -> None:
+def serve(memory: int) -> None:
+    """What the process does until its input ends: a conversation a line in, its text a line out."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     out = sys.stdout.buffer
     out.write(b"{}\n")
@@ -152,7 +153,3 @@ def _serve(memory: int) -> None:
     for line in sys.stdin.buffer:
         out.write(json.dumps(_rendered(line)).encode() + b"\n")
         out.flush()
-
-
-if __name__ == "__main__":
-    _serve(int(sys.argv[1]))
