@@ -59,13 +59,13 @@ def decode(
     with torch.inference_mode():
         state = _start(model, requests, longest + max(rooms), device)
         logits = _read_prompts(model, requests, state, device)
-    made = [0] * len(requests)
+    made: list[list[int]] = [[] for _ in requests]
     while active:
         ids, ended = [], []
         for row, index in enumerate(active):
-            token = _next(requests[index], index, logits[row], made[index] + 1 >= rooms[index])
-            made[index] += 1
+            token = _next(requests[index], index, logits[row], made[index], rooms[index])
             if token.id is not None:
+                made[index].append(token.id)
                 yield token._replace(finish_reason=None)
             if token.finish_reason is not None and index not in cancelled:
                 yield token._replace(id=None)
@@ -83,12 +83,12 @@ def decode(
     state.free()
 
 
-def _next(request: Request, index: int, logits: Tensor, last: bool) -> Token:
-    id = request.sampler.choose(logits)
+def _next(request: Request, index: int, logits: Tensor, made: list[int], room: int) -> Token:
+    id = request.sampler.choose(logits, made)
     log_prob = float(logits[id] - logits.logsumexp(-1))
     if id in request.stop_ids:
         return Token(index, None, log_prob, "stop")
-    return Token(index, id, log_prob, "length" if last else None)
+    return Token(index, id, log_prob, "length" if len(made) + 1 >= room else None)
 
 
 def _keep(state: State, rows: list[int], device: torch.device) -> State:
