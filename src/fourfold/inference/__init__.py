@@ -13,9 +13,9 @@ from fourfold.inference.choices import (
     json_schema,
     regex,
 )
-from fourfold.inference.decoding import Request, Token, decode
 from fourfold.inference.encoder import Filling, TextEncoder
 from fourfold.inference.endpoint import Endpoint
+from fourfold.inference.engine import Engine, EngineCounts, EngineLimits, Overloaded, Request, Running, Token
 from fourfold.inference.language_model import LanguageModel, TextTokenizer
 from fourfold.inference.loading import load, locate
 from fourfold.inference.reading import say_if_hard_to_read, say_if_unnormalised
@@ -43,12 +43,17 @@ __all__ = [
     "Continuation",
     "Contrastive",
     "Endpoint",
+    "Engine",
+    "EngineCounts",
+    "EngineLimits",
     "Filling",
     "FinishReason",
     "Generation",
     "LanguageModel",
     "Message",
+    "Overloaded",
     "Request",
+    "Running",
     "Sampler",
     "Sampling",
     "ScoringModel",
@@ -63,7 +68,6 @@ __all__ = [
     "capabilities_table",
     "choice",
     "choose_many",
-    "decode",
     "grammar",
     "json_schema",
     "load",

@@ -12,7 +12,7 @@ import torch
 
 from fourfold.errors import UserError
 from fourfold.files import atomic_folder, write_json
-from fourfold.inference.decoding import Request, Token, decode
+from fourfold.inference.engine import Engine, EngineLimits, Request, Running, Token
 from fourfold.inference.feeding import Prompt, feed_for
 from fourfold.inference.results import Continuation, Generation, Message, Sampling, TextScore
 from fourfold.inference.sampling import Sampler
@@ -25,8 +25,8 @@ from fourfold.tokenizers import TextStream, Tokenizer
 
 PAIRS_AT_ONCE = 1024
 """Contexts with continuations among which shared beginnings are looked for."""
-ROWS_AT_ONCE = 32
-"""Requests decoded in one batch."""
+ANSWERS_AHEAD = 128
+"""Requests that the engine is given before the first of them has ended."""
 
 
 class TextTokenizer(Protocol):
@@ -77,6 +77,7 @@ class LanguageModel:
         stop_ids: frozenset[int] | None = None,
         text_end_id: int | None = None,
         answer_start: Sequence[int] = (),
+        limits: EngineLimits | None = None,
     ) -> None:
         self.module = module
         self.tokenizer = tokenizer
@@ -87,6 +88,9 @@ class LanguageModel:
         self.stop_ids = (frozenset() if end is None else frozenset({end})) if stop_ids is None else stop_ids
         self.answer_start = tuple(answer_start)
         """Ids that every answer of an encoder-decoder begins with."""
+        self.limits = limits or EngineLimits()
+        """What decoding may use; set before the first text is written."""
+        self._engine: Engine | None = None
         self._feed = feed_for(module, tokenizer, name, text_end_id, answer_start)
         self._said_first_ids = False
 
@@ -95,6 +99,13 @@ class LanguageModel:
         """What this model can do, of generate, chat, score, log_likelihood."""
         chat = {"chat"} if self.tokenizer.chat_template is not None else set()
         return frozenset({"generate", "score", "log_likelihood"} | chat)
+
+    @property
+    def engine(self) -> Engine:
+        """What decodes for every caller of this model, made when it is first wanted."""
+        if self._engine is None or self._engine.model is not self.module:
+            self._engine = Engine(self.module, self.device, limits=self.limits)
+        return self._engine
 
     # ---- scoring
 
@@ -219,35 +230,38 @@ class LanguageModel:
             sampling = [sampling or self.defaults] * len(texts)
         self._say_first_ids(texts)
         prompts = [self._feed.prompt(ids) for ids in texts]
-        order = sorted(range(len(prompts)), key=lambda i: prompts[i].tokens)
-        results: dict[int, Generation] = {}
+        answers: list[_Answer] = []
         with task("generate", len(prompts), "answers") as work:
-            for start in range(0, len(order), ROWS_AT_ONCE):
-                batch = order[start : start + ROWS_AT_ONCE]
-                answers = [_Answer(prompts[i], sampling[i], self.tokenizer) for i in batch]
-                cancelled: set[int] = set()
-                requests = [self._request(prompts[i], sampling[i]) for i in batch]
-                for token in decode(self.module, requests, self.device, cancelled):
-                    answers[token.request].take(token)
-                    if answers[token.request].text.stopped:
-                        cancelled.add(token.request)
-                results |= {i: answer.result(len(batch)) for i, answer in zip(batch, answers, strict=True)}
-                work.advance(len(batch))
-        return [results[i] for i in range(len(prompts))]
+            try:
+                for prompt, wanted in zip(prompts, sampling, strict=True):
+                    answers.append(self._answer(prompt, wanted))
+                    if len(answers) >= ANSWERS_AHEAD:
+                        answers[-ANSWERS_AHEAD].finish()
+                for answer in answers:
+                    answer.finish()
+                    work.advance(1)
+            finally:
+                for answer in answers:
+                    answer.running.cancel()
+        return [answer.result() for answer in answers]
 
     def _stream(self, ids: list[int], sampling: Sampling | None) -> Generator[str, None, Generation]:
         sampling = sampling or self.defaults
         self._say_first_ids([ids])
-        prompt = self._feed.prompt(ids)
-        answer = _Answer(prompt, sampling, self.tokenizer)
-        for token in decode(self.module, [self._request(prompt, sampling)], self.device):
-            if piece := answer.take(token):
-                yield piece
-            if answer.text.stopped:
-                break
+        answer = self._answer(self._feed.prompt(ids), sampling)
+        try:
+            for token in answer.running:
+                if piece := answer.take(token):
+                    yield piece
+        finally:
+            answer.running.cancel()
         if rest := answer.text.finish():
             yield rest
-        return answer.result(1)
+        return answer.result()
+
+    def _answer(self, prompt: Prompt, sampling: Sampling) -> _Answer:
+        running = self.engine.submit(self._request(prompt, sampling))
+        return _Answer(prompt, running, StopText(self.tokenizer.decode_stream(), sampling.stop))
 
     def _say_first_ids(self, prompts: list[list[int]]) -> None:
         if prompts and not self._said_first_ids:
@@ -258,28 +272,39 @@ class LanguageModel:
 class _Answer:
     """One answer while it is made."""
 
-    def __init__(self, prompt: Prompt, sampling: Sampling, tokenizer: TextTokenizer) -> None:
+    def __init__(self, prompt: Prompt, running: Running, text: StopText) -> None:
         self.prompt_tokens = prompt.tokens
-        self.text = StopText(tokenizer.decode_stream(), sampling.stop)
+        self.running = running
+        self.text = text
         self.tokens: list[Token] = []
         self.end: Token | None = None
 
+    def finish(self) -> None:
+        """Take what is still to come."""
+        for token in self.running:
+            self.take(token)
+
     def take(self, token: Token) -> str:
+        """The text that is certain now. Behind a stop string nothing is taken, and the engine is told to stop."""
         if token.id is None:
             self.end = token
             return ""
         if self.text.stopped:
             return ""
         self.tokens.append(token)
-        return self.text.push(token.id)
+        piece = self.text.push(token.id)
+        if self.text.stopped:
+            self.running.cancel()
+        return piece
 
-    def result(self, rows: int) -> Generation:
+    def result(self) -> Generation:
         self.text.finish()
+        stopped = self.text.stopped or self.end is None or self.end.finish_reason != "length"
         return Generation(
             text=self.text.text,
             ids=[token.id for token in self.tokens if token.id is not None],
             log_probs=[token.log_prob for token in self.tokens],
-            finish_reason="length" if self.end is not None and self.end.finish_reason == "length" else "stop",
+            finish_reason="stop" if stopped else "length",
             prompt_tokens=self.prompt_tokens,
-            batch_invariant=rows == 1,
+            batch_invariant=self.running.batch_invariant,
         )
