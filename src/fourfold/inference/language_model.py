@@ -219,7 +219,7 @@ class LanguageModel:
         return Request(
             ids=prompt.ids,
             max_tokens=sampling.max_tokens,
-            sampler=Sampler(self._filled(sampling)),
+            sampler=Sampler(self._filled(sampling), prompt.ids),
             stop_ids=self.stop_ids,
             source=prompt.source,
             whole=prompt.whole,

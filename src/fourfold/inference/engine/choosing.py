@@ -13,6 +13,7 @@ from torch import Tensor
 from fourfold.errors import FourfoldError
 from fourfold.inference.engine.request import Token
 from fourfold.inference.engine.row import Row
+from fourfold.inference.sampling import Sampler, choose_many
 
 
 class NotANumber(FourfoldError):
@@ -26,7 +27,7 @@ def choose(rows: Sequence[Row], logits: Tensor) -> list[Token | Exception]:
     """A token for each row from (B, V) fp32 logits, or what went wrong with it."""
     totals = logits.logsumexp(-1)
     sound = totals.isfinite().tolist()
-    chosen = [_chosen(row, logits[at]) if sound[at] else NotANumber() for at, row in enumerate(rows)]
+    chosen = _chosen(rows, logits, sound)
     ids = torch.tensor([id if isinstance(id, int) else 0 for id in chosen], device=logits.device)
     log_probs = (logits.gather(1, ids[:, None])[:, 0] - totals).tolist()
     return [
@@ -35,11 +36,23 @@ def choose(rows: Sequence[Row], logits: Tensor) -> list[Token | Exception]:
     ]
 
 
-def _chosen(row: Row, logits: Tensor) -> int | Exception:
-    try:
-        return row.request.sampler.choose(logits)
-    except Exception as error:  # a request's own: the others go on
-        return error
+def _chosen(rows: Sequence[Row], logits: Tensor, sound: Sequence[bool]) -> list[int | Exception]:
+    chosen: list[int | Exception] = [NotANumber()] * len(rows)
+    together: dict[int, tuple[Sampler, Sequence[int]]] = {}
+    for at, row in enumerate(rows):
+        sampler = row.request.sampler
+        if sound[at] and isinstance(sampler, Sampler):
+            together[at] = sampler, row.ids[row.prompt :] if sampler.changes_logits else ()
+        elif sound[at]:
+            try:
+                chosen[at] = sampler.choose(logits[at])
+            except Exception as error:  # a request's own: the others go on
+                chosen[at] = error
+    if together:
+        part = logits if len(together) == len(rows) else logits[list(together)]
+        for at, id in zip(together, choose_many(list(together.values()), part), strict=True):
+            chosen[at] = id
+    return chosen
 
 
 def _alternatives(row: Row, logits: Tensor, total: Tensor) -> tuple[tuple[int, float], ...]:
