@@ -106,6 +106,8 @@ class ToolReader:
             passed = self._buffer[: len(self._buffer) - len(plain)]
             return self._enter("object", self._taken + passed, plain)
         if closing is not None and plain.startswith(closing):
+            if self._taken:  # marks around nothing
+                return self._back()
             return self._enter("text", "", plain[len(closing) :])
         if not plain or (closing is not None and closing.startswith(plain)):
             return None
