@@ -1,6 +1,18 @@
 """From a model and a prompt to text and scores."""
 
 from fourfold.inference.capabilities import Capability, capabilities_table
+from fourfold.inference.choices import (
+    Beam,
+    BestOf,
+    Constraint,
+    Contrastive,
+    Speculative,
+    Strategy,
+    choice,
+    grammar,
+    json_schema,
+    regex,
+)
 from fourfold.inference.encoder import Filling, TextEncoder
 from fourfold.inference.endpoint import Endpoint
 from fourfold.inference.engine import Engine, EngineCounts, EngineLimits, Overloaded, Request, Running, Token
@@ -17,15 +29,19 @@ from fourfold.inference.results import (
     ScoringModel,
     TextScore,
 )
-from fourfold.inference.sampling import Sampler
+from fourfold.inference.sampling import Sampler, choose_many, top_alternatives
 from fourfold.inference.scoring import Span, score_spans, windows
 from fourfold.inference.scripted import ScriptedModel
 from fourfold.inference.sharing import score_shared
 
 __all__ = [
+    "Beam",
+    "BestOf",
     "Capability",
     "ChatModel",
+    "Constraint",
     "Continuation",
+    "Contrastive",
     "Endpoint",
     "Engine",
     "EngineCounts",
@@ -43,16 +59,24 @@ __all__ = [
     "ScoringModel",
     "ScriptedModel",
     "Span",
+    "Speculative",
+    "Strategy",
     "TextEncoder",
     "TextScore",
     "TextTokenizer",
     "Token",
     "capabilities_table",
+    "choice",
+    "choose_many",
+    "grammar",
+    "json_schema",
     "load",
     "locate",
+    "regex",
     "say_if_hard_to_read",
     "say_if_unnormalised",
     "score_shared",
     "score_spans",
+    "top_alternatives",
     "windows",
 ]

@@ -13,6 +13,7 @@ from torch import Tensor
 from fourfold.errors import FourfoldError
 from fourfold.inference.engine.request import Token
 from fourfold.inference.engine.row import Row
+from fourfold.inference.sampling import Sampler, choose_many
 
 
 class NotANumber(FourfoldError):
@@ -26,20 +27,33 @@ def choose(rows: Sequence[Row], logits: Tensor) -> list[Token | Exception]:
     """A token for each row from (B, V) fp32 logits, or what went wrong with it."""
     totals = logits.logsumexp(-1)
     sound = totals.isfinite().tolist()
-    chosen = [_chosen(row, logits[at]) if sound[at] else NotANumber() for at, row in enumerate(rows)]
-    ids = torch.tensor([id if isinstance(id, int) else 0 for id in chosen], device=logits.device)
+    fine = [row for row, is_sound in zip(rows, sound, strict=True) if is_sound]
+    left = iter(_chosen(fine, logits if len(fine) == len(rows) else logits[sound]))
+    results = [next(left) if is_sound else NotANumber() for is_sound in sound]
+    ids = torch.tensor([id if isinstance(id, int) else 0 for id in results], device=logits.device)
     log_probs = (logits.gather(1, ids[:, None])[:, 0] - totals).tolist()
     return [
         id if isinstance(id, Exception) else Token(id, log_probs[at], None, _alternatives(row, logits[at], totals[at]))
-        for at, (row, id) in enumerate(zip(rows, chosen, strict=True))
+        for at, (row, id) in enumerate(zip(rows, results, strict=True))
     ]
 
 
-def _chosen(row: Row, logits: Tensor) -> int | Exception:
-    try:
-        return row.request.sampler.choose(logits)
-    except Exception as error:  # a request's own: the others go on
-        return error
+def _chosen(rows: Sequence[Row], logits: Tensor) -> Sequence[int | Exception]:
+    """All at once where the samplers are ours; one by one where they are not, or where all at once fails."""
+    pairs = [(row.request.sampler, row.ids[row.prompt :]) for row in rows]
+    ours = [(sampler, ids) for sampler, ids in pairs if isinstance(sampler, Sampler)]
+    if len(ours) == len(pairs):
+        try:
+            return choose_many(ours, logits)
+        except Exception:  # one of them; which, is found out below
+            pass
+    found: list[int | Exception] = []
+    for (sampler, ids), own in zip(pairs, logits, strict=True):
+        try:
+            found.append(sampler.choose(own, ids))
+        except Exception as error:  # a request's own: the others go on
+            found.append(error)
+    return found
 
 
 def _alternatives(row: Row, logits: Tensor, total: Tensor) -> tuple[tuple[int, float], ...]:

@@ -44,8 +44,8 @@ class Scheduler:
         chunks: list[Chunk] = []
         for row in sorted(self.running, key=lambda row: (row.pending > 1, row.number)):
             self._add(row, chunks)
-        while row := self._admitted(self.limits.tokens - _tokens(chunks)):
-            self._add(row, chunks)
+        while newcomer := self._admitted(self.limits.tokens - _tokens(chunks)):
+            self._add(newcomer, chunks)
         if not chunks and self.waiting and not self.running and not self.swapped:
             raise FourfoldError("the engine cannot let anybody in although nobody is there")
         return chunks
