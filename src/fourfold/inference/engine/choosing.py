@@ -13,7 +13,7 @@ from torch import Tensor
 from fourfold.errors import FourfoldError
 from fourfold.inference.engine.request import Token
 from fourfold.inference.engine.row import Row
-from fourfold.inference.sampling import Sampler, choose_many
+from fourfold.inference.sampling import Sampler, choose_many, log_total
 
 
 class NotANumber(FourfoldError):
@@ -25,7 +25,7 @@ class NotANumber(FourfoldError):
 
 def choose(rows: Sequence[Row], logits: Tensor) -> list[Token | Exception]:
     """A token for each row from (B, V) fp32 logits, or what went wrong with it."""
-    totals = logits.logsumexp(-1)
+    totals = log_total(logits)[:, 0]
     sound = totals.isfinite().tolist()
     fine = [row for row, is_sound in zip(rows, sound, strict=True) if is_sound]
     left = iter(_chosen(fine, logits if len(fine) == len(rows) else logits[sound]))
