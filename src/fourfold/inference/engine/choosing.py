@@ -40,20 +40,23 @@ def choose(rows: Sequence[Row], logits: Tensor) -> list[Token | Exception]:
 
 def _chosen(rows: Sequence[Row], logits: Tensor) -> Sequence[int | Exception]:
     """All at once where the samplers are ours; one by one where they are not, or where all at once fails."""
-    pairs = [(row.request.sampler, row.ids[row.prompt :]) for row in rows]
-    ours = [(sampler, ids) for sampler, ids in pairs if isinstance(sampler, Sampler)]
-    if len(ours) == len(pairs):
+    samplers = [row.request.sampler for row in rows]
+    ours = [sampler for sampler in samplers if isinstance(sampler, Sampler)]
+    if len(ours) == len(rows):
+        past = [row.ids[row.prompt :] if own.changes_logits else () for row, own in zip(rows, ours, strict=True)]
         try:
-            return choose_many(ours, logits)
-        except Exception:  # one of them; which, is found out below
-            pass
-    found: list[int | Exception] = []
-    for (sampler, ids), own in zip(pairs, logits, strict=True):
-        try:
-            found.append(sampler.choose(own, ids))
-        except Exception as error:  # a request's own: the others go on
-            found.append(error)
-    return found
+            return choose_many(list(zip(ours, past, strict=True)), logits)
+        except Exception as error:
+            if len(rows) == 1:
+                return [error]
+    return [_alone(row, own) for row, own in zip(rows, logits, strict=True)]
+
+
+def _alone(row: Row, logits: Tensor) -> int | Exception:
+    try:
+        return row.request.sampler.choose(logits, row.ids[row.prompt :])
+    except Exception as error:  # a request's own: the others go on
+        return error
 
 
 def _alternatives(row: Row, logits: Tensor, total: Tensor) -> tuple[tuple[int, float], ...]:

@@ -63,7 +63,7 @@ class Sampler:
     def choose(self, logits: Tensor, ids: Sequence[int] = ()) -> int:
         """An id from (V,) fp32 logits, after an answer whose ids so far are `ids` (the prompt is not among them)."""
         chosen = choose_many([(self, ids)], logits[None])[0]
-        if isinstance(chosen, UserError):
+        if isinstance(chosen, Exception):
             raise chosen
         return chosen
 
@@ -97,16 +97,16 @@ class Sampler:
         return EVERYTHING if self.sampling.typical_p is None else ALL
 
 
-def choose_many(rows: Sequence[tuple[Sampler, Sequence[int]]], logits: Tensor) -> list[int | UserError]:
+def choose_many(rows: Sequence[tuple[Sampler, Sequence[int]]], logits: Tensor) -> list[int | Exception]:
     """One id a row from (B, V) fp32 logits; a row that cannot be chosen for gets the error and harms no other."""
-    results: dict[int, int | UserError] = {}
+    results: dict[int, int | Exception] = {}
     if any(sampler.changes_logits for sampler, _ in rows):
         logits = logits.clone()
     for row, (sampler, ids) in enumerate(rows):
         if sampler.changes_logits:
             try:
                 sampler.change(logits[row], ids)
-            except UserError as error:
+            except Exception as error:  # a request's own: the others go on
                 results[row] = error
     for row, best in enumerate(logits.amax(-1).tolist()):
         if row not in results:
