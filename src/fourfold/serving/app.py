@@ -157,7 +157,7 @@ def _add_errors(app: FastAPI) -> None:
             return cause.response()
         if isinstance(cause, RecursionError):
             return ApiError(400, "The body is nested too deeply.").response()
-        return ApiError(error.status_code, f"{error.detail}: {request.method} {shown(request.url.path)}").response()
+        return ApiError(error.status_code, f"{error.detail}: {request.method} {shown(request.url.path)}.").response()
 
     @app.exception_handler(Exception)
     async def own_error(request: Request, error: Exception) -> JSONResponse:

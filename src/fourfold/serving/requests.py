@@ -21,7 +21,8 @@ MOST_ALTERNATIVES = 20
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 FunctionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-Ids = list[Annotated[int, Field(ge=0, lt=2**31)]]
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+Ids = list[TokenId]
 
 
 class _Strict(BaseModel):
@@ -138,7 +139,7 @@ class SamplingFields(_Open):
     presence_penalty: float = Field(default=0.0, ge=-2, le=2)
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
     repetition_penalty: float = Field(default=1.0, gt=0, le=10)
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = Field(default=None, max_length=1024)
+    logit_bias: dict[TokenId, Annotated[float, Field(ge=-100, le=100)]] | None = Field(default=None, max_length=1024)
 
     def sampling(self, max_tokens: int | None) -> Sampling:
         """The choice of tokens, without a constraint."""
@@ -152,6 +153,10 @@ class SamplingFields(_Open):
                 min_p=self.min_p,
                 stop=self.stop or (),
                 seed=self.seed,
+                presence_penalty=self.presence_penalty,
+                frequency_penalty=self.frequency_penalty,
+                repetition_penalty=self.repetition_penalty,
+                logit_bias=self.logit_bias or {},
             )
         except UserError as error:
             raise ApiError(400, str(error)) from None
@@ -165,11 +170,6 @@ class SamplingFields(_Open):
         for name, value in (self.model_extra or {}).items():
             if name in neutral and value not in neutral[name]:
                 raise ApiError(400, f"'{name}' is not supported by this server.", param=name, code="unsupported")
-        for name, none in (("presence_penalty", 0), ("frequency_penalty", 0), ("repetition_penalty", 1)):
-            if getattr(self, name) != none:
-                raise ApiError(400, f"'{name}' is not supported by this server.", param=name, code="unsupported")
-        if self.logit_bias:
-            raise ApiError(400, "'logit_bias' is not supported by this server.", param="logit_bias", code="unsupported")
 
     @property
     def wants_usage(self) -> bool:

@@ -63,7 +63,7 @@ def _request(loaded: Loaded, voice: Voice, prompt: Prompt, sampling: Sampling, a
     return Request(
         ids=prompt.ids,
         max_tokens=sampling.max_tokens,
-        sampler=Sampler(loaded.filled(sampling)),
+        sampler=Sampler(loaded.filled(sampling), prompt.ids),
         stop_ids=voice.stop_ids,
         source=prompt.source,
         whole=prompt.whole,
