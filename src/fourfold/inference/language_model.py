@@ -12,6 +12,7 @@ import torch
 
 from fourfold.errors import UserError
 from fourfold.files import atomic_folder, write_json
+from fourfold.inference.constraints import matcher_for
 from fourfold.inference.engine import Engine, EngineLimits, Request, Running, Token
 from fourfold.inference.feeding import Prompt, feed_for
 from fourfold.inference.results import Continuation, Generation, Message, Sampling, TextScore
@@ -219,7 +220,10 @@ class LanguageModel:
         return Request(
             ids=prompt.ids,
             max_tokens=sampling.max_tokens,
-            sampler=Sampler(self._filled(sampling), prompt.ids),
+            sampler=Sampler(
+                self._filled(sampling), prompt.ids, matcher_for(sampling.constraint, self.tokenizer, self.stop_ids)
+            ),
+            top_alternatives=sampling.top_alternatives,
             stop_ids=self.stop_ids,
             source=prompt.source,
             whole=prompt.whole,
@@ -307,4 +311,5 @@ class _Answer:
             finish_reason="stop" if stopped else "length",
             prompt_tokens=self.prompt_tokens,
             batch_invariant=self.running.batch_invariant,
+            alternatives=[list(token.alternatives) for token in self.tokens if token.alternatives],
         )
