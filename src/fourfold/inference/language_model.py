@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -12,8 +12,9 @@ import torch
 
 from fourfold.errors import UserError
 from fourfold.files import atomic_folder, write_json
+from fourfold.inference.answers import Answer, finish, generation
 from fourfold.inference.constraints import matcher_for
-from fourfold.inference.engine import Engine, EngineLimits, Request, Running, Token
+from fourfold.inference.engine import Engine, EngineLimits, Request
 from fourfold.inference.feeding import Prompt, feed_for
 from fourfold.inference.results import Continuation, Generation, Message, Sampling, TextScore
 from fourfold.inference.sampling import Sampler
@@ -223,10 +224,10 @@ class LanguageModel:
             sampler=Sampler(
                 self._filled(sampling), prompt.ids, matcher_for(sampling.constraint, self.tokenizer, self.stop_ids)
             ),
-            top_alternatives=sampling.top_alternatives,
             stop_ids=self.stop_ids,
             source=prompt.source,
             whole=prompt.whole,
+            top_alternatives=sampling.top_alternatives,
         )
 
     def _complete(self, texts: list[list[int]], sampling: Sampling | Sequence[Sampling] | None) -> list[Generation]:
@@ -234,25 +235,25 @@ class LanguageModel:
             sampling = [sampling or self.defaults] * len(texts)
         self._say_first_ids(texts)
         prompts = [self._feed.prompt(ids) for ids in texts]
-        answers: list[_Answer] = []
+        answers: list[list[Answer]] = []
         with task("generate", len(prompts), "answers") as work:
             try:
                 for prompt, wanted in zip(prompts, sampling, strict=True):
-                    answers.append(self._answer(prompt, wanted))
+                    answers.append(self._answers(prompt, wanted))
                     if len(answers) >= ANSWERS_AHEAD:
-                        answers[-ANSWERS_AHEAD].finish()
-                for answer in answers:
-                    answer.finish()
+                        finish(answers[-ANSWERS_AHEAD])
+                for group in answers:
+                    finish(group)
                     work.advance(1)
             finally:
-                for answer in answers:
+                for answer in chain.from_iterable(answers):
                     answer.running.cancel()
-        return [answer.result() for answer in answers]
+        return [generation(group) for group in answers]
 
     def _stream(self, ids: list[int], sampling: Sampling | None) -> Generator[str, None, Generation]:
-        sampling = sampling or self.defaults
+        sampling = replace(sampling or self.defaults, n=1)
         self._say_first_ids([ids])
-        answer = self._answer(self._feed.prompt(ids), sampling)
+        (answer,) = self._answers(self._feed.prompt(ids), sampling)
         try:
             for token in answer.running:
                 if piece := answer.take(token):
@@ -263,53 +264,21 @@ class LanguageModel:
             yield rest
         return answer.result()
 
-    def _answer(self, prompt: Prompt, sampling: Sampling) -> _Answer:
-        running = self.engine.submit(self._request(prompt, sampling))
-        return _Answer(prompt, running, StopText(self.tokenizer.decode_stream(), sampling.stop))
+    def _answers(self, prompt: Prompt, sampling: Sampling) -> list[Answer]:
+        """As many as are wanted, under way; those after the first have the seeds that follow."""
+        seed = sampling.seed
+        return [
+            Answer(
+                prompt.tokens,
+                self.engine.submit(
+                    self._request(prompt, sampling if seed is None else replace(sampling, seed=seed + number))
+                ),
+                StopText(self.tokenizer.decode_stream(), sampling.stop),
+            )
+            for number in range(sampling.n)
+        ]
 
     def _say_first_ids(self, prompts: list[list[int]]) -> None:
         if prompts and not self._said_first_ids:
             self._said_first_ids = True
             say(f"{self.name}: the first prompt begins with ids {prompts[0][:8]}")
-
-
-class _Answer:
-    """One answer while it is made."""
-
-    def __init__(self, prompt: Prompt, running: Running, text: StopText) -> None:
-        self.prompt_tokens = prompt.tokens
-        self.running = running
-        self.text = text
-        self.tokens: list[Token] = []
-        self.end: Token | None = None
-
-    def finish(self) -> None:
-        """Take what is still to come."""
-        for token in self.running:
-            self.take(token)
-
-    def take(self, token: Token) -> str:
-        """The text that is certain now. Behind a stop string nothing is taken, and the engine is told to stop."""
-        if token.id is None:
-            self.end = token
-            return ""
-        if self.text.stopped:
-            return ""
-        self.tokens.append(token)
-        piece = self.text.push(token.id)
-        if self.text.stopped:
-            self.running.cancel()
-        return piece
-
-    def result(self) -> Generation:
-        self.text.finish()
-        stopped = self.text.stopped or self.end is None or self.end.finish_reason != "length"
-        return Generation(
-            text=self.text.text,
-            ids=[token.id for token in self.tokens if token.id is not None],
-            log_probs=[token.log_prob for token in self.tokens],
-            finish_reason="stop" if stopped else "length",
-            prompt_tokens=self.prompt_tokens,
-            batch_invariant=self.running.batch_invariant,
-            alternatives=[list(token.alternatives) for token in self.tokens if token.alternatives],
-        )

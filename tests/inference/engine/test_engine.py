@@ -229,7 +229,7 @@ def test_several_answers_read_one_prompt_once() -> None:
 
 def test_who_fails_fails_alone() -> None:
     class Broken:
-        def choose(self, logits: torch.Tensor) -> int:
+        def choose(self, logits: torch.Tensor, ids: list[int]) -> int:
             raise UserError("no token is allowed")
 
     model, ids = build("llama"), [i % 50 for i in range(30)]

@@ -71,12 +71,14 @@ def _forward(model: CausalLM, memory: Memory, chunks: list[Chunk], device: torch
     state = memory.state(rows, longest)
     if state is None:
         return None
-    ids, lengths = ragged([row.ids[row.read : row.read + new] for row, new in chunks], device)
-    whole = rows[0].request.whole and longest > 1
+    if longest == 1:
+        ids, lengths = torch.tensor([[row.ids[row.read]] for row in rows], device=device), None
+    else:
+        ids, lengths = ragged([row.ids[row.read : row.read + new] for row, new in chunks], device)
     step = Step(
         ids=ids,
-        lengths=None if all(chunk.new == longest for chunk in chunks) else lengths,
-        prefix=torch.arange(longest, device=device) < lengths[:, None] if whole else None,
+        lengths=None if all(new == longest for _, new in chunks) else lengths,
+        prefix=_prefix(lengths) if lengths is not None and rows[0].request.whole else None,
         adapters=gates(rows, device),
     )
     hidden = model.hidden(step, state)
@@ -98,6 +100,11 @@ def _merged(parts: Sequence[Outcome]) -> Outcome:
     logits = [part.logits for part in parts if part.logits is not None]
     failed = {row: error for part in parts for row, error in part.failed.items()}
     return Outcome([row for part in parts for row in part.rows], torch.cat(logits) if logits else None, failed)
+
+
+def _prefix(lengths: Tensor) -> Tensor:
+    """(B, T) True on the tokens of the prompts, which see each other."""
+    return torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
 
 
 def gates(rows: Sequence[Row], device: torch.device) -> Tensor | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from fourfold.errors import FourfoldError
 from fourfold.inference.engine.request import Token
 from fourfold.inference.engine.row import Row
-from fourfold.inference.sampling import Sampler, choose_many
+from fourfold.inference.sampling import Sampler, choose_many, log_total
 
 
 class NotANumber(FourfoldError):
@@ -25,34 +25,38 @@ class NotANumber(FourfoldError):
 
 def choose(rows: Sequence[Row], logits: Tensor) -> list[Token | Exception]:
     """A token for each row from (B, V) fp32 logits, or what went wrong with it."""
-    totals = logits.logsumexp(-1)
+    totals = log_total(logits)[:, 0]
     sound = totals.isfinite().tolist()
-    chosen = _chosen(rows, logits, sound)
-    ids = torch.tensor([id if isinstance(id, int) else 0 for id in chosen], device=logits.device)
+    fine = [row for row, is_sound in zip(rows, sound, strict=True) if is_sound]
+    left = iter(_chosen(fine, logits if len(fine) == len(rows) else logits[sound]))
+    results = [next(left) if is_sound else NotANumber() for is_sound in sound]
+    ids = torch.tensor([id if isinstance(id, int) else 0 for id in results], device=logits.device)
     log_probs = (logits.gather(1, ids[:, None])[:, 0] - totals).tolist()
     return [
         id if isinstance(id, Exception) else Token(id, log_probs[at], None, _alternatives(row, logits[at], totals[at]))
-        for at, (row, id) in enumerate(zip(rows, chosen, strict=True))
+        for at, (row, id) in enumerate(zip(rows, results, strict=True))
     ]
 
 
-def _chosen(rows: Sequence[Row], logits: Tensor, sound: Sequence[bool]) -> list[int | Exception]:
-    chosen: list[int | Exception] = [NotANumber()] * len(rows)
-    together: dict[int, tuple[Sampler, Sequence[int]]] = {}
-    for at, row in enumerate(rows):
-        sampler = row.request.sampler
-        if sound[at] and isinstance(sampler, Sampler):
-            together[at] = sampler, row.ids[row.prompt :] if sampler.changes_logits else ()
-        elif sound[at]:
-            try:
-                chosen[at] = sampler.choose(logits[at])
-            except Exception as error:  # a request's own: the others go on
-                chosen[at] = error
-    if together:
-        part = logits if len(together) == len(rows) else logits[list(together)]
-        for at, id in zip(together, choose_many(list(together.values()), part), strict=True):
-            chosen[at] = id
-    return chosen
+def _chosen(rows: Sequence[Row], logits: Tensor) -> Sequence[int | Exception]:
+    """All at once where the samplers are ours; one by one where they are not, or where all at once fails."""
+    samplers = [row.request.sampler for row in rows]
+    ours = [sampler for sampler in samplers if isinstance(sampler, Sampler)]
+    if len(ours) == len(rows):
+        past = [row.ids[row.prompt :] if own.changes_logits else () for row, own in zip(rows, ours, strict=True)]
+        try:
+            return choose_many(list(zip(ours, past, strict=True)), logits)
+        except Exception as error:
+            if len(rows) == 1:
+                return [error]
+    return [_alone(row, own) for row, own in zip(rows, logits, strict=True)]
+
+
+def _alone(row: Row, logits: Tensor) -> int | Exception:
+    try:
+        return row.request.sampler.choose(logits, row.ids[row.prompt :])
+    except Exception as error:  # a request's own: the others go on
+        return error
 
 
 def _alternatives(row: Row, logits: Tensor, total: Tensor) -> tuple[tuple[int, float], ...]:

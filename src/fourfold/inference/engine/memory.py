@@ -72,7 +72,7 @@ def make_memory(model: CausalLM, limits: EngineLimits, device: torch.device) -> 
     stack = model.decoder if isinstance(model, EncoderDecoder) else stack
     if stack is None:
         return OwnStates(model, limits, device)
-    dtype = limits.kv_dtype or stack.embedding.weight.dtype
+    dtype = limits.kv_dtype or next(stack.parameters()).dtype
     page = stack.page_shape.bytes(dtype)
     room = limits.kv_bytes or _usual_bytes(page * (stack.config.context // 16 + 2))
     pages = stack.new_pages(max(1, room // page), dtype)
@@ -159,16 +159,19 @@ class OwnStates:
                 end += 1
             parts.append(held.state.fork(self._index([held.rows.index(row) for row in rows[at:end]])))
             at = end
-        state = parts[0]
-        if len(parts) > 1:
-            assert isinstance(state, JoinableState)
-            state = state.join(parts[1:])
-        held = Held(state, list(rows))
+        held = Held(_joined(parts), list(rows))
         for row in rows:
             row.held = held
 
     def _index(self, rows: list[int]) -> Tensor:
         return torch.tensor(rows, device=self.device)
+
+
+def _joined(parts: list[State]) -> State:
+    if len(parts) == 1:
+        return parts[0]
+    first, *others = (part for part in parts if isinstance(part, JoinableState))
+    return first.join(others)
 
 
 def weights_now(model: CausalLM) -> tuple[object, ...]:

@@ -77,6 +77,9 @@ class PagedRows:
         return self._aligned(most) - len(self._known(row)) * PAGE
 
     def reserve(self, row: Row, new: int) -> bool:
+        at = row.read // PAGE
+        if new == 1 and at < len(row.table) and self.store.readers[row.table[at]] == 1:
+            return True  # the place is there: the usual case
         cache = PagedCache(self.store, [row.table], [row.read])
         if not self._ensure(cache.missing(new)):
             return False

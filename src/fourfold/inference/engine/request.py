@@ -20,8 +20,8 @@ class Overloaded(FourfoldError):
 class Chooses(Protocol):
     """What the engine needs of a sampler."""
 
-    def choose(self, logits: Tensor, /) -> int:
-        """An id from (V,) fp32 logits."""
+    def choose(self, logits: Tensor, ids: Sequence[int], /) -> int:
+        """An id from (V,) fp32 logits, after an answer of these ids; what it raises ends its own request only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Request:
     adapters: Sequence[float] | None = None
     """A gate a low-rank delta; None: all act."""
     top_alternatives: int = 0
-    """The most probable tokens to be told beside each chosen one."""
+    """So many of the most probable tokens are told beside each chosen one."""
 
 
 class Token(NamedTuple):

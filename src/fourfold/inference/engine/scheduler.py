@@ -44,8 +44,8 @@ class Scheduler:
         chunks: list[Chunk] = []
         for row in sorted(self.running, key=lambda row: (row.pending > 1, row.number)):
             self._add(row, chunks)
-        while row := self._admitted(self.limits.tokens - _tokens(chunks)):
-            self._add(row, chunks)
+        while newcomer := self._admitted(self.limits.tokens - _tokens(chunks)):
+            self._add(newcomer, chunks)
         if not chunks and self.waiting and not self.running and not self.swapped:
             raise FourfoldError("the engine cannot let anybody in although nobody is there")
         return chunks
@@ -82,9 +82,9 @@ class Scheduler:
         """A chunk for the row, if it is its turn and there is room; those who came later may have to leave."""
         if row not in self.running:
             return
-        new = self._piece(row, self.limits.tokens - _tokens(chunks), first=not chunks)
-        planned = {chunk.row.number for chunk in chunks}
+        new = 1 if row.pending == 1 else self._piece(row, self.limits.tokens - _tokens(chunks), first=not chunks)
         while new and not self.memory.reserve(row, new):
+            planned = {chunk.row.number for chunk in chunks}
             later = [r for r in self.running if r.number > row.number and r.number not in planned]
             if not later:
                 return
@@ -96,7 +96,7 @@ class Scheduler:
 
     def _piece(self, row: Row, budget: int, *, first: bool) -> int:
         """Tokens the row reads of what it has pending; 0: it is not its turn."""
-        if row.pending == 1 or row.request.whole or not self.memory.divisible:
+        if row.request.whole or not self.memory.divisible:
             return row.pending
         if self.limits.batch_invariant:
             return min(row.pending, STRIDE - row.read % STRIDE) if budget > 0 or first else 0

@@ -44,4 +44,5 @@ class Swapped:
 
 
 def _bytes(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.contiguous().cpu().view(torch.uint8).numpy().reshape(-1))
+    plain: memoryview = tensor.contiguous().cpu().view(torch.uint8).numpy().reshape(-1).data
+    return plain

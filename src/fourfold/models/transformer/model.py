@@ -93,7 +93,7 @@ class Transformer(nn.Module):
 
     def new_cache(self, rows: int, capacity: int) -> KeyValueCache:
         """An empty cache for so many rows of at most `capacity` tokens, or the context if that is less."""
-        weight, config = self.embedding.weight, self.config
+        weight, config = next(self.parameters()), self.config
         shape = (config.layers, rows, config.kv_heads, min(capacity, config.context), config.head_size)
         return KeyValueCache.empty(shape, weight.dtype, weight.device)
 
@@ -104,7 +104,7 @@ class Transformer(nn.Module):
 
     def new_pages(self, count: int, dtype: torch.dtype | None = None) -> Pages:
         """A store of so many pages for any number of rows; the weights' dtype unless one is given."""
-        weight, windows = self.embedding.weight, [self.config.window(layer) for layer in range(self.config.layers)]
+        weight, windows = next(self.parameters()), [self.config.window(layer) for layer in range(self.config.layers)]
         return Pages(
             self.page_shape,
             count,
