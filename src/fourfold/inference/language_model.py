@@ -13,6 +13,7 @@ import torch
 from fourfold.errors import UserError
 from fourfold.files import atomic_folder, write_json
 from fourfold.inference.answers import Answer, finish, generation
+from fourfold.inference.constraints import matcher_for
 from fourfold.inference.engine import Engine, EngineLimits, Request
 from fourfold.inference.feeding import Prompt, feed_for
 from fourfold.inference.results import Continuation, Generation, Message, Sampling, TextScore
@@ -220,7 +221,9 @@ class LanguageModel:
         return Request(
             ids=prompt.ids,
             max_tokens=sampling.max_tokens,
-            sampler=Sampler(self._filled(sampling), prompt.ids),
+            sampler=Sampler(
+                self._filled(sampling), prompt.ids, matcher_for(sampling.constraint, self.tokenizer, self.stop_ids)
+            ),
             stop_ids=self.stop_ids,
             source=prompt.source,
             whole=prompt.whole,
