@@ -139,9 +139,8 @@ def test_every_class_of_error(client: Any) -> None:
 def test_errors_of_load(limits: Limits, error: type[Exception]) -> None:
     app = app_of(speaker("x" * 200, pause=0.02), limits=limits)
     options: Any = {"api_key": "none", "max_retries": 0, "timeout": 1.0}
-    with served(app) as address, openai.OpenAI(base_url=f"{address}/v1", **options) as client:
-        with pytest.raises(error):
-            client.chat.completions.create(model="butler", messages=HI, n=2 if limits.waiting == 0 else 1)
+    with served(app) as address, openai.OpenAI(base_url=f"{address}/v1", **options) as client, pytest.raises(error):
+        client.chat.completions.create(model="butler", messages=HI, n=2 if limits.waiting == 0 else 1)
 
 
 def test_our_own_endpoint_client() -> None:
@@ -172,3 +171,62 @@ def test_every_generation_answers_the_same_calls(kind: str) -> None:
         assert len(answer.choices) == 2
         if kind == "5-gram":
             assert whole.choices[0].text == " sat on "
+
+
+@pytest.fixture
+def free() -> Iterator[Any]:
+    """A model that would write anything: what is right about its answers is the constraint's doing."""
+    pytest.importorskip("llguidance")
+    model = small("llama", context=1024)
+    with served(app_of(model)) as address, openai.OpenAI(base_url=f"{address}/v1", api_key="none") as found:
+        yield found
+
+
+def test_json_by_a_schema(free: Any) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"kind": {"enum": ["cat", "dog"]}, "legs": {"type": "integer", "minimum": 0, "maximum": 9}},
+        "required": ["kind", "legs"],
+        "additionalProperties": False,
+    }
+    format: Any = {"type": "json_schema", "json_schema": {"name": "animal", "schema": schema, "strict": True}}
+    for stream in (False, True):
+        options: Any = {"model": "llama", "messages": HI, "seed": 1, "response_format": format, "stream": stream}
+        answer = free.chat.completions.create(**options)
+        text = (
+            "".join(part.choices[0].delta.content or "" for part in answer)
+            if stream
+            else answer.choices[0].message.content
+        )
+        value = json.loads(text)
+        assert value["kind"] in ("cat", "dog")
+        assert 0 <= value["legs"] <= 9
+
+
+def test_a_tool_that_must_be_called_is_called(free: Any) -> None:
+    city: Any = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"],
+                 "additionalProperties": False}  # fmt: skip
+    tools = [{"type": "function", "function": {"name": name, "parameters": city}} for name in ("a", "b")]
+    named: Any = {"type": "function", "function": {"name": "b"}}
+    for choice, names in (("required", ["a", "b"]), (named, ["b"])):
+        answer = free.chat.completions.create(
+            model="llama", messages=HI, tools=tools, tool_choice=choice, max_tokens=300
+        )
+        (call,) = answer.choices[0].message.tool_calls
+        assert call.function.name in names
+        assert json.loads(call.function.arguments)["city"] in ("Paris", "Rome")
+        assert answer.choices[0].finish_reason == "tool_calls"
+
+
+def test_other_forms(free: Any) -> None:
+    def written(**form: Any) -> str:
+        create = free.completions.create
+        return str(create(model="llama", prompt="a", seed=2, max_tokens=50, extra_body=form).choices[0].text)
+
+    assert written(choice=["yes", "no"]) in ("yes", "no")
+    assert len(written(regex="[a-c]{3}")) == 3
+    assert written(grammar='start: "x" "y"') == "xy"
+    with pytest.raises(openai.BadRequestError, match="one form"):
+        written(regex="a", choice=["b"])
+    with pytest.raises(openai.BadRequestError, match="not among"):
+        free.chat.completions.create(model="llama", messages=HI, tool_choice="required")

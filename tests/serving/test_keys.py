@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from fourfold.errors import UserError  # noqa: E402
-from fourfold.serving import Keys, add_key, digest, read_keys  # noqa: E402
+from fourfold.errors import UserError
+from fourfold.serving import Keys, add_key, digest, read_keys
 
 
 def test_a_key_opens_under_its_name_and_stands_nowhere(tmp_path: Path) -> None:

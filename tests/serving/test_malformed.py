@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from fourfold.serving import Limits  # noqa: E402
-from tests.serving.doubles import app_of, encoder, served, speaker  # noqa: E402
+from fourfold.serving import Limits
+from tests.serving.doubles import app_of, encoder, served, speaker
 
 HI = [{"role": "user", "content": "Hi"}]
 CHAT = {
@@ -51,7 +51,9 @@ def malformed(chance: random.Random) -> tuple[str, bytes]:
             raw[chance.randrange(len(raw))] = chance.randrange(256)
         return path, bytes(raw)
     if kind == "word":
-        return path, text.replace(json.dumps(body[field]), chance.choice(["NaN", "Infinity", "-Infinity", "nul"])).encode()
+        return path, text.replace(
+            json.dumps(body[field]), chance.choice(["NaN", "Infinity", "-Infinity", "nul"])
+        ).encode()
     if kind == "deep":
         return path, (b'{"messages": ' + b"[" * chance.randrange(10, 60_000))
     if kind == "list":

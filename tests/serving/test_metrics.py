@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from fourfold.serving.metrics import Histogram, Metrics  # noqa: E402
+from fourfold.serving.metrics import Histogram, Metrics
 
 
 def test_a_histogram_is_cumulative() -> None:

@@ -1,4 +1,4 @@
-"""`fourfold serve` as a process: it drains at SIGTERM, and SIGKILL leaves nothing that keeps the next one from starting."""
+"""`fourfold serve` as a process: it drains at SIGTERM, and after SIGKILL the next one starts on the same port."""
 
 from __future__ import annotations
 
@@ -96,7 +96,9 @@ def test_a_drain_ends_in_time(folder: Path) -> None:
 
 def test_sigkill_and_again_on_the_same_port(folder: Path) -> None:
     with process(folder, "--port", "0") as (running, address):
-        httpx.post(f"{address}/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3})
+        httpx.post(
+            f"{address}/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3}
+        )
         running.kill()
         running.wait()
         with process(folder, "--port", address.rpartition(":")[2]) as (_, again):

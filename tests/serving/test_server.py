@@ -119,7 +119,9 @@ def test_completions(client: Any) -> None:
 def test_logprobs_in_both_layouts(client: Any) -> None:
     found = chat(client, logprobs=True, top_logprobs=2).json()["choices"][0]["logprobs"]["content"]
     assert "".join(entry["token"] for entry in found) == "Good day."
-    assert all(len(entry["top_logprobs"]) == 2 and entry["top_logprobs"][0]["token"] == entry["token"] for entry in found)
+    assert all(
+        len(entry["top_logprobs"]) == 2 and entry["top_logprobs"][0]["token"] == entry["token"] for entry in found
+    )
     assert bytes(b for entry in found for b in entry["bytes"]) == b"Good day."
     body = {"prompt": "a?", "logprobs": 1, "max_tokens": 4}
     found = client.post("/v1/completions", json=body).json()["choices"][0]["logprobs"]

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from fourfold.serving.tool_calls import ToolReader  # noqa: E402
-from fourfold.serving.tool_formats import (  # noqa: E402
+from fourfold.serving.tool_calls import ToolReader
+from fourfold.serving.tool_formats import (
     GENERIC,
     HERMES,
     LLAMA,
@@ -19,7 +19,7 @@ from fourfold.serving.tool_formats import (  # noqa: E402
     laid_out,
     tool_format,
 )
-from fourfold.tokenizers import CHATML  # noqa: E402
+from fourfold.tokenizers import CHATML
 
 Read = tuple[str, list[tuple[str, str]]]
 

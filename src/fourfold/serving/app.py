@@ -38,6 +38,9 @@ from fourfold.serving.service import Service
 from fourfold.serving.tokens import detokenize, tokenize
 
 DESCRIPTION = "Language models on this machine behind the interface of the OpenAI API."
+EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+EVENTS = {"content": {"text/event-stream": {"schema": EVENT}}}
+"""What a streamed answer is: JSON in each event's data, then [DONE]."""
 REFUSALS = (400, 401, 403, 404, 408, 413, 429, 500, 503, 504)
 
 
@@ -77,15 +80,15 @@ def create_app(
 
 
 def _add_posts(app: FastAPI, service: Service) -> None:
-    def options(model: Any) -> dict[str, Any]:
-        return {"response_model": None, "responses": {200: {"model": model}, **answers.errors(*REFUSALS)}}
+    def options(model: Any, **content: Any) -> dict[str, Any]:
+        return {"response_model": None, "responses": {200: {"model": model, **content}, **answers.errors(*REFUSALS)}}
 
-    @app.post("/v1/chat/completions", **options(answers.ChatCompletion))
+    @app.post("/v1/chat/completions", **options(answers.ChatCompletion, **EVENTS))
     async def chat_completions(request: Request, body: ChatRequest) -> Response:
         """The assistant's next turn; as server-sent events with `stream`."""
         return await chat(service, request, body)
 
-    @app.post("/v1/completions", **options(answers.TextCompletion))
+    @app.post("/v1/completions", **options(answers.TextCompletion, **EVENTS))
     async def completions(request: Request, body: CompletionRequest) -> Response:
         """Continue texts; as server-sent events with `stream`."""
         return await complete(service, request, body)

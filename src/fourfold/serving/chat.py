@@ -10,7 +10,8 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from fourfold.inference import Sampling
+from fourfold.errors import UserError
+from fourfold.inference import Constraint, Sampling, json_schema
 from fourfold.serving.answering import respond, told, while_connected
 from fourfold.serving.errors import ApiError
 from fourfold.serving.loaded import Loaded, Voice
@@ -30,8 +31,7 @@ async def chat(service: Service, request: Request, body: ChatRequest) -> Respons
     if voice.tokenizer.chat_template is None:
         raise ApiError(400, f"'{voice.name}' has no chat template; use /v1/completions.", code="no_chat_template")
     check_length(service, body.limit)
-    sampling = body.sampling(body.limit or service.limits.answer_tokens)
-    refuse_constraints(body)
+    sampling = body.sampling(body.limit or service.limits.answer_tokens, form_of(body))
     format = tool_format(voice.tokenizer.chat_template)
     used = bool(body.tools) and body.tool_choice != "none"
     try:
@@ -40,18 +40,47 @@ async def chat(service: Service, request: Request, body: ChatRequest) -> Respons
         raise told(error) from error
     names = [tool.function.name for tool in body.tools]
     form = ChatForm(work, body.top_logprobs if body.logprobs else None,
-                    (lambda: ToolReader(format, names)) if used else None)  # fmt: skip
+                    (lambda: ToolReader(format, names, forced=must_call(body))) if used else None)  # fmt: skip
     return await respond(service, request, work, form, stream=body.stream, usage=body.wants_usage)
 
 
-def refuse_constraints(body: ChatRequest) -> None:
-    """Forms of answers that this server cannot hold a model to."""
-    if body.response_format is not None and body.response_format.type != "text":
-        raise ApiError(400, "'response_format' is not supported by this server.",
-                       param="response_format", code="unsupported")  # fmt: skip
-    if body.tool_choice == "required" or isinstance(body.tool_choice, NamedTool):
-        raise ApiError(400, "'tool_choice' may be 'auto' or 'none' on this server.",
-                       param="tool_choice", code="unsupported")  # fmt: skip
+def form_of(body: ChatRequest) -> Constraint | None:
+    """The form the answer must have: a call where one has to be made, else what `response_format` says."""
+    asked = body.response_format
+    try:
+        if must_call(body):
+            return json_schema(_calls_schema(body))
+        if asked is None or asked.type == "text":
+            return None
+        if asked.type == "json_object":
+            return json_schema({"type": "object"})
+        if asked.json_schema is None:
+            raise ApiError(400, "'json_schema' is missing.", param="response_format.json_schema")
+        return json_schema(asked.json_schema.schema_)
+    except UserError as error:
+        raise ApiError(400, str(error), param="tools" if must_call(body) else "response_format") from None
+
+
+def must_call(body: ChatRequest) -> bool:
+    return body.tool_choice == "required" or isinstance(body.tool_choice, NamedTool)
+
+
+def _calls_schema(body: ChatRequest) -> dict[str, Any]:
+    """One call of a tool that may be called, as the schema of its JSON."""
+    wanted = body.tool_choice.function.name if isinstance(body.tool_choice, NamedTool) else None
+    tools = [tool.function for tool in body.tools if wanted in (None, tool.function.name)]
+    if not tools:
+        raise ApiError(400, "'tool_choice' asks for a tool that is not among 'tools'.", param="tool_choice")
+    calls = [
+        {
+            "type": "object",
+            "properties": {"name": {"const": tool.name}, "arguments": {"type": "object", **tool.parameters}},
+            "required": ["name", "arguments"],
+            "additionalProperties": False,
+        }
+        for tool in tools
+    ]
+    return calls[0] if len(calls) == 1 else {"anyOf": calls}
 
 
 def chat_ids(service: Service, voice: Voice, body: ChatRequest, format: ToolFormat) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fourfold.errors import UserError
-from fourfold.inference import Sampling
+from fourfold.inference import Constraint, Sampling, choice, grammar, regex
 from fourfold.serving.errors import ApiError
 
 DEFAULT_TOKENS = 512
@@ -141,9 +141,19 @@ class SamplingFields(_Open):
     repetition_penalty: float = Field(default=1.0, gt=0, le=10)
     logit_bias: dict[TokenId, Annotated[float, Field(ge=-100, le=100)]] | None = Field(default=None, max_length=1024)
 
-    def sampling(self, max_tokens: int | None) -> Sampling:
-        """The choice of tokens, without a constraint."""
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: str | None = None
+
+    def sampling(self, max_tokens: int | None, constraint: Constraint | None = None) -> Sampling:
+        """The choice of tokens; a constraint of `regex`, `choice` or `grammar`, or the one that is given."""
         self.refuse_unknown()
+        found = [constraint, *self._constraints()]
+        asked = [one for one in found if one is not None]
+        if len(asked) > 1:
+            raise ApiError(
+                400, "An answer can have one form: a JSON schema, a regex, a choice, a grammar or a tool call."
+            )
         try:
             return Sampling(
                 max_tokens=max_tokens or DEFAULT_TOKENS,
@@ -157,7 +167,18 @@ class SamplingFields(_Open):
                 frequency_penalty=self.frequency_penalty,
                 repetition_penalty=self.repetition_penalty,
                 logit_bias=self.logit_bias or {},
+                constraint=asked[0] if asked else None,
             )
+        except UserError as error:
+            raise ApiError(400, str(error)) from None
+
+    def _constraints(self) -> list[Constraint | None]:
+        try:
+            return [
+                None if self.regex is None else regex(self.regex),
+                None if self.choice is None else choice(self.choice),
+                None if self.grammar is None else grammar(self.grammar),
+            ]
         except UserError as error:
             raise ApiError(400, str(error)) from None
 
@@ -222,7 +243,7 @@ class TokenizeRequest(_Open):
 
     model: Name | None = None
     prompt: str | None = None
-    messages: list[ChatMessage] | None = None
+    messages: list[ChatMessage] | None = Field(default=None, min_length=1)
 
 
 class DetokenizeRequest(_Open):

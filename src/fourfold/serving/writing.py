@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from fourfold.inference import Request, Sampler, Sampling, Token
+from fourfold.inference.constraints import matcher_for
 from fourfold.inference.feeding import Prompt
 from fourfold.inference.stopping import StopText
 from fourfold.serving.errors import ApiError
@@ -60,10 +61,11 @@ def _seeded(sampling: Sampling, number: int) -> Sampling:
 
 
 def _request(loaded: Loaded, voice: Voice, prompt: Prompt, sampling: Sampling, alternatives: int) -> Request:
+    matcher = matcher_for(sampling.constraint, voice.tokenizer, voice.stop_ids)
     return Request(
         ids=prompt.ids,
         max_tokens=sampling.max_tokens,
-        sampler=Sampler(loaded.filled(sampling), prompt.ids),
+        sampler=Sampler(loaded.filled(sampling), prompt.ids, matcher),
         stop_ids=voice.stop_ids,
         source=prompt.source,
         whole=prompt.whole,
