@@ -63,7 +63,9 @@ def main() -> None:
     for share, found in rounds.items():
         print(f"{'shared' if share else 'apart':7} {medians[share]:6.2f} s, {found[0].read:6} tokens read")
     same = sum(a == b for a, b in zip(rounds[True][0].ids, rounds[False][0].ids, strict=True))
-    print(f"{medians[False] / medians[True]:.1f} times as fast; {same} of {len(prompts)} greedy answers are the same ids")
+    print(
+        f"{medians[False] / medians[True]:.1f} times as fast; {same} of {len(prompts)} greedy answers are the same ids"
+    )
 
 
 if __name__ == "__main__":
