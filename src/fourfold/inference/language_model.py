@@ -21,6 +21,7 @@ from fourfold.inference.sampling import Sampler
 from fourfold.inference.scoring import score_spans, windows
 from fourfold.inference.sharing import score_shared
 from fourfold.inference.stopping import StopText
+from fourfold.inference.strategies import Search, strategy_for
 from fourfold.models import CausalLM
 from fourfold.progress import say, task
 from fourfold.tokenizers import TextStream, Tokenizer
@@ -248,10 +249,14 @@ class LanguageModel:
             finally:
                 for answer in chain.from_iterable(answers):
                     answer.running.cancel()
-        return [generation(group) for group in answers]
+        return [generation(group, wanted) for group, wanted in zip(answers, sampling, strict=True)]
 
     def _stream(self, ids: list[int], sampling: Sampling | None) -> Generator[str, None, Generation]:
         sampling = replace(sampling or self.defaults, n=1)
+        if sampling.samples > 1:
+            (best,) = self._complete([ids], sampling)
+            yield best.text
+            return best
         self._say_first_ids([ids])
         (answer,) = self._answers(self._feed.prompt(ids), sampling)
         try:
@@ -265,18 +270,15 @@ class LanguageModel:
         return answer.result()
 
     def _answers(self, prompt: Prompt, sampling: Sampling) -> list[Answer]:
-        """As many as are wanted, under way; those after the first have the seeds that follow."""
-        seed = sampling.seed
-        return [
-            Answer(
-                prompt.tokens,
-                self.engine.submit(
-                    self._request(prompt, sampling if seed is None else replace(sampling, seed=seed + number))
-                ),
-                StopText(self.tokenizer.decode_stream(), sampling.stop),
-            )
-            for number in range(sampling.n)
-        ]
+        """As many as are sampled, under way; those after the first have the seeds that follow."""
+        seed, driver = sampling.seed, strategy_for(sampling, self)
+        answers = []
+        for number in range(sampling.samples):
+            own = sampling if seed is None else replace(sampling, seed=seed + number)
+            request = self._request(prompt, own)
+            running = self.engine.submit(request) if driver is None else Search(request, driver)
+            answers.append(Answer(prompt.tokens, running, StopText(self.tokenizer.decode_stream(), own.stop)))
+        return answers
 
     def _say_first_ids(self, prompts: list[list[int]]) -> None:
         if prompts and not self._said_first_ids:
