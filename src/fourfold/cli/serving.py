@@ -33,7 +33,10 @@ def serve(
     adapter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=FOLDER", help="A LoRA adapter as a model name; may be repeated.")
     ] = None,
-    embeddings: Annotated[str | None, typer.Option(help="An encoder beside it, for /v1/embeddings.")] = None,
+    embeddings: Annotated[
+        str | None, typer.Option(metavar="[NAME=]MODEL", help="An encoder beside it, for /v1/embeddings.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What clients call the model; its own name if absent.")] = None,
     cors_origin: Annotated[
         list[str] | None, typer.Option(help="A web origin whose pages may call; off if absent.")
     ] = None,
@@ -66,11 +69,12 @@ def serve(
         drain_seconds=drain, kv_bytes=None if memory is None else parse_bytes(memory), batch_invariant=batch_invariant,
     )  # fmt: skip
     adapters = _adapters(adapter or [])
-    _locate(model, embeddings)
+    beside, encoder = _named(embeddings)
+    _locate(model, encoder)
     opened = bound(host, port)
-    name = model if model == "smollm2" else Path(model).name
+    name = name or (model if model == "smollm2" else Path(model).name)
     app = create_app(
-        lambda: _loaded(model, dtype, embeddings, adapters, limits),
+        lambda: _loaded({name: model, beside: encoder}, dtype, adapters, limits),
         name=name, keys=known, limits=limits, origins=cors_origin or (),
     )  # fmt: skip
     address = f"http://{f'[{host}]' if ':' in host else host}:{opened.getsockname()[1]}"
@@ -137,16 +141,28 @@ def _locate(*references: str | None) -> None:
             locate(reference)
 
 
-def _loaded(model: str, dtype: str | None, embeddings: str | None, adapters: dict[str, Path], limits: Limits) -> Loaded:
+def _named(word: str | None) -> tuple[str, str | None]:
+    """`NAME=MODEL` in two; a folder alone is called by its own name."""
+    name, equals, reference = (word or "").partition("=")
+    return (name, reference) if equals else (Path(name).name, name or None)
+
+
+def _loaded(references: dict[str, str | None], dtype: str | None, adapters: dict[str, Path], limits: Limits) -> Loaded:
+    """The model, and perhaps an encoder beside it, under the names given to them."""
     from fourfold.inference import LanguageModel, TextEncoder
     from fourfold.serving import Loaded
 
-    lm = load_model(model, dtype)
-    encoder = lm if embeddings is None else load_model(embeddings, dtype)
-    if embeddings is not None and not isinstance(encoder, TextEncoder):
-        raise UserError("not an encoder of texts", where=f"--embeddings {embeddings}")
-    if isinstance(lm, LanguageModel):
-        lm.limits = limits.engine
-    return Loaded(
-        lm if isinstance(lm, LanguageModel) else None, encoder if isinstance(encoder, TextEncoder) else None, adapters
-    )
+    found: list[LanguageModel | TextEncoder] = []
+    for name, reference in references.items():
+        if reference is not None:
+            model = load_model(reference, dtype)
+            assert isinstance(model, LanguageModel | TextEncoder)  # endpoints were refused before
+            model.name = name
+            found.append(model)
+    if len(found) > 1 and not isinstance(found[1], TextEncoder):
+        raise UserError("not an encoder of texts", where="--embeddings")
+    writers = [model for model in found if isinstance(model, LanguageModel)]
+    encoders = [model for model in found if isinstance(model, TextEncoder)]
+    for model in writers:
+        model.limits = limits.engine
+    return Loaded(writers[0] if writers else None, encoders[-1] if encoders else None, adapters)
