@@ -140,3 +140,28 @@ def test_chat_renders_the_template(model):
     ids = model.tokenizer.encode_chat(messages)
     assert answer.prompt_tokens == len(ids)
     assert answer.ids[0] == int(full_log_probs(model, ids)[-1].argmax())
+
+
+def test_several_answers_have_seeds_of_their_own(model):
+    sampling = Sampling(max_tokens=10, temperature=1.0, seed=7, n=3, top_alternatives=2)
+    first = model.generate(["abc", "x"], sampling)[0]
+    seeds = [7, 8, 9]
+    for seed, answer in zip(seeds, [first, *first.others], strict=True):
+        assert answer.ids == model.generate(["abc"], Sampling(max_tokens=10, temperature=1.0, seed=seed))[0].ids
+        assert [len(best) for best in answer.alternatives] == [2] * len(answer.ids)
+    assert [answer.others for answer in first.others] == [[], []]
+
+
+def test_a_stream_left_early_frees_its_place(model):
+    stream = model.stream("abc", Sampling(max_tokens=20, temperature=0))
+    next(stream)
+    stream.close()
+    counts = model.engine.counts()
+    assert (counts.running, counts.waiting, counts.blocks_used) == (0, 0, 0)
+
+
+def test_more_prompts_than_may_wait(model):
+    prompts = [f"prompt {number}" for number in range(200)]
+    answers = model.generate(prompts, Sampling(max_tokens=2, temperature=0))
+    assert len(answers) == 200
+    assert answers[150].prompt_tokens == len(model.tokenizer.encode("prompt 150"))

@@ -1,9 +1,21 @@
 """From a model and a prompt to text and scores."""
 
 from fourfold.inference.capabilities import Capability, capabilities_table
-from fourfold.inference.decoding import Request, Token, decode
+from fourfold.inference.choices import (
+    Beam,
+    BestOf,
+    Constraint,
+    Contrastive,
+    Speculative,
+    Strategy,
+    choice,
+    grammar,
+    json_schema,
+    regex,
+)
 from fourfold.inference.encoder import Filling, TextEncoder
 from fourfold.inference.endpoint import Endpoint
+from fourfold.inference.engine import Engine, EngineCounts, EngineLimits, Overloaded, Request, Running, Token
 from fourfold.inference.language_model import LanguageModel, TextTokenizer
 from fourfold.inference.loading import load, locate
 from fourfold.inference.looking_up import EncodesLines, LineScores, score_lines
@@ -18,41 +30,57 @@ from fourfold.inference.results import (
     ScoringModel,
     TextScore,
 )
-from fourfold.inference.sampling import Sampler
+from fourfold.inference.sampling import Sampler, choose_many, top_alternatives
 from fourfold.inference.scoring import Span, score_spans, windows
 from fourfold.inference.scripted import ScriptedModel
 from fourfold.inference.sharing import score_shared
 
 __all__ = [
+    "Beam",
+    "BestOf",
     "Capability",
     "ChatModel",
+    "Constraint",
     "Continuation",
+    "Contrastive",
     "EncodesLines",
     "Endpoint",
+    "Engine",
+    "EngineCounts",
+    "EngineLimits",
     "Filling",
     "FinishReason",
     "Generation",
     "LanguageModel",
     "LineScores",
     "Message",
+    "Overloaded",
     "Request",
+    "Running",
     "Sampler",
     "Sampling",
     "ScoringModel",
     "ScriptedModel",
     "Span",
+    "Speculative",
+    "Strategy",
     "TextEncoder",
     "TextScore",
     "TextTokenizer",
     "Token",
     "capabilities_table",
-    "decode",
+    "choice",
+    "choose_many",
+    "grammar",
+    "json_schema",
     "load",
     "locate",
+    "regex",
     "say_if_hard_to_read",
     "say_if_unnormalised",
     "score_lines",
     "score_shared",
     "score_spans",
+    "top_alternatives",
     "windows",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -12,21 +12,24 @@ import torch
 
 from fourfold.errors import UserError
 from fourfold.files import atomic_folder, write_json
-from fourfold.inference.decoding import Request, Token, decode
+from fourfold.inference.answers import Answer, finish, generation
+from fourfold.inference.constraints import matcher_for
+from fourfold.inference.engine import Engine, EngineLimits, Request
 from fourfold.inference.feeding import Prompt, feed_for
 from fourfold.inference.results import Continuation, Generation, Message, Sampling, TextScore
 from fourfold.inference.sampling import Sampler
 from fourfold.inference.scoring import score_spans, windows
 from fourfold.inference.sharing import score_shared
 from fourfold.inference.stopping import StopText
+from fourfold.inference.strategies import Search, strategy_for
 from fourfold.models import CausalLM
 from fourfold.progress import say, task
 from fourfold.tokenizers import TextStream, Tokenizer
 
 PAIRS_AT_ONCE = 1024
 """Contexts with continuations among which shared beginnings are looked for."""
-ROWS_AT_ONCE = 32
-"""Requests decoded in one batch."""
+ANSWERS_AHEAD = 128
+"""Requests that the engine is given before the first of them has ended."""
 
 
 class TextTokenizer(Protocol):
@@ -77,6 +80,7 @@ class LanguageModel:
         stop_ids: frozenset[int] | None = None,
         text_end_id: int | None = None,
         answer_start: Sequence[int] = (),
+        limits: EngineLimits | None = None,
     ) -> None:
         self.module = module
         self.tokenizer = tokenizer
@@ -87,6 +91,9 @@ class LanguageModel:
         self.stop_ids = (frozenset() if end is None else frozenset({end})) if stop_ids is None else stop_ids
         self.answer_start = tuple(answer_start)
         """Ids that every answer of an encoder-decoder begins with."""
+        self.limits = limits or EngineLimits()
+        """What decoding may use; set before the first text is written."""
+        self._engine: Engine | None = None
         self._feed = feed_for(module, tokenizer, name, text_end_id, answer_start)
         self._said_first_ids = False
 
@@ -95,6 +102,13 @@ class LanguageModel:
         """What this model can do, of generate, chat, score, log_likelihood."""
         chat = {"chat"} if self.tokenizer.chat_template is not None else set()
         return frozenset({"generate", "score", "log_likelihood"} | chat)
+
+    @property
+    def engine(self) -> Engine:
+        """What decodes for every caller of this model, made when it is first wanted."""
+        if self._engine is None or self._engine.model is not self.module:
+            self._engine = Engine(self.module, self.device, limits=self.limits)
+        return self._engine
 
     # ---- scoring
 
@@ -208,10 +222,13 @@ class LanguageModel:
         return Request(
             ids=prompt.ids,
             max_tokens=sampling.max_tokens,
-            sampler=Sampler(self._filled(sampling)),
+            sampler=Sampler(
+                self._filled(sampling), prompt.ids, matcher_for(sampling.constraint, self.tokenizer, self.stop_ids)
+            ),
             stop_ids=self.stop_ids,
             source=prompt.source,
             whole=prompt.whole,
+            top_alternatives=sampling.top_alternatives,
         )
 
     def _complete(self, texts: list[list[int]], sampling: Sampling | Sequence[Sampling] | None) -> list[Generation]:
@@ -219,67 +236,51 @@ class LanguageModel:
             sampling = [sampling or self.defaults] * len(texts)
         self._say_first_ids(texts)
         prompts = [self._feed.prompt(ids) for ids in texts]
-        order = sorted(range(len(prompts)), key=lambda i: prompts[i].tokens)
-        results: dict[int, Generation] = {}
+        answers: list[list[Answer]] = []
         with task("generate", len(prompts), "answers") as work:
-            for start in range(0, len(order), ROWS_AT_ONCE):
-                batch = order[start : start + ROWS_AT_ONCE]
-                answers = [_Answer(prompts[i], sampling[i], self.tokenizer) for i in batch]
-                cancelled: set[int] = set()
-                requests = [self._request(prompts[i], sampling[i]) for i in batch]
-                for token in decode(self.module, requests, self.device, cancelled):
-                    answers[token.request].take(token)
-                    if answers[token.request].text.stopped:
-                        cancelled.add(token.request)
-                results |= {i: answer.result(len(batch)) for i, answer in zip(batch, answers, strict=True)}
-                work.advance(len(batch))
-        return [results[i] for i in range(len(prompts))]
+            try:
+                for prompt, wanted in zip(prompts, sampling, strict=True):
+                    answers.append(self._answers(prompt, wanted))
+                    if len(answers) >= ANSWERS_AHEAD:
+                        finish(answers[-ANSWERS_AHEAD])
+                for group in answers:
+                    finish(group)
+                    work.advance(1)
+            finally:
+                for answer in chain.from_iterable(answers):
+                    answer.running.cancel()
+        return [generation(group, wanted) for group, wanted in zip(answers, sampling, strict=True)]
 
     def _stream(self, ids: list[int], sampling: Sampling | None) -> Generator[str, None, Generation]:
-        sampling = sampling or self.defaults
+        sampling = replace(sampling or self.defaults, n=1)
+        if sampling.samples > 1:
+            (best,) = self._complete([ids], sampling)
+            yield best.text
+            return best
         self._say_first_ids([ids])
-        prompt = self._feed.prompt(ids)
-        answer = _Answer(prompt, sampling, self.tokenizer)
-        for token in decode(self.module, [self._request(prompt, sampling)], self.device):
-            if piece := answer.take(token):
-                yield piece
-            if answer.text.stopped:
-                break
+        (answer,) = self._answers(self._feed.prompt(ids), sampling)
+        try:
+            for token in answer.running:
+                if piece := answer.take(token):
+                    yield piece
+        finally:
+            answer.running.cancel()
         if rest := answer.text.finish():
             yield rest
-        return answer.result(1)
+        return answer.result()
+
+    def _answers(self, prompt: Prompt, sampling: Sampling) -> list[Answer]:
+        """As many as are sampled, under way; those after the first have the seeds that follow."""
+        seed, driver = sampling.seed, strategy_for(sampling, self)
+        answers = []
+        for number in range(sampling.samples):
+            own = sampling if seed is None else replace(sampling, seed=seed + number)
+            request = self._request(prompt, own)
+            running = self.engine.submit(request) if driver is None else Search(request, driver)
+            answers.append(Answer(prompt.tokens, running, StopText(self.tokenizer.decode_stream(), own.stop)))
+        return answers
 
     def _say_first_ids(self, prompts: list[list[int]]) -> None:
         if prompts and not self._said_first_ids:
             self._said_first_ids = True
             say(f"{self.name}: the first prompt begins with ids {prompts[0][:8]}")
-
-
-class _Answer:
-    """One answer while it is made."""
-
-    def __init__(self, prompt: Prompt, sampling: Sampling, tokenizer: TextTokenizer) -> None:
-        self.prompt_tokens = prompt.tokens
-        self.text = StopText(tokenizer.decode_stream(), sampling.stop)
-        self.tokens: list[Token] = []
-        self.end: Token | None = None
-
-    def take(self, token: Token) -> str:
-        if token.id is None:
-            self.end = token
-            return ""
-        if self.text.stopped:
-            return ""
-        self.tokens.append(token)
-        return self.text.push(token.id)
-
-    def result(self, rows: int) -> Generation:
-        self.text.finish()
-        return Generation(
-            text=self.text.text,
-            ids=[token.id for token in self.tokens if token.id is not None],
-            log_probs=[token.log_prob for token in self.tokens],
-            finish_reason="length" if self.end is not None and self.end.finish_reason == "length" else "stop",
-            prompt_tokens=self.prompt_tokens,
-            batch_invariant=rows == 1,
-        )

@@ -11,6 +11,7 @@ Letters: B rows of the batch, T tokens of a row, D hidden size, V vocabulary siz
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
@@ -85,6 +86,14 @@ class State(Protocol):
 
     def free(self) -> None:
         """Give the memory back; the handle may not be used again."""
+
+
+@runtime_checkable
+class JoinableState(State, Protocol):
+    """A state whose rows can be put beside those of others."""
+
+    def join(self, others: Sequence[Self]) -> Self:
+        """A new state of these rows and then theirs; all live apart."""
 
 
 @runtime_checkable

@@ -1,212 +1,178 @@
-"""The application: models, chat completions, completions, health. One generation at a time."""
+"""The application: which path leads where, and how every error is told."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import time
-import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
-from fourfold.errors import UserError
-from fourfold.inference import Generation, Message, Sampling
-from fourfold.serving.guards import BODY_LIMIT, Guard
-from fourfold.serving.requests import ApiError, ChatRequest, CompletionRequest, SamplingFields
+from fourfold import __version__
+from fourfold.serving import answers
+from fourfold.serving.answering import told
+from fourfold.serving.chat import chat
+from fourfold.serving.completions import complete
+from fourfold.serving.embeddings import embed
+from fourfold.serving.errors import ApiError, shown
+from fourfold.serving.guards import Guard
+from fourfold.serving.journal import Journal
+from fourfold.serving.keys import Keys
+from fourfold.serving.limits import Limits
+from fourfold.serving.loaded import Loaded
+from fourfold.serving.metrics import CONTENT_TYPE
+from fourfold.serving.page import POLICY, docs_page
+from fourfold.serving.requests import (
+    ChatRequest,
+    CompletionRequest,
+    DetokenizeRequest,
+    EmbeddingRequest,
+    TokenizeRequest,
+)
+from fourfold.serving.service import Service
+from fourfold.serving.tokens import detokenize, tokenize
 
-WAITING_LIMIT = 64
-"""Requests that may wait; the next one is told to come back later."""
+DESCRIPTION = "Language models on this machine behind the interface of the OpenAI API."
+EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+EVENTS = {"content": {"text/event-stream": {"schema": EVENT}}}
+"""What a streamed answer is: JSON in each event's data, then [DONE]."""
+REFUSALS = (400, 401, 403, 404, 408, 413, 429, 500, 503, 504)
 
 
-class Servable(Protocol):
-    """What the server needs of a model; `LanguageModel` and the scripted double have it."""
+def create_app(
+    load: Callable[[], Loaded],
+    *,
+    name: str = "model",
+    keys: Keys | None = None,
+    limits: Limits | None = None,
+    origins: Sequence[str] = (),
+) -> FastAPI:
+    """The server's application. `load` runs on a thread after the start; until it is done all but /health is 503.
 
-    name: str
-
-    @property
-    def capabilities(self) -> frozenset[str]: ...
-    def generate(self, prompts: list[str], sampling: Sampling) -> list[Generation]: ...
-    def chat(self, messages: list[Message], sampling: Sampling) -> Generation: ...
-    def stream(self, prompt: str, sampling: Sampling) -> Iterator[str]: ...
-    def stream_chat(self, messages: list[Message], sampling: Sampling) -> Iterator[str]: ...
-
-
-class Queue:
-    """Lets one request at a time to the model, first come, first served."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.waiting = 0
+    With `keys`, clients must send one as bearer token. Web pages of `origins` may call it.
+    """
+    limits = limits or Limits()
+    service = Service(load, name, limits)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        if self.waiting >= WAITING_LIMIT:
-            raise ApiError(503, "Too many requests are waiting; try again later.", code="overloaded")
-        self.waiting += 1
-        try:
-            async with self.lock:
-                yield
-        finally:
-            self.waiting -= 1
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        service.close()
+
+    app = FastAPI(title="Fourfold", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None,
+                  lifespan=lifespan)  # fmt: skip
+    app.state.service = service
+    _add_posts(app, service)
+    _add_gets(app, service)
+    _add_errors(app)
+    app.add_middleware(Guard, keys=keys, limits=limits)
+    if origins:
+        app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "POST"],
+                           allow_headers=["Authorization", "Content-Type"])  # fmt: skip
+    app.add_middleware(Journal, metrics=service.metrics)
+    return app
 
 
-class Service:
-    """The endpoints over one model."""
+def _add_posts(app: FastAPI, service: Service) -> None:
+    def options(model: Any, **content: Any) -> dict[str, Any]:
+        return {"response_model": None, "responses": {200: {"model": model, **content}, **answers.errors(*REFUSALS)}}
 
-    def __init__(self, model: Servable, name: str) -> None:
-        self.model, self.name, self.queue, self.created = model, name, Queue(), int(time.time())
+    @app.post("/v1/chat/completions", **options(answers.ChatCompletion, **EVENTS))
+    async def chat_completions(request: Request, body: ChatRequest) -> Response:
+        """The assistant's next turn; as server-sent events with `stream`."""
+        return await chat(service, request, body)
 
-    def models(self) -> dict[str, Any]:
-        card = {"id": self.name, "object": "model", "created": self.created, "owned_by": "fourfold"}
-        return {"object": "list", "data": [card]}
+    @app.post("/v1/completions", **options(answers.TextCompletion, **EVENTS))
+    async def completions(request: Request, body: CompletionRequest) -> Response:
+        """Continue texts; as server-sent events with `stream`."""
+        return await complete(service, request, body)
 
-    async def chat(self, request: ChatRequest) -> Any:
-        self.check(request)
-        if "chat" not in self.model.capabilities:
-            raise ApiError(400, f"'{self.name}' has no chat template; use /v1/completions.", code="no_chat_template")
-        messages, sampling = [message.message() for message in request.messages], request.sampling(request.limit)
-        if request.stream:
-            return await self.streamed("chat.completion.chunk", lambda: self.model.stream_chat(messages, sampling))
-        async with self.queue.turn():
-            answer = await self.work(lambda: self.model.chat(messages, sampling))
-        choice = {"message": {"role": "assistant", "content": answer.text}}
-        return self.answered("chat.completion", "chatcmpl", [answer], [choice])
+    @app.post("/v1/embeddings", **options(answers.Embeddings))
+    async def embeddings(request: Request, body: EmbeddingRequest) -> Response:
+        """One vector a text."""
+        return await embed(service, request, body)
 
-    async def complete(self, request: CompletionRequest) -> Any:
-        self.check(request)
-        prompts, sampling = request.prompts, request.sampling(request.max_tokens)
-        if request.stream:
-            if len(prompts) != 1:
-                raise ApiError(400, "A stream takes one prompt.", param="prompt", code="unsupported")
-            return await self.streamed("text_completion", lambda: self.model.stream(prompts[0], sampling))
-        async with self.queue.turn():
-            answers = await self.work(lambda: self.model.generate(prompts, sampling))
-        return self.answered("text_completion", "cmpl", answers, [{"text": answer.text} for answer in answers])
+    @app.post("/tokenize", **options(answers.Tokens))
+    async def tokens(request: Request, body: TokenizeRequest) -> Response:
+        """The ids a prompt or a conversation is read as."""
+        return await tokenize(service, request, body)
 
-    def check(self, request: SamplingFields) -> None:
-        if request.model not in (None, self.name):
-            raise ApiError(404, f"There is no model '{request.model}' here, only '{self.name}'.",
-                           param="model", code="model_not_found")  # fmt: skip
-        request.refuse()
-
-    async def work(self, call: Callable[[], Any]) -> Any:
-        """Run the model off the event loop; its user errors are the client's."""
-        try:
-            return await run_in_threadpool(call)
-        except UserError as error:
-            raise ApiError(400, str(error)) from None
-
-    def answered(self, kind: str, prefix: str, answers: list[Generation], choices: list[Any]) -> dict[str, Any]:
-        written = sum(len(answer.ids) for answer in answers)
-        read = sum(answer.prompt_tokens for answer in answers)
-        marked = [
-            {"index": index, **choice, "logprobs": None, "finish_reason": answer.finish_reason}
-            for index, (choice, answer) in enumerate(zip(choices, answers, strict=True))
-        ]
-        usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-        return {**self.head(kind, prefix), "choices": marked, "usage": usage}
-
-    def head(self, kind: str, prefix: str) -> dict[str, Any]:
-        return {"id": f"{prefix}-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": self.name}
-
-    async def streamed(self, kind: str, start: Callable[[], Iterator[str]]) -> StreamingResponse:
-        """Server-sent events. The first is made here, so that an early failure is still an HTTP error."""
-        events = self.events(kind, start)
-        first = await anext(events)
-
-        async def all_events() -> AsyncIterator[str]:
-            try:
-                yield first
-                async for event in events:
-                    yield event
-            finally:
-                await events.aclose()
-
-        return StreamingResponse(all_events(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
-
-    async def events(self, kind: str, start: Callable[[], Iterator[str]]) -> AsyncGenerator[str]:
-        """The events of one answer, holding the model from the first to the last."""
-        chat = kind == "chat.completion.chunk"
-        head = self.head(kind, "chatcmpl" if chat else "cmpl")
-
-        def event(text: str | None, reason: str | None = None, **delta: str) -> str:
-            content = delta | ({} if text is None else {"content": text})
-            part = {"delta": content} if chat else {"text": text or ""}
-            return _event({**head, "choices": [{"index": 0, **part, "logprobs": None, "finish_reason": reason}]})
-
-        async with self.queue.turn():
-            pieces = _Pieces(await self.work(start))
-            piece = await self.work(pieces.next)
-            if chat:
-                yield event("", role="assistant")
-            try:
-                while piece is not None:
-                    yield event(piece)
-                    piece = await self.work(pieces.next)
-            except ApiError as error:
-                yield _event(json.loads(bytes(error.response().body)))
-            else:
-                yield event(None, pieces.finish_reason)
-        yield "data: [DONE]\n\n"
+    @app.post("/detokenize", **options(answers.Text))
+    async def text(request: Request, body: DetokenizeRequest) -> Response:
+        """The text of ids."""
+        return await detokenize(service, request, body)
 
 
-class _Pieces:
-    """A stream of text, and why it ended where the stream says so (its return value)."""
+def _add_gets(app: FastAPI, service: Service) -> None:
+    refusals = answers.errors(401, 403, 404, 503)
 
-    def __init__(self, pieces: Iterator[str]) -> None:
-        self.pieces = pieces
-        self.finish_reason = "stop"
+    def card(name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": service.created, "owned_by": "fourfold"}
 
-    def next(self) -> str | None:
-        try:
-            return next(self.pieces)
-        except StopIteration as end:
-            if isinstance(end.value, Generation):
-                self.finish_reason = end.value.finish_reason
-            return None
+    @app.get("/v1/models", response_model=answers.ModelList, responses=refusals)
+    async def models() -> dict[str, Any]:
+        """What may stand in the field `model`: the model, its adapters, the encoder."""
+        return {"object": "list", "data": [card(name) for name in service.loaded().names]}
+
+    @app.get("/v1/models/{name}", response_model=answers.ModelCard, responses=refusals)
+    async def model(name: str) -> dict[str, Any]:
+        """One of them."""
+        loaded = service.loaded()
+        if name not in loaded.names:
+            raise loaded.unknown(name)
+        return card(name)
+
+    @app.get("/health", response_model=answers.Health, responses={503: {"model": answers.Health}})
+    async def health() -> Response:
+        """200 when requests are answered; 503 while the server loads or drains."""
+        status = {"status": service.status, "model": service.name}
+        return JSONResponse(status, 200 if service.status == "ok" else 503)
+
+    @app.get("/metrics", response_class=PlainTextResponse, responses=answers.errors(401, 403))
+    async def metrics() -> Response:
+        """Numbers for Prometheus."""
+        return PlainTextResponse(await asyncio.to_thread(service.page), media_type=CONTENT_TYPE)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(docs_page(app.openapi()), headers=POLICY)
 
 
-def create_app(model: Servable, *, api_key: str | None = None, body_limit: int = BODY_LIMIT) -> FastAPI:
-    """The server's application for one model. With `api_key`, clients must send it as bearer token."""
-    app = FastAPI(title="Fourfold", docs_url=None, redoc_url=None, openapi_url=None)
-    service = Service(model, model.name)
-    app.state.model_name = model.name
-    app.add_middleware(Guard, api_key=api_key, body_limit=body_limit)
-    app.add_api_route("/health", lambda: {"status": "ok", "model": service.name})
-    app.add_api_route("/v1/models", service.models)
-    app.add_api_route("/v1/chat/completions", service.chat, methods=["POST"], response_model=None)
-    app.add_api_route("/v1/completions", service.complete, methods=["POST"], response_model=None)
-
+def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(ApiError)
     async def api_error(request: Request, error: ApiError) -> JSONResponse:
         return error.response()
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        param = ".".join(str(part) for part in first["loc"] if part != "body") or None
-        sentence = f"'{param}': {first['msg']}." if param else f"{first['msg']}."
-        return ApiError(400, sentence, param=param).response()
+        return invalid(error).response()
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        if isinstance(error.__cause__, ApiError):  # raised while FastAPI was reading the body
-            return error.__cause__.response()
-        return ApiError(error.status_code, f"{error.detail}: {request.method} {request.url.path}").response()
+        cause = error.__cause__
+        if isinstance(cause, ApiError):  # raised while FastAPI was reading the body
+            return cause.response()
+        if isinstance(cause, RecursionError):
+            return ApiError(400, "The body is nested too deeply.").response()
+        return ApiError(error.status_code, f"{error.detail}: {request.method} {shown(request.url.path)}.").response()
 
     @app.exception_handler(Exception)
     async def own_error(request: Request, error: Exception) -> JSONResponse:
-        return ApiError(500, "The server failed on this request.").response()
-
-    return app
+        return told(error).response()
 
 
-def _event(value: object) -> str:
-    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+def invalid(error: RequestValidationError) -> ApiError:
+    """The first thing that is wrong with a body, in a sentence."""
+    found = error.errors()
+    # Of a union every branch complains; the one that got furthest knows best.
+    first = max(found, key=lambda item: len(item["loc"])) if found else {"loc": (), "msg": "not valid"}
+    named = [str(part) for part in first["loc"] if part != "body"]
+    param = shown(".".join(named)) or None
+    message = shown(str(first["msg"]), 300).rstrip(".")
+    return ApiError(400, f"'{param}': {message}." if param else f"{message}.", param=param)

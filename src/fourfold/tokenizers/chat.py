@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from tokenizers import AddedToken, Encoding
@@ -76,13 +76,17 @@ class ControlTokens:
                 tail = "" if key == "role" else self._unfinished(text)
                 return text[: len(text) - len(tail)] + stand_in(tail) if tail else text
             if isinstance(value, Mapping):
-                return {name: hidden(item, name) for name, item in value.items()}
+                return {self._named(name, stand_in): hidden(item, name) for name, item in value.items()}
             if isinstance(value, list | tuple):
                 return [hidden(item, None) for item in value]
             return value
 
         safe = [hidden(message, None) for message in messages]
         return safe, {character: literal for literal, character in stand_ins.items()}
+
+    def _named(self, name: str, stand_in: Callable[[str], str]) -> str:
+        """A key, which tools may name as they like, with spelt control tokens hidden."""
+        return self._plain.sub(lambda match: stand_in(match[0]), name)
 
     def _unfinished(self, text: str) -> str:
         for length in range(min(self._longest_beginning, len(text)), 0, -1):

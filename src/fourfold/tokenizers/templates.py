@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import jinja2
 from jinja2 import nodes
@@ -58,8 +58,31 @@ def _compile(template: str) -> jinja2.Template:
     return environment.from_string(template)
 
 
+Tools = Sequence[Mapping[str, Any]]
+"""Functions a model may call, in the layout of the OpenAI API."""
+
+
+class TemplateRenderer(Protocol):
+    """Renders a template as `render` does, perhaps elsewhere: a server does it in a process that it can end."""
+
+    def __call__(
+        self,
+        template: str,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        generation_prompt: bool,
+        tokens: Mapping[str, str],
+        tools: Tools | None = None,
+    ) -> str: ...
+
+
 def render(
-    template: str, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool, tokens: Mapping[str, str]
+    template: str,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    generation_prompt: bool,
+    tokens: Mapping[str, str],
+    tools: Tools | None = None,
 ) -> str:
     """The conversation as the text the model was trained to read.
 
@@ -67,7 +90,7 @@ def render(
     """
     try:
         return _compile(template).render(
-            messages=messages, tools=None, documents=None, add_generation_prompt=generation_prompt, **tokens
+            messages=messages, tools=tools, documents=None, add_generation_prompt=generation_prompt, **tokens
         )
     except jinja2.TemplateError as error:
         reason = error.message or type(error).__name__

@@ -18,8 +18,9 @@ from fourfold.errors import UserError
 from fourfold.files import write_json, write_text
 from fourfold.tokenizers.byte_level import ByteStream, bytes_of
 from fourfold.tokenizers.chat import ControlTokens, assistant_mask, assistant_spans
+from fourfold.tokenizers.chat_pieces import piece_rules
 from fourfold.tokenizers.folders import NAMED, content_of, read_folder
-from fourfold.tokenizers.templates import render
+from fourfold.tokenizers.templates import TemplateRenderer, Tools, render
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
@@ -151,19 +152,33 @@ class Tokenizer:
 
     # ---- conversations
 
-    def render_chat(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool = True) -> str:
+    def render_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        generation_prompt: bool = True,
+        tools: Tools | None = None,
+        renderer: TemplateRenderer = render,
+    ) -> str:
         """The conversation as text, by the chat template."""
         if self.chat_template is None:
             raise UserError(
                 "this model has no chat template", advice="Use plain generation, or tune it on conversations first."
             )
         tokens = {name: token for name, token in {**self._extra, **self._names}.items() if _is_token(name, token)}
-        return render(self.chat_template, messages, generation_prompt=generation_prompt, tokens=tokens)
+        return renderer(self.chat_template, messages, generation_prompt=generation_prompt, tokens=tokens, tools=tools)
 
-    def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool = True) -> list[int]:
-        """Ids of the rendered conversation; control tokens spelt inside a message stay text."""
-        safe, literals = self._control.hide(messages)
-        text = self.render_chat(safe, generation_prompt=generation_prompt)
+    def encode_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        generation_prompt: bool = True,
+        tools: Tools | None = None,
+        renderer: TemplateRenderer = render,
+    ) -> list[int]:
+        """Ids of the rendered conversation; control tokens spelt inside a message or a tool stay text."""
+        (*safe, described), literals = self._control.hide([*messages, {"tools": tools}])
+        text = self.render_chat(safe, generation_prompt=generation_prompt, tools=described["tools"], renderer=renderer)
         return [token.id for token in self._control.encode(_valid(text), literals, self._encode_piece)]
 
     def encode_chat_with_mask(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[bool]]:
@@ -208,7 +223,7 @@ class Tokenizer:
     def _encode_piece(self, text: str, *, parse_control: bool, first: bool) -> Encoding:
         key = (parse_control, first)
         if key not in self._variants:
-            self._variants[key] = _core(_inner(self._text, first), parse_control=parse_control)
+            self._variants[key] = _core(piece_rules(self._text, first=first), parse_control=parse_control)
         return self._variants[key].encode(text, add_special_tokens=False)
 
     # ---- files
@@ -271,25 +286,6 @@ def _core(text: str, *, parse_control: bool) -> tokenizers.Tokenizer:
     core = tokenizers.Tokenizer.from_str(text)
     core.encode_special_tokens = not parse_control
     return core
-
-
-def _inner(text: str, first: bool) -> str:
-    """The tokenizer for pieces of a rendered conversation.
-
-    It has no post-processor: that adds nothing here, and would trim spaces off the offsets.
-    For a piece that does not begin the text, "prepend a space to the first word" is off.
-    """
-    values = json.loads(text) | {"post_processor": None}
-    return json.dumps(values if first else _never_first(values))
-
-
-def _never_first(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_never_first(item) for item in value]
-    if not isinstance(value, dict) or "vocab" in value:
-        return value
-    changed = {name: _never_first(item) for name, item in value.items()}
-    return changed | {"prepend_scheme": "never"} if changed.get("prepend_scheme") == "first" else changed
 
 
 def _is_token(name: str, value: object) -> bool:

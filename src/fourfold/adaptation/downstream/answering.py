@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fourfold.adaptation.downstream.encoding import Row, RowMaker, in_batches, put_together, token_at
 from fourfold.adaptation.downstream.records import Record, TaskKind
 from fourfold.adaptation.downstream.scoring import Answer
-from fourfold.inference import Request, Sampler, Sampling, decode
+from fourfold.inference import Engine, Request, Sampler, Sampling
 from fourfold.models import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM, make_module
 from fourfold.models.transformer import Task
 from fourfold.tokenizers import Tokenizer
@@ -97,24 +97,24 @@ def _written(
     """The most probable next token until the end token."""
     texts: list[str] = []
     sampler = Sampler(Sampling(temperature=0.0))
-    device = next(module.parameters()).device
+    engine = Engine(causal(module), next(module.parameters()).device)
+    two_sided = isinstance(module, EncoderDecoder)
     for start in range(0, len(records), AT_ONCE):
         prompts = [maker.prompt(record) for record in records[start : start + AT_ONCE]]
-        two_sided = isinstance(module, EncoderDecoder)
-        requests = [
-            Request(
-                ids=[maker.marks.start] if two_sided else prompt,
-                source=prompt if two_sided else None,
-                whole=maker.form == "prefix",
-                max_tokens=min(maker.answer_tokens, maker.context - 1),
-                sampler=sampler,
-                stop_ids=frozenset({maker.marks.end}),
+        answers = [
+            engine.submit(
+                Request(
+                    ids=[maker.marks.start] if two_sided else prompt,
+                    source=prompt if two_sided else None,
+                    whole=maker.form == "prefix",
+                    max_tokens=min(maker.answer_tokens, maker.context - 1),
+                    sampler=sampler,
+                    stop_ids=frozenset({maker.marks.end}),
+                )
             )
             for prompt in prompts
         ]
-        found: list[list[int]] = [[] for _ in prompts]
-        for token in decode(causal(module), requests, device):
-            if token.id is not None:
-                found[token.request].append(token.id)
-        texts += [tokenizer.decode(ids).strip() for ids in found]
+        texts += [
+            tokenizer.decode([token.id for token in answer if token.id is not None]).strip() for answer in answers
+        ]
     return texts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, cast
 
@@ -65,6 +66,13 @@ class NGramState:
         other = type(self)(0, 0)
         index = rows.cpu().numpy()
         other._lengths, other._history = self._lengths[index].copy(), self._history[index].copy()
+        return other
+
+    def join(self, others: Sequence[Self]) -> Self:
+        states, other = (self, *others), type(self)(0, 0)
+        wide = max(state._history.shape[1] for state in states)
+        parts = [np.pad(state._history, ((0, 0), (0, wide - state._history.shape[1]))) for state in states]
+        other._lengths, other._history = np.concatenate([s._lengths for s in states]), np.concatenate(parts)
         return other
 
     def truncate(self, lengths: Tensor) -> None:

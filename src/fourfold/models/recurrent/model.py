@@ -7,7 +7,7 @@ Letters: B rows, T tokens, D hidden size, L layers, V vocabulary size.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import torch
@@ -48,6 +48,11 @@ class RecurrentState:
 
     def fork(self, rows: Tensor) -> Self:
         return type(self)(tuple(m[:, rows] for m in self.memory), self._lengths[rows])
+
+    def join(self, others: Sequence[Self]) -> Self:
+        states = (self, *others)
+        memory = tuple(torch.cat(parts, dim=1) for parts in zip(*(s.memory for s in states), strict=True))
+        return type(self)(memory, torch.cat([s.lengths for s in states]))
 
     def truncate(self, lengths: Tensor) -> None:
         """Go back to the state before the last call; other lengths cannot be recovered."""

@@ -1,5 +1,6 @@
 """The transformer: one configuration, values for every variant (the survey's chapter 4.2)."""
 
+from fourfold.models.transformer.attention import Source
 from fourfold.models.transformer.block import Block
 from fourfold.models.transformer.cache import Earlier, KeyValueCache
 from fourfold.models.transformer.config import TransformerConfig
@@ -36,10 +37,12 @@ from fourfold.models.transformer.options import (
     Task,
     YaRNScaling,
 )
+from fourfold.models.transformer.paged import PAGE, OutOfPages, PagedCache, Pages, PageShape
 from fourfold.models.transformer.positions import PositionEncoding
 from fourfold.models.transformer.rotary import frequencies
 
 __all__ = [
+    "PAGE",
     "ALiBi",
     "Activation",
     "Attention",
@@ -64,7 +67,11 @@ __all__ = [
     "NoPositions",
     "Norm",
     "NormPlace",
+    "OutOfPages",
     "Packed",
+    "PageShape",
+    "PagedCache",
+    "Pages",
     "PositionEncoding",
     "Positions",
     "Relative",
@@ -73,6 +80,7 @@ __all__ = [
     "RotaryScaling",
     "Sight",
     "Sinusoidal",
+    "Source",
     "Task",
     "Transformer",
     "TransformerConfig",

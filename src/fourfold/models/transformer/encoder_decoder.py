@@ -19,6 +19,7 @@ from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.initialisation import initialise
 from fourfold.models.transformer.language_model import LanguageModelHead
 from fourfold.models.transformer.model import Transformer
+from fourfold.models.transformer.paged import PagedCache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,15 +78,11 @@ class EncoderDecoderState:
     """The source, read once, and the decoder's cache."""
 
     source: Source
-    cache: KeyValueCache
+    cache: KeyValueCache | PagedCache
 
     @property
     def lengths(self) -> Tensor:
         return self.cache.lengths
-
-    @property
-    def capacity(self) -> int:
-        return self.cache.capacity
 
     def fork(self, rows: Tensor) -> Self:
         kept = self.source.kept or {}
