@@ -1,0 +1,3 @@
+// The kernels, for the instruction set whose file was included before.
+#include "vectors.hpp"
+#include "products.hpp"
