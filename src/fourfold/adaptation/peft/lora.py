@@ -57,7 +57,7 @@ def add_lora(model: nn.Module, options: LoRAOptions, seed: int = 0) -> list[str]
         scale = options.alpha / options.rank
         delta = LowRankDelta(module.in_size, module.out_size, options.rank, scale, options.dropout).float()
         nn.init.kaiming_uniform_(delta.down, a=math.sqrt(5), generator=generator)
-        module.deltas.append(delta.to(module.weight.device))
+        module.deltas.append(delta.to(module.device))
     return list(chosen)
 
 

@@ -92,7 +92,7 @@ class Transformer(nn.Module):
 
     def new_cache(self, rows: int, capacity: int) -> KeyValueCache:
         """An empty cache for so many rows of at most `capacity` tokens, or the context if that is less."""
-        weight, config = self.embedding.weight, self.config
+        weight, config = next(self.parameters()), self.config
         shape = (config.layers, rows, config.kv_heads, min(capacity, config.context), config.head_size)
         return KeyValueCache.empty(shape, weight.dtype, weight.device)
 
