@@ -221,7 +221,5 @@ def _assembled(
         "correction": f"Holm over {len(comparisons)} comparisons",
         "level": LEVEL,
         "seed": seed,
-        "data": {
-            plan.task.name: {"n": len(plan.items), "hash": plan.data_hash, **plan.task.setting} for plan in plans
-        },
+        "data": {plan.task.name: {"n": len(plan.items), "hash": plan.data_hash, **plan.task.setting} for plan in plans},
     }

@@ -1,8 +1,8 @@
 """The tree of rows that begin alike: which beginnings are worth reading once.
 
-    rows        a b c d e        tree        a b c ─┬─ d e
-                a b c d f                           ├─ d f      (one shared `d` is not worth a branching)
-                a b c g                             └─ g
+rows        a b c d e        tree        a b c ─┬─ d e
+            a b c d f                           ├─ d f      (one shared `d` is not worth a branching)
+            a b c g                             └─ g
 """
 
 from __future__ import annotations

@@ -70,4 +70,3 @@ def compare(model: ScoringModel, data: Data, theirs: Sequence[Asked], shots: int
         peer.append(both[0][1])
     mean, other = sum(first) / len(first), sum(peer) / len(peer)
     return Agreement(data.task, len(theirs), other_texts, largest, other_scores, mean, other)
-

@@ -15,8 +15,7 @@ SOURCE = (
     "Users cannot upgrade two releases at once. Mirrors in Berlin are updated\nfour times a day."
 )
 CHINESE = (
-    "Debian 项目由伊恩·默多克于1993年发起。稳定版的代号是“bullseye”，包含59551个软件包。"
-    "用户不能跨越两个版本升级。"
+    "Debian 项目由伊恩·默多克于1993年发起。稳定版的代号是“bullseye”，包含59551个软件包。用户不能跨越两个版本升级。"
 )
 
 

@@ -484,6 +484,7 @@ def tokenizer_of_english_words(folder: Path) -> None:
 def vocabulary_learned_from_english(folder: Path) -> None:
     from fourfold.tokenizers import train_byte_bpe
     from fourfold.workflow.doctor.languages import SAMPLES
+
     english = [text for (name, _), text in SAMPLES.items() if name == "English"]
     train_byte_bpe(english * 10, tokenizer().vocabulary_size).save(folder)
     edit(folder / SETTINGS, lambda values: values.update(pad_token="<|im_end|>"))

@@ -205,5 +205,3 @@ def no_unknown_word(path: Path) -> None:
 @plant("ngram-unreadable", model="ngram")
 def arrays_of_another_model(folder: Path) -> None:
     edit(folder / "config.json", lambda values: values["ngrams"].append(7))
-
-

@@ -86,9 +86,7 @@ def worked_examples(record: Record) -> list[Item]:
         question, _, solution = block.strip().partition("\nA: Let's think step by step.")
         answer = _ANSWER_IS.search(solution)
         meta = {"subject": task, "before": head if number == 0 else "", "solution": solution}
-        examples.append(
-            Item(id=f"{task}/{number}", prompt=question, target=answer[1] if answer else "", meta=meta)
-        )
+        examples.append(Item(id=f"{task}/{number}", prompt=question, target=answer[1] if answer else "", meta=meta))
     return examples
 
 

@@ -47,9 +47,7 @@ def _boolq(record: Record) -> Item:
         raise refusal(record, expected)
     passage = record.values.get("passage") or ""
     # lm-eval's wording ends every question with a mark; some copies of the data have it already.
-    return made(
-        record, question.removesuffix("?"), _YES_NO, int(answer), passage=f"{passage}\n" if passage else ""
-    )
+    return made(record, question.removesuffix("?"), _YES_NO, int(answer), passage=f"{passage}\n" if passage else "")
 
 
 def _lambada(record: Record) -> Item:

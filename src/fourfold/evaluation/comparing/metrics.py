@@ -23,9 +23,7 @@ SAME = (
 """(lm-eval's name, ours) of one quantity; acc_norm counts characters where ours counts bytes: the same in ASCII."""
 
 
-def choose_metric(
-    wanted: str | None, a: Sequence[Sample], b: Sequence[Sample], where: str = ""
-) -> tuple[str, str]:
+def choose_metric(wanted: str | None, a: Sequence[Sample], b: Sequence[Sample], where: str = "") -> tuple[str, str]:
     """The metric on each side: as wanted, else a's first that b has too, by its own name or by one in SAME."""
     names_a, names_b = _names(a), _names(b)
     if wanted is not None:

@@ -147,9 +147,7 @@ class _NoInitialisation(TorchFunctionMode):
         return function(*arguments, **options)
 
 
-def fill(
-    module: Network, tensors: Mapping[str, Tensor], where: Path, named: Callable[[str], str] = str
-) -> Network:
+def fill(module: Network, tensors: Mapping[str, Tensor], where: Path, named: Callable[[str], str] = str) -> Network:
     """Give an empty module its weights, after checking that they are the right ones.
 
     `named` turns our name of a tensor into the file's, for what is said when they are not.

@@ -141,9 +141,7 @@ def _check_utf8(index: WordIndex) -> None:
             text_of(word)
 
 
-def _without_rare(
-    counts: Integers, index: WordIndex, min_count: int, unit: Unit
-) -> tuple[Indices | None, WordIndex]:
+def _without_rare(counts: Integers, index: WordIndex, min_count: int, unit: Unit) -> tuple[Indices | None, WordIndex]:
     """The new ids of all words, the rare ones read as <unk>, id 0, and the words; None where nothing changes."""
     if min_count <= 1:
         return None, index

@@ -36,10 +36,12 @@ from fourfold.models.transformer.options import (
     Task,
     YaRNScaling,
 )
+from fourfold.models.transformer.paged import PAGE, OutOfPages, PagedCache, Pages, PageShape
 from fourfold.models.transformer.positions import PositionEncoding
 from fourfold.models.transformer.rotary import frequencies
 
 __all__ = [
+    "PAGE",
     "ALiBi",
     "Activation",
     "Attention",
@@ -64,7 +66,11 @@ __all__ = [
     "NoPositions",
     "Norm",
     "NormPlace",
+    "OutOfPages",
     "Packed",
+    "PageShape",
+    "PagedCache",
+    "Pages",
     "PositionEncoding",
     "Positions",
     "Relative",

@@ -19,6 +19,7 @@ from fourfold.models.transformer.cache import Earlier, KeyValueCache
 from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.masks import look
 from fourfold.models.transformer.norms import make_norm
+from fourfold.models.transformer.paged import Pages, PageShape
 from fourfold.models.transformer.positions import make_positions
 
 
@@ -95,6 +96,23 @@ class Transformer(nn.Module):
         weight, config = next(self.parameters()), self.config
         shape = (config.layers, rows, config.kv_heads, min(capacity, config.context), config.head_size)
         return KeyValueCache.empty(shape, weight.dtype, weight.device)
+
+    @property
+    def page_shape(self) -> PageShape:
+        """What a page of its keys and values holds."""
+        return PageShape(self.config.layers, self.config.kv_heads, self.config.head_size)
+
+    def new_pages(self, count: int, dtype: torch.dtype | None = None) -> Pages:
+        """A store of so many pages for any number of rows; the weights' dtype unless one is given."""
+        weight, windows = self.embedding.weight, [self.config.window(layer) for layer in range(self.config.layers)]
+        return Pages(
+            self.page_shape,
+            count,
+            dtype or weight.dtype,
+            weight.device,
+            numbers=weight.dtype,
+            window=None if None in windows else max(window or 0 for window in windows),
+        )
 
     def _views(
         self, step: Step, starts: Tensor | None, positions: Tensor, dtype: torch.dtype

@@ -156,7 +156,7 @@ def _checked(answer: Answer, written: Sequence[str]) -> Answer:
     if not kept:
         return replace(_noting(answer, "unfounded"), dropped=tuple(dropped))
     others = [c for c in answer.citations if not any(_same_place(c, one) for one in cited)]
-    numbered = [replace(c, number=number) for number, c in enumerate([*cited, *others][:QUOTES + len(cited)], 1)]
+    numbered = [replace(c, number=number) for number, c in enumerate([*cited, *others][: QUOTES + len(cited)], 1)]
     return replace(answer, statements=tuple(kept), citations=tuple(numbered), dropped=tuple(dropped))
 
 

@@ -22,7 +22,7 @@ Standing = Literal["verbatim", "normalised", "worded"]
 
 SHARED_TERMS = 0.75
 """Of a worded sentence's informative terms, how many its source sentence must hold."""
-_SAME = str.maketrans("“”„«»「」『』‘’‚`´–—‐‑‒−·", "\"\"\"\"\"\"\"\"\"'''''------.")
+_SAME = str.maketrans("“”„«»「」『』‘’‚`´–—‐‑‒−·", '"""""""""\'\'\'\'\'------.')
 _INVISIBLE = frozenset("\u00ad\u200b\u200c\u200d\u2060\ufeff")
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|nor|neither|without|cannot)\b|n['’]t\b|[不没沒無无未非勿莫]|unable|impossible"

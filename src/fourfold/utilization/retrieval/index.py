@@ -87,9 +87,7 @@ class DocumentIndex:
     One process may update it while others search: they see every step that it finishes.
     """
 
-    def __init__(
-        self, folder: Path, index_folder: Path, limits: IndexLimits, encoder: Encoder | None = None
-    ) -> None:
+    def __init__(self, folder: Path, index_folder: Path, limits: IndexLimits, encoder: Encoder | None = None) -> None:
         self.folder = folder
         self.index_folder = index_folder
         self.limits = limits

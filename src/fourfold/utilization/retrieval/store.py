@@ -234,10 +234,7 @@ class Store:
         chunks = (slice(at, at + _CHUNK) for at in range(0, len(arrays.passages), _CHUNK))
         self._db.executemany(
             "INSERT INTO postings VALUES (?, ?, ?, ?)",
-            (
-                (first, number, _blob(arrays.passages[at]), _blob(arrays.counts[at]))
-                for number, at in enumerate(chunks)
-            ),
+            ((first, number, _blob(arrays.passages[at]), _blob(arrays.counts[at])) for number, at in enumerate(chunks)),
         )
 
     def remove_segments(self, firsts: Sequence[int]) -> None:

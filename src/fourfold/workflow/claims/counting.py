@@ -39,4 +39,3 @@ def counting_options(cell: Cell) -> dict[str, Any]:
     if len(cell.training.parts) != 1:
         raise UserError("an n-gram model counts one part", where="parts", got=len(cell.training.parts))
     return {name: cell.model[name] for name in KEYS}
-

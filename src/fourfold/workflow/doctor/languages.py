@@ -71,6 +71,4 @@ def unknown_share(tokenizer: Tokenizer, ids: list[int]) -> float:
     return sum(id == unknown for id in ids) / len(ids)
 
 
-CHECK: Check[Model] = Check(
-    title=Words("Languages", "语言"), run=check, kinds=(UNKNOWN_ENGLISH, UNREADABLE, COSTLY)
-)
+CHECK: Check[Model] = Check(title=Words("Languages", "语言"), run=check, kinds=(UNKNOWN_ENGLISH, UNREADABLE, COSTLY))

@@ -30,9 +30,7 @@ _Reader = Callable[[Path, ReadingLimits], Iterator[Section]]
 _PACKAGED: dict[str, _Reader] = {".pdf": read_pdf, ".docx": read_docx, ".xlsx": read_xlsx, ".pptx": read_pptx}
 OFFICE = frozenset({*_PACKAGED, ".xlsm", ".docm", ".pptm", ".eml"})
 """What the extra `documents` reads, and e-mail."""
-_NOTE_EXTENSIONS = (
-    ".org .adoc .asciidoc .tex .bib .log .csv .tsv .srt .vtt .json .xml .yaml .yml .toml .ini .cfg"
-)
+_NOTE_EXTENSIONS = ".org .adoc .asciidoc .tex .bib .log .csv .tsv .srt .vtt .json .xml .yaml .yml .toml .ini .cfg"
 NOTES = frozenset(_NOTE_EXTENSIONS.split())
 """Text that people keep among their documents and that is no prose to train on."""
 NO_READER = {".doc", ".epub", ".odt", ".ods", ".odp", ".rtf", ".xls", ".ppt", ".msg"}

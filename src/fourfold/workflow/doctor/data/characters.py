@@ -35,6 +35,4 @@ def shown(text: str) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-CHECK: Check[Data] = Check(
-    title=Words("Characters", "字符"), run=check, kinds=(MOJIBAKE, REPLACED, INVISIBLE, DOUBLY)
-)
+CHECK: Check[Data] = Check(title=Words("Characters", "字符"), run=check, kinds=(MOJIBAKE, REPLACED, INVISIBLE, DOUBLY))
