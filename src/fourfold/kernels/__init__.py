@@ -10,7 +10,8 @@ from fourfold.kernels.grouping import Groups, Indices, Integers, group_keys, gro
 from fourfold.kernels.jit import compiled, compiled_for_threads
 from fourfold.kernels.low_bit import LowBit, dense, described, join, pack, product, product_plain, rows_of
 from fourfold.kernels.native import TOLD as INSTRUCTIONS
-from fourfold.kernels.native import Kernels, kernels
+from fourfold.kernels.native import Kernels, LayerCall, ModelCall, StepCall, WeightCall, kernels
+from fourfold.kernels.native import threads as kernel_threads
 from fourfold.kernels.refining import Refined, group_tokens, refine, refine_plain
 from fourfold.kernels.terms import TermCounts, TextCodes, count_terms, count_terms_plain, hash_term
 from fourfold.kernels.trie import (
@@ -39,11 +40,15 @@ __all__ = [
     "Indices",
     "Integers",
     "Kernels",
+    "LayerCall",
     "LowBit",
+    "ModelCall",
     "Refined",
+    "StepCall",
     "TermCounts",
     "TextCodes",
     "Trie",
+    "WeightCall",
     "WordIndex",
     "compiled",
     "compiled_for_threads",
@@ -58,6 +63,7 @@ __all__ = [
     "group_tokens",
     "hash_term",
     "join",
+    "kernel_threads",
     "kernels",
     "new_context_work",
     "pack",

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fourfold.kernels.native import SETS, Weight, kernels, threads
+from fourfold.kernels.native import SETS, WeightCall, kernels, threads
 
 LANES, BLOCK = 16, 32
 ROWS_AT_ONCE = 1024
@@ -164,11 +164,11 @@ def product(matrix: LowBit, x: Tensor, bias: Tensor | None = None) -> Tensor:
     return y
 
 
-def described(matrix: LowBit, bias: Tensor | None = None) -> Weight:
+def described(matrix: LowBit, bias: Tensor | None = None) -> WeightCall:
     """The addresses of a matrix; valid while its tensors, which are contiguous, are kept."""
     leasts, levels = matrix.leasts, matrix.levels
     assert bias is None or bias.dtype == torch.float32
-    return Weight(
+    return WeightCall(
         codes=matrix.codes.data_ptr(),
         scales=matrix.scales.data_ptr(),
         leasts=None if leasts is None else leasts.data_ptr(),

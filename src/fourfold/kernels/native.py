@@ -26,7 +26,7 @@ TOLD = {"portable": "portable C++", "avx2": "AVX2", "avx512": "AVX-512 VNNI"}
 CHOICE = "FOURFOLD_KERNELS"
 
 
-class Weight(ctypes.Structure):
+class WeightCall(ctypes.Structure):
     """A packed matrix; see `native/shapes.hpp` for this and the three below."""
 
     _fields_ = (
@@ -42,9 +42,9 @@ class Weight(ctypes.Structure):
     )
 
 
-class Layer(ctypes.Structure):
+class LayerCall(ctypes.Structure):
     _fields_ = (
-        *((name, Weight) for name in ("query", "key", "value", "output", "gate", "up", "down")),
+        *((name, WeightCall) for name in ("query", "key", "value", "output", "gate", "up", "down")),
         *((name, c_void_p) for name in ("norm_attention", "norm_query", "norm_key", "norm_attention_output")),
         *((name, c_void_p) for name in ("norm_feed_forward", "norm_feed_forward_output")),
         ("window", c_int32),
@@ -52,9 +52,9 @@ class Layer(ctypes.Structure):
     )
 
 
-class Model(ctypes.Structure):
+class ModelCall(ctypes.Structure):
     _fields_ = (
-        ("layers", POINTER(Layer)),
+        ("layers", POINTER(LayerCall)),
         ("norm", c_void_p),
         *((name, c_int32) for name in ("count", "hidden", "heads", "groups", "head_size", "inner")),
         *((name, c_int32) for name in ("activation", "turned", "interleaved")),
@@ -123,8 +123,12 @@ def _opened() -> tuple[ctypes.CDLL | None, str]:
         return None, f"the compiled library is of version {version}, not {VERSION}: {advice}"
     library.fourfold_room.restype = c_int64
     library.fourfold_room.argtypes = [c_int64, c_int32]
-    library.fourfold_product.argtypes = [POINTER(Weight), c_void_p, c_int64, c_void_p, c_void_p, c_int, c_int]
+    library.fourfold_product.argtypes = [POINTER(WeightCall), c_void_p, c_int64, c_void_p, c_void_p, c_int, c_int]
     library.fourfold_product.restype = None
-    library.fourfold_integers.argtypes = [POINTER(Weight), c_int, c_void_p, c_void_p, c_int]
+    library.fourfold_step_room.restype = c_int64
+    library.fourfold_step_room.argtypes = [POINTER(ModelCall), c_int64]
+    library.fourfold_step.argtypes = [POINTER(ModelCall), POINTER(StepCall), c_void_p, c_void_p, c_int64, c_int, c_int]
+    library.fourfold_step.restype = None
+    library.fourfold_integers.argtypes = [POINTER(WeightCall), c_int, c_void_p, c_void_p, c_int]
     library.fourfold_integers.restype = None
     return library, ""

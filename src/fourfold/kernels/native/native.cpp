@@ -79,6 +79,17 @@ PUBLIC void fourfold_product(
     DISPATCH(set, product(*weight, x, count, y, room, threads));
 }
 
+// Bytes of room that a step of so many tokens needs.
+PUBLIC int64_t fourfold_step_room(const Model* model, int64_t tokens) {
+    return portable::Work::bytes(*model, tokens) + 64;
+}
+
+// `scores`: (threads, longest) with `longest` at least the longest row and 16 more.
+PUBLIC void fourfold_step(
+    const Model* model, const Step* step, char* room, float* scores, int64_t longest, int threads, int set) {
+    DISPATCH(set, run_step(*model, *step, room, scores, longest, threads));
+}
+
 PUBLIC void fourfold_integers(const Weight* weight, int tile, const int8_t* inputs, int32_t* sums, int set) {
     DISPATCH(set, integers(*weight, tile, inputs, sums));
 }

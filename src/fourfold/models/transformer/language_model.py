@@ -13,10 +13,12 @@ from fourfold.models.protocols import State, Step, Trace
 from fourfold.models.transformer.cache import Earlier, KeyValueCache
 from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.feed_forward import ACTIVATIONS
+from fourfold.models.transformer.fused import run_fused
 from fourfold.models.transformer.initialisation import initialise
 from fourfold.models.transformer.model import Transformer
 from fourfold.models.transformer.norms import make_norm
 from fourfold.models.transformer.options import Head, Task
+from fourfold.models.transformer.paged import PagedCache
 
 
 class LanguageModelHead(nn.Module):
@@ -94,6 +96,10 @@ class TransformerLM(nn.Module):
 
     def hidden(self, step: Step, state: State | None = None) -> Tensor:
         assert state is None or isinstance(state, Earlier)
+        if isinstance(state, PagedCache):
+            fused = run_fused(self.stack, step, state)
+            if fused is not None:
+                return fused
         output: Tensor = self.stack(step, state)
         return output
 
