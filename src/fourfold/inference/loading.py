@@ -124,9 +124,7 @@ def _load_parts(reference: str, device: torch.device, dtype: torch.dtype | None,
     raise UserError("not a model: a folder, a .gguf or an .arpa file is one", where=path)
 
 
-def _load_gguf(
-    path: Path, device: torch.device, dtype: torch.dtype | None
-) -> tuple[TransformerLM, Mapping[str, Any]]:
+def _load_gguf(path: Path, device: torch.device, dtype: torch.dtype | None) -> tuple[TransformerLM, Mapping[str, Any]]:
     """As packed as it is in the file, unless a number type is asked for or no kernel is compiled."""
     running = kernels()
     if dtype is None and device.type == "cpu" and running.library is not None and stays_packed(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -9,6 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from fourfold.kernels import LowBit, dense, product, rows_of
+
+
+LINE, LARGE_PAGE = 64, 1 << 21
+"""Bytes of a cache line and of a large page of memory."""
 
 
 class Packed(nn.Module):
@@ -63,6 +68,27 @@ class PackedEmbedding(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """(..., D) fp32 vectors."""
         return rows_of(self.packed.matrix, ids)
+
+
+def settle(module: nn.Module) -> None:
+    """Move all packed numbers of a module on the CPU side by side into large pages of memory.
+
+    One token reads every weight once: with pages of 4 KiB a fifth of the time goes into finding them.
+    """
+    holders = [part for part in module.modules() if isinstance(part, Packed)]
+    sizes = [-(-buffer.nbytes // LINE) * LINE for part in holders for buffer in part.buffers()]
+    if not sizes:
+        return
+    area = mmap.mmap(-1, sum(sizes) + LARGE_PAGE)
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux
+        area.madvise(mmap.MADV_HUGEPAGE)
+    room = torch.frombuffer(area, dtype=torch.uint8)
+    at = -room.data_ptr() % LARGE_PAGE
+    for part in holders:
+        for name, buffer in list(part.named_buffers()):
+            place = room[at : at + buffer.nbytes].view(buffer.dtype).view(buffer.shape)
+            setattr(part, name, place.copy_(buffer))
+            at += -(-buffer.nbytes // LINE) * LINE
 
 
 class _Product(torch.autograd.Function):

@@ -44,6 +44,7 @@ struct Inputs {  // (count, blocks * 32) inputs as bytes, value = scale * code
     }
 };
 
+constexpr int AHEAD = 4096;  // bytes
 constexpr int STACK = 64;  // inputs that stay in the nearest caches while the weights pass
 INLINE int least_of(int a, int b) { return a < b ? a : b; }
 
@@ -67,6 +68,11 @@ template <int KIND, bool FINE, int R> INLINE void tile_product(const Weight& w, 
     Floats sum[R];
     for (int r = 0; r < R; ++r) sum[r] = Floats{};
     for (int block = 0; block < blocks; ++block, codes += SIZE) {
+        if (R == 1) {  // one input is bound by memory: ask for what comes
+            for (int line = 0; line < SIZE; line += 64) __builtin_prefetch(codes + AHEAD + line);
+            __builtin_prefetch(reinterpret_cast<const char*>(scales) + AHEAD / 4);
+            if (leasts) __builtin_prefetch(reinterpret_cast<const char*>(leasts) + AHEAD / 4);
+        }
         const Tile<KIND> values(codes, w.levels);
         const Floats scale = widen_half(scales);
         const Floats other = FINE ? widen_half(scales + LANES) : scale;

@@ -23,7 +23,7 @@ from fourfold.models.interop import GGUF_ARCHITECTURES as ARCHITECTURES
 from fourfold.models.interop import ROPE_FACTORS as FACTORS
 from fourfold.models.interop import Architecture, Section, fused_name, fused_parts, read_gguf_config
 from fourfold.models.linear import hold, places_to_pack
-from fourfold.models.packed import Packed
+from fourfold.models.packed import Packed, settle
 from fourfold.models.transformer import TransformerConfig, TransformerLM
 from fourfold.tokenizers import Tokenizer, to_gguf
 
@@ -53,6 +53,8 @@ def load_gguf(
     assert isinstance(model, TransformerLM)
     for name, matrix in kept.items():
         hold(model, name.removesuffix(".weight"), Packed(matrix))
+    kept.clear()
+    settle(model)
     return model, metadata
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -36,23 +36,28 @@ ACTIVATIONS = ("silu", "gelu", "gelu-tanh", "relu", "tanh")
 NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 
 
+Members = dict[str, Any]
+
+
 class Plan(NamedTuple):
     """A stack as the library reads it."""
 
     model: ModelCall
     windows: tuple[int | None, ...]
     """Of the rotations, in the order of their numbers."""
-    layers: list[tuple[Linear, Packed, Tensor]]
-    """What the addresses point into, by which a changed stack is known."""
+    layers: list[tuple[Members, Packed, Members, Tensor]]
+    """Of each linear layer its modules, the packed weight, and of that the tensors and its codes: what the addresses
+    point into, by which a changed stack is known. As dictionaries: there are hundreds to look at before each token."""
+    deltas: list[Members]
     kept: list[object]
     """Kept alive with it."""
 
     def holds(self) -> bool:
         """Whether the stack still has these weights, where they were."""
-        return all(layer.packed is packed and packed.codes is codes for layer, packed, codes in self.layers)
+        return all(own["packed"] is packed and tensors["codes"] is codes for own, packed, tensors, codes in self.layers)
 
     def adapted(self) -> bool:
-        return any(len(layer.deltas) for layer, _, _ in self.layers)
+        return any(self.deltas)
 
 
 _plans: WeakKeyDictionary[Transformer, Plan | None] = WeakKeyDictionary()
@@ -166,7 +171,11 @@ def _fits(config: TransformerConfig) -> bool:
 def _make_plan(stack: Transformer) -> Plan | None:
     layers = [layer for layer in stack.layers if isinstance(layer, Block)]
     linear = [child for layer in layers for child in layer.modules() if isinstance(child, Linear)]
-    packed = [(child, child.packed, child.packed.codes) for child in linear if child.packed is not None]
+    packed = [
+        (child._modules, child.packed, child.packed._buffers, child.packed.codes)
+        for child in linear
+        if child.packed is not None
+    ]
     biases = [child.bias for child in linear if child.bias is not None]
     if kernels().library is None or not _fits(stack.config) or len(packed) != len(linear):
         return None
@@ -183,7 +192,7 @@ def _make_plan(stack: Transformer) -> Plan | None:
         turned=config.rotary_size, interleaved=config.positions.interleaved, epsilon=config.norm.epsilon,
         scale=config.attention.scale or config.head_size**-0.5, softcap=config.attention.softcap or 0.0,
     )  # fmt: skip
-    return Plan(model, windows, packed, [*kept, calls])
+    return Plan(model, windows, packed, [child.deltas._modules for child in linear], [*kept, calls])
 
 
 def _layer_call(layer: Block, windows: tuple[int | None, ...], kept: list[object]) -> LayerCall:
