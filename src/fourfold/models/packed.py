@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from fourfold.kernels import LowBit, dense, product, rows_of
 
-
 LINE, LARGE_PAGE = 64, 1 << 21
 """Bytes of a cache line and of a large page of memory."""
 

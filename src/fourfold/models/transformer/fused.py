@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fourfold.kernels import LayerCall, ModelCall, StepCall, WeightCall, described, kernels, kernel_threads
+from fourfold.kernels import LayerCall, ModelCall, StepCall, WeightCall, described, kernel_threads, kernels
 from fourfold.models.linear import Linear
 from fourfold.models.packed import Packed
 from fourfold.models.protocols import Step, positions_of

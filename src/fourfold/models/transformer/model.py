@@ -104,7 +104,7 @@ class Transformer(nn.Module):
 
     def new_pages(self, count: int, dtype: torch.dtype | None = None) -> Pages:
         """A store of so many pages for any number of rows; the weights' dtype unless one is given."""
-        weight, windows = self.embedding.weight, [self.config.window(layer) for layer in range(self.config.layers)]
+        weight, windows = next(self.parameters()), [self.config.window(layer) for layer in range(self.config.layers)]
         return Pages(
             self.page_shape,
             count,
