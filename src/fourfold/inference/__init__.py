@@ -5,7 +5,7 @@ from fourfold.inference.decoding import Request, Token, decode
 from fourfold.inference.encoder import Filling, TextEncoder
 from fourfold.inference.endpoint import Endpoint
 from fourfold.inference.language_model import LanguageModel, TextTokenizer
-from fourfold.inference.loading import load, locate
+from fourfold.inference.loading import load, locate, preferred_dtype
 from fourfold.inference.reading import say_if_hard_to_read, say_if_unnormalised
 from fourfold.inference.results import (
     ChatModel,
@@ -46,6 +46,7 @@ __all__ = [
     "decode",
     "load",
     "locate",
+    "preferred_dtype",
     "say_if_hard_to_read",
     "say_if_unnormalised",
     "score_shared",

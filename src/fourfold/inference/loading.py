@@ -107,7 +107,7 @@ def _load_parts(reference: str, device: torch.device, dtype: torch.dtype | None,
         return _load_adapted(path, device, dtype, depth)
     if path.is_dir():
         inner = encoder_folder(path)
-        module = load_model(inner, partial(_precision, device, dtype)).to(device)
+        module = load_model(inner, dtype or partial(_precision, device, dtype)).to(device)
         return Parts(module, _folder_tokenizer(inner), _settings(inner), read_pooling(path))
     if path.suffix == ".gguf":
         model, metadata = _load_gguf(path, device, dtype)

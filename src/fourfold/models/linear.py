@@ -108,16 +108,24 @@ def hold(module: nn.Module, name: str, packed: Packed) -> None:
         module.set_submodule(name, PackedEmbedding(packed))
 
 
+def is_packed(module: nn.Module) -> bool:
+    return any(isinstance(part, Packed) for part in module.modules())
+
+
 def make_dense(module: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """The same module with no weight packed: what training, merging and other formats need."""
+    """Unpack every weight of a module, all of which is in `dtype` then: what training, merging and other formats need.
+
+    A module without packed weights stays as it is.
+    """
+    if not is_packed(module):
+        return module
     for parent in list(module.modules()):
         if isinstance(parent, Linear):
             parent.unpack(dtype)
         for name, child in parent.named_children():
             if isinstance(child, PackedEmbedding):
-                table = nn.Parameter(child.packed.dense().to(dtype))
-                setattr(parent, name, nn.Embedding.from_pretrained(table, freeze=False))
-    return module
+                setattr(parent, name, nn.Embedding.from_pretrained(child.packed.dense().to(dtype), freeze=False))
+    return module.to(dtype)
 
 
 def side_by_side(layers: Sequence[Linear], x: Tensor, adapters: int | Tensor | None = None) -> Sequence[Tensor]:

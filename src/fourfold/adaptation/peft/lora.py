@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fourfold.errors import UserError
-from fourfold.models import Linear, LowRankDelta
+from fourfold.models import Linear, LowRankDelta, make_dense
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def merge_lora(model: nn.Module) -> None:
 
     In bf16 most of a small delta would be rounded away.
     """
-    model.float()
+    make_dense(model).float()
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, Linear):

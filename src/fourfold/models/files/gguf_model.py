@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from fourfold.models.files.gguf_writer import write_gguf
 from fourfold.models.interop import GGUF_ARCHITECTURES as ARCHITECTURES
 from fourfold.models.interop import ROPE_FACTORS as FACTORS
 from fourfold.models.interop import Architecture, Section, fused_name, fused_parts, read_gguf_config
-from fourfold.models.linear import hold, places_to_pack
+from fourfold.models.linear import hold, is_packed, make_dense, places_to_pack
 from fourfold.models.packed import Packed, settle
 from fourfold.models.transformer import TransformerConfig, TransformerLM
 from fourfold.tokenizers import Tokenizer, to_gguf
@@ -183,7 +184,7 @@ def save_gguf(
     """Write a GGUF file that llama.cpp runs: weights in one of the `SAVED` types, tokenizer, chat template."""
     if not isinstance(module, TransformerLM):
         raise UserError("GGUF has no architecture for this model", advice="Save it as a folder instead.")
-    state = own_tensors(module)
+    state = own_tensors(make_dense(copy.deepcopy(module)) if is_packed(module) else module)
     if any(".deltas." in key for key in state):
         raise UserError("the model carries an adapter", advice="Merge it first.")
     save_weights_as_gguf(module.config, state, tokenizer, path, type, name)
