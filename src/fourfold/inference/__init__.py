@@ -17,7 +17,7 @@ from fourfold.inference.encoder import Filling, TextEncoder
 from fourfold.inference.endpoint import Endpoint
 from fourfold.inference.engine import Engine, EngineCounts, EngineLimits, Overloaded, Request, Running, Token
 from fourfold.inference.language_model import LanguageModel, TextTokenizer
-from fourfold.inference.loading import load, locate
+from fourfold.inference.loading import load, locate, preferred_dtype
 from fourfold.inference.looking_up import EncodesLines, LineScores, score_lines
 from fourfold.inference.reading import say_if_hard_to_read, say_if_unnormalised
 from fourfold.inference.results import (
@@ -75,6 +75,7 @@ __all__ = [
     "json_schema",
     "load",
     "locate",
+    "preferred_dtype",
     "regex",
     "say_if_hard_to_read",
     "say_if_unnormalised",

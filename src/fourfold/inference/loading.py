@@ -25,8 +25,9 @@ from fourfold.inference.encoder import TextEncoder
 from fourfold.inference.endpoint import Endpoint
 from fourfold.inference.language_model import LanguageModel, TextTokenizer, end_of_turn
 from fourfold.inference.results import Sampling
+from fourfold.kernels import INSTRUCTIONS, kernels
 from fourfold.models import CausalLM, EncoderDecoder, TransformerLM
-from fourfold.models.files import attach_adapter, load_gguf, load_model
+from fourfold.models.files import attach_adapter, load_gguf, load_model, stays_packed
 from fourfold.models.interop import Pooling, encoder_folder, read_pooling
 from fourfold.models.ngram import WordTokenizer, read_arpa
 from fourfold.progress import say
@@ -56,7 +57,11 @@ class Parts(NamedTuple):
 def load(
     reference: str | Path, *, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None
 ) -> LanguageModel | TextEncoder | Endpoint:
-    """The model a reference names. Without `dtype`: bf16 where the processor has it, else fp32."""
+    """The model a reference names.
+
+    Without `dtype`: packed GGUF files stay packed where our kernels are compiled, everything else is in bf16 where
+    the processor has it, else fp32.
+    """
     text = str(reference)
     if text.startswith("openai:"):
         model, at, address = text.removeprefix("openai:").partition("@")
@@ -102,11 +107,10 @@ def _load_parts(reference: str, device: torch.device, dtype: torch.dtype | None,
         return _load_adapted(path, device, dtype, depth)
     if path.is_dir():
         inner = encoder_folder(path)
-        module = load_model(inner, partial(_precision, device, dtype)).to(device)
+        module = load_model(inner, dtype or partial(_precision, device, dtype)).to(device)
         return Parts(module, _folder_tokenizer(inner), _settings(inner), read_pooling(path))
     if path.suffix == ".gguf":
-        # Unpacking straight into the wanted precision keeps one copy in memory.
-        model, metadata = load_gguf(path, dtype or preferred_dtype(device))
+        model, metadata = _load_gguf(path, device, dtype)
         settings = model_card("smollm2").sampling if reference == "smollm2" else {}
         return Parts(model.to(device), from_gguf(metadata), settings)
     if path.name.endswith((".arpa", ".arpa.gz")):
@@ -118,6 +122,16 @@ def _load_parts(reference: str, device: torch.device, dtype: torch.dtype | None,
             advice="Convert it where you trust it: transformers' from_pretrained, then save_pretrained.",
         )
     raise UserError("not a model: a folder, a .gguf or an .arpa file is one", where=path)
+
+
+def _load_gguf(path: Path, device: torch.device, dtype: torch.dtype | None) -> tuple[TransformerLM, Mapping[str, Any]]:
+    """As packed as it is in the file, unless a number type is asked for or no kernel is compiled."""
+    running = kernels()
+    if dtype is None and device.type == "cpu" and running.library is not None and stays_packed(path):
+        say(f"numbers: packed as in the file, products in 8 bits ({INSTRUCTIONS[running.name]})")
+        return load_gguf(path, packed=True)
+    # Unpacking straight into the wanted precision keeps one copy in memory.
+    return load_gguf(path, dtype or preferred_dtype(device))
 
 
 def _load_adapted(folder: Path, device: torch.device, dtype: torch.dtype | None, depth: int) -> Parts:

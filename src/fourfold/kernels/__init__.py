@@ -8,6 +8,10 @@ from fourfold.kernels.contexts import new_work as new_context_work
 from fourfold.kernels.contexts import train_contexts, train_contexts_plain
 from fourfold.kernels.grouping import Groups, Indices, Integers, group_keys, group_keys_plain
 from fourfold.kernels.jit import compiled, compiled_for_threads
+from fourfold.kernels.low_bit import LowBit, dense, described, join, pack, product, product_plain, rows_of
+from fourfold.kernels.native import TOLD as INSTRUCTIONS
+from fourfold.kernels.native import Kernels, LayerCall, ModelCall, StepCall, WeightCall, kernels
+from fourfold.kernels.native import threads as kernel_threads
 from fourfold.kernels.refining import Refined, group_tokens, refine, refine_plain
 from fourfold.kernels.terms import TermCounts, TextCodes, count_terms, count_terms_plain, hash_term
 from fourfold.kernels.trie import (
@@ -25,6 +29,7 @@ from fourfold.kernels.trie import (
 from fourfold.kernels.words import WordIndex, read_words_plain
 
 __all__ = [
+    "INSTRUCTIONS",
     "Codes",
     "ContextDraws",
     "ContextPaths",
@@ -34,25 +39,40 @@ __all__ = [
     "Groups",
     "Indices",
     "Integers",
+    "Kernels",
+    "LayerCall",
+    "LowBit",
+    "ModelCall",
     "Refined",
+    "StepCall",
     "TermCounts",
     "TextCodes",
     "Trie",
+    "WeightCall",
     "WordIndex",
     "compiled",
     "compiled_for_threads",
     "count_terms",
     "count_terms_plain",
+    "dense",
     "dense_rows",
     "dense_rows_plain",
+    "described",
     "group_keys",
     "group_keys_plain",
     "group_tokens",
     "hash_term",
+    "join",
+    "kernel_threads",
+    "kernels",
     "new_context_work",
+    "pack",
+    "product",
+    "product_plain",
     "read_words_plain",
     "refine",
     "refine_plain",
+    "rows_of",
     "train_contexts",
     "train_contexts_plain",
     "unpacked",

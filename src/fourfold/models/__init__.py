@@ -1,7 +1,8 @@
 """What a language model is: four generations behind three protocols."""
 
 from fourfold.models.axes import with_axes
-from fourfold.models.linear import Linear, LowRankDelta
+from fourfold.models.linear import Linear, LowRankDelta, hold, is_packed, make_dense, places_to_pack, project
+from fourfold.models.packed import Packed, PackedEmbedding, settle
 from fourfold.models.protocols import (
     CausalLM,
     DirectScorer,
@@ -40,6 +41,8 @@ __all__ = [
     "LabelScorer",
     "Linear",
     "LowRankDelta",
+    "Packed",
+    "PackedEmbedding",
     "RecurrentConfig",
     "RecurrentLM",
     "Routing",
@@ -51,10 +54,16 @@ __all__ = [
     "WordVectors",
     "build_model",
     "count_parameters",
+    "hold",
+    "is_packed",
+    "make_dense",
     "make_module",
     "model_config",
     "parameter_count",
+    "places_to_pack",
     "positions_of",
+    "project",
+    "settle",
     "widen_vocabulary",
     "with_axes",
 ]

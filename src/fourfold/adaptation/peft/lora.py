@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fourfold.errors import UserError
-from fourfold.models import Linear, LowRankDelta
+from fourfold.models import Linear, LowRankDelta, make_dense
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ def add_lora(model: nn.Module, options: LoRAOptions, seed: int = 0) -> list[str]
         scale = options.alpha / options.rank
         delta = LowRankDelta(module.in_size, module.out_size, options.rank, scale, options.dropout).float()
         nn.init.kaiming_uniform_(delta.down, a=math.sqrt(5), generator=generator)
-        module.deltas.append(delta.to(module.weight.device))
+        module.deltas.append(delta.to(module.device))
     return list(chosen)
 
 
@@ -71,7 +71,7 @@ def merge_lora(model: nn.Module) -> None:
 
     In bf16 most of a small delta would be rounded away.
     """
-    model.float()
+    make_dense(model).float()
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, Linear):

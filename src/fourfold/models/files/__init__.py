@@ -5,7 +5,7 @@ from fourfold.models.files.convert import convert
 from fourfold.models.files.describing import Described, describe_folder, describe_gguf
 from fourfold.models.files.folder import load_model, save_model
 from fourfold.models.files.gguf_blocks import block_format
-from fourfold.models.files.gguf_model import GGUFModel, load_gguf, open_gguf, save_gguf
+from fourfold.models.files.gguf_model import GGUFModel, load_gguf, open_gguf, save_gguf, stays_packed
 from fourfold.models.files.gguf_reader import GGUF, read_gguf
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "save_adapter",
     "save_gguf",
     "save_model",
+    "stays_packed",
 ]

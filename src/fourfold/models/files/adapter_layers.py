@@ -102,7 +102,7 @@ def attach(place: Place, factors: Factors, dropout: float, training: bool) -> No
         delta = LowRankDelta(layer.in_size, layer.out_size, len(factors.down), factors.scale, dropout)
         delta.down = nn.Parameter(factors.down.float().clone())
         delta.up = nn.Parameter(up.float().clone())
-        layer.deltas.append(delta.to(layer.weight.device).train(training))
+        layer.deltas.append(delta.to(layer.device).train(training))
 
 
 def _joined(layer: Linear) -> Factors | None:

@@ -21,9 +21,12 @@ from fourfold.models.families import FAMILIES, family_for, family_named
 from fourfold.models.files.family_config import SENSELESS as SENSELESS
 from fourfold.models.files.family_config import Config, read_family_config
 from fourfold.models.files.own import OWN_KINDS, read_own, write_own
+from fourfold.models.files.packed_folder import KEY, describe_packed, read_packed
 from fourfold.models.files.tensors import check_tensors, read_weights, write_weights
 from fourfold.models.interop import from_file, name_in_file, to_file
+from fourfold.models.linear import hold, make_dense
 from fourfold.models.ngram import NGramLM, load_ngram, save_ngram
+from fourfold.models.packed import Packed, settle
 from fourfold.models.recurrent import RecurrentConfig, RecurrentLM
 from fourfold.models.transformer import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM
 
@@ -48,7 +51,12 @@ def save_model(module: nn.Module, folder: Path | str, extra_config: Mapping[str,
     if any(".deltas." in name for name in tensors):
         raise UserError("the model carries an adapter", advice="Merge it first, or save the adapter alone.")
     family = None if isinstance(module.config, RecurrentConfig) else family_for(module.config)
-    if family is None or isinstance(module.config, RecurrentConfig):
+    packed = describe_packed(module)
+    if packed:  # its own layout: nobody else's has a place for such tensors
+        assert not isinstance(module.config, RecurrentConfig)
+        config = write_own(module.config) | packed
+        named = {name: tensor.clone() if ".packed." in name else tensor for name, tensor in tensors.items()}
+    elif family is None or isinstance(module.config, RecurrentConfig):
         config, named = write_own(module.config), tensors
     else:
         keys = family.express(module.config)
@@ -90,7 +98,9 @@ def load_model(
         return load_ngram(folder)
     if kind in OWN_KINDS:
         tensors = read_weights(folder)
-        module = make_empty(read_own(keys, folder), len(tensors))
+        module = make_empty(read_own({key: value for key, value in keys.items() if key != KEY}, folder), len(tensors))
+        if KEY in keys:
+            return _packed(module, tensors, keys[KEY], folder, dtype)
         tensors.dtype = dtype(module) if callable(dtype) else dtype
         return fill(module, own_names(module, tensors), folder)
     if kind not in FAMILIES:
@@ -102,6 +112,26 @@ def load_model(
     tensors.dtype = dtype(module) if callable(dtype) else dtype
     found = from_file(family, config, tensors, own_tensors(module), tensors.alone)
     return fill(module, found, folder, partial(name_in_file, family, config))
+
+
+def _packed(
+    module: Network,
+    tensors: Mapping[str, Tensor],
+    said: object,
+    folder: Path,
+    dtype: torch.dtype | Callable[[nn.Module], torch.dtype | None] | None,
+) -> nn.Module:
+    """A folder with packed weights; a number type that was asked for unpacks them."""
+    weights = read_packed(module, tensors, said, folder / "config.json")
+    rest = {name: tensor for name, tensor in tensors.items() if ".packed." not in name}
+    place = {f"{name}.weight": torch.empty(w.rows, w.columns, device="meta") for name, w in weights.items()}
+    fill(module, rest | place, folder)
+    for name, matrix in weights.items():
+        hold(module, name, Packed(matrix))
+    if isinstance(dtype, torch.dtype):
+        return make_dense(module, dtype).to(dtype)
+    settle(module)
+    return module
 
 
 def own_names(module: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -96,66 +96,77 @@ def _plain(dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     return unpack
 
 
-def _half(pairs: Tensor) -> Tensor:
+def halves(pairs: Tensor) -> Tensor:
     return pairs.contiguous().view(torch.float16).float()
 
 
-def _nibbles(packed: Tensor) -> Tensor:
-    """(N, 16) bytes to (N, 32) values: low halves first, then high halves."""
-    return torch.cat([packed & 15, packed >> 4], dim=1).float()
+def nibbles(packed: Tensor) -> Tensor:
+    """(N, 16) bytes to (N, 32) codes: low halves first, then high halves."""
+    return torch.cat([packed & 15, packed >> 4], dim=1)
 
 
 def _unpack_q4_0(blocks: Tensor) -> Tensor:
-    return _nibbles(blocks[:, 2:]).sub_(8).mul_(_half(blocks[:, :2]))
+    return nibbles(blocks[:, 2:]).float().sub_(8).mul_(halves(blocks[:, :2]))
 
 
 def _unpack_q4_1(blocks: Tensor) -> Tensor:
-    return _nibbles(blocks[:, 4:]).mul_(_half(blocks[:, :2])).add_(_half(blocks[:, 2:4]))
+    return nibbles(blocks[:, 4:]).float().mul_(halves(blocks[:, :2])).add_(halves(blocks[:, 2:4]))
 
 
 def _unpack_q8_0(blocks: Tensor) -> Tensor:
-    return blocks[:, 2:].view(torch.int8).float().mul_(_half(blocks[:, :2]))
+    return blocks[:, 2:].view(torch.int8).float().mul_(halves(blocks[:, :2]))
+
+
+def five_bits_0(blocks: Tensor) -> Tensor:
+    """(N, 32) codes of Q5_0, from 0 to 31."""
+    fifth = (blocks[:, 2:6, None] >> torch.arange(8, dtype=torch.uint8) & 1).flatten(1)
+    return nibbles(blocks[:, 6:]) | fifth << 4
 
 
 def _unpack_q5_0(blocks: Tensor) -> Tensor:
-    fifth = (blocks[:, 2:6, None] >> torch.arange(8, dtype=torch.uint8) & 1).flatten(1)
-    return _nibbles(blocks[:, 6:]).add_(fifth, alpha=16).sub_(16).mul_(_half(blocks[:, :2]))
+    return five_bits_0(blocks).float().sub_(16).mul_(halves(blocks[:, :2]))
 
 
-def _scales_and_leasts(blocks: Tensor) -> tuple[Tensor, Tensor]:
-    """What the eight sub-blocks of a Q4_K or Q5_K block are multiplied by, and what is then taken off: (N, 8, 1)."""
+def scales_and_leasts(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """What the eight sub-blocks of a Q4_K or Q5_K block are multiplied by, and what is then taken off: (N, 8)."""
     low, middle, high = torch.split(blocks[:, 4:16], 4, dim=1)
     scales = torch.cat([low & 63, high & 15 | low >> 6 << 4], dim=1)
     leasts = torch.cat([middle & 63, high >> 4 | middle >> 6 << 4], dim=1)
-    return (scales * _half(blocks[:, :2]))[..., None], (leasts * _half(blocks[:, 2:4]))[..., None]
+    return scales * halves(blocks[:, :2]), leasts * halves(blocks[:, 2:4])
 
 
-def _neighbours(packed: Tensor) -> Tensor:
+def neighbours(packed: Tensor) -> Tensor:
     """(N, 128) bytes to (N, 8, 32) codes: each run of 32 bytes holds two sub-blocks, the low halves first."""
     runs = packed.view(-1, 4, 1, 32)
     return torch.cat([runs & 15, runs >> 4], dim=2).view(-1, 8, 32)
 
 
-def _unpack_q4_k(blocks: Tensor) -> Tensor:
-    scales, leasts = _scales_and_leasts(blocks)
-    return _neighbours(blocks[:, 16:].contiguous()).float().mul_(scales).sub_(leasts)
-
-
-def _unpack_q5_k(blocks: Tensor) -> Tensor:
-    scales, leasts = _scales_and_leasts(blocks)
+def five_bits_k(blocks: Tensor) -> Tensor:
+    """(N, 8, 32) codes of Q5_K, from 0 to 31."""
     fifth = blocks[:, 16:48, None] >> torch.arange(8, dtype=torch.uint8) & 1  # (N, 32, 8): a bit a sub-block
-    codes = _neighbours(blocks[:, 48:].contiguous()) | fifth.transpose(1, 2) << 4
-    return codes.float().mul_(scales).sub_(leasts)
+    return neighbours(blocks[:, 48:].contiguous()) | fifth.transpose(1, 2) << 4
 
 
-def _unpack_q6_k(blocks: Tensor) -> Tensor:
-    """Two halves of 128 values; in each, 64 bytes of low bits and 32 of high bits; a signed scale for 16 values."""
+def _unpack_k(codes: Tensor, blocks: Tensor) -> Tensor:
+    scales, leasts = scales_and_leasts(blocks)
+    return codes.float().mul_(scales[..., None]).sub_(leasts[..., None])
+
+
+def six_bits(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, 16, 16) codes of Q6_K, from 0 to 63, and (N, 16) scales.
+
+    Two halves of 128 values; in each, 64 bytes of low bits and 32 of high bits; a signed scale for 16 values."""
     low = blocks[:, :128].reshape(-1, 2, 1, 64)
     shifts = torch.arange(0, 8, 2, dtype=torch.uint8)[:, None]
     high = blocks[:, 128:192].reshape(-1, 2, 1, 32) >> shifts & 3  # (N, 2, 4, 32)
     codes = torch.cat([low & 15, low >> 4], dim=2).view(-1, 2, 4, 32) | high << 4
-    scales = blocks[:, 192:208].contiguous().view(torch.int8) * _half(blocks[:, 208:])
-    return codes.view(-1, 16, 16).float().sub_(32).mul_(scales[..., None])
+    scales = blocks[:, 192:208].contiguous().view(torch.int8) * halves(blocks[:, 208:])
+    return codes.view(-1, 16, 16), scales
+
+
+def _unpack_q6_k(blocks: Tensor) -> Tensor:
+    codes, scales = six_bits(blocks)
+    return codes.float().sub_(32).mul_(scales[..., None])
 
 
 _UNPACK: dict[int, Callable[[Tensor], Tensor]] = {
@@ -166,7 +177,7 @@ _UNPACK: dict[int, Callable[[Tensor], Tensor]] = {
     Q4_1: _unpack_q4_1,
     Q5_0: _unpack_q5_0,
     Q8_0: _unpack_q8_0,
-    Q4_K: _unpack_q4_k,
-    Q5_K: _unpack_q5_k,
+    Q4_K: lambda blocks: _unpack_k(neighbours(blocks[:, 16:].contiguous()), blocks),
+    Q5_K: lambda blocks: _unpack_k(five_bits_k(blocks), blocks),
     Q6_K: _unpack_q6_k,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from fourfold.errors import UserError, unknown_name
+from fourfold.kernels import LowBit
 from fourfold.models.files.folder import SENSELESS, fill, make_empty, own_tensors
 from fourfold.models.files.gguf_blocks import BF16, F16
+from fourfold.models.files.gguf_packed import PACKED, pack_rows
 from fourfold.models.files.gguf_plan import interleaved_heads, plan_gguf, split_halves
 from fourfold.models.files.gguf_quantize import SAVED
 from fourfold.models.files.gguf_reader import GGUF, read_gguf
@@ -20,6 +23,8 @@ from fourfold.models.files.gguf_writer import write_gguf
 from fourfold.models.interop import GGUF_ARCHITECTURES as ARCHITECTURES
 from fourfold.models.interop import ROPE_FACTORS as FACTORS
 from fourfold.models.interop import Architecture, Section, fused_name, fused_parts, read_gguf_config
+from fourfold.models.linear import hold, is_packed, make_dense, places_to_pack
+from fourfold.models.packed import Packed, settle
 from fourfold.models.transformer import TransformerConfig, TransformerLM
 from fourfold.tokenizers import Tokenizer, to_gguf
 
@@ -34,12 +39,42 @@ class GGUFModel(NamedTuple):
     metadata: dict[str, Any]
 
 
-def load_gguf(path: Path | str, dtype: torch.dtype = torch.float32) -> tuple[TransformerLM, dict[str, Any]]:
-    """The model in a GGUF file, unpacked to `dtype`, and the file's metadata (for `from_gguf`)."""
+def load_gguf(
+    path: Path | str, dtype: torch.dtype = torch.float32, *, packed: bool = False
+) -> tuple[TransformerLM, dict[str, Any]]:
+    """The model in a GGUF file, unpacked to `dtype`, and the file's metadata (for `from_gguf`).
+
+    `packed`: matrices whose type our kernels know stay as they are in the file, the rest is in `dtype`.
+    """
     config, weights, metadata = open_gguf(path, dtype)
-    model = fill(make_empty(config), dict(weights), Path(path), weights.name_in_file)
+    model = make_empty(config)
+    kept = dict(_packed(model, weights)) if packed else {}
+    found = {name: _stand_in(kept[name]) if name in kept else weights[name] for name in weights}
+    model = fill(model, found, Path(path), weights.name_in_file)
     assert isinstance(model, TransformerLM)
+    for name, matrix in kept.items():
+        hold(model, name.removesuffix(".weight"), Packed(matrix))
+    kept.clear()
+    settle(model)
     return model, metadata
+
+
+def stays_packed(path: Path | str) -> bool:
+    """Whether the file has matrices that our kernels take as they are."""
+    return any(info.type in PACKED and len(info.shape) > 1 for info in read_gguf(path).tensors.values())
+
+
+def _packed(model: nn.Module, weights: Weights) -> Iterator[tuple[str, LowBit]]:
+    """The matrices that stay packed, by the names of their weights."""
+    for name in places_to_pack(model):
+        if f"{name}.weight" in weights:
+            matrix = weights.packed(f"{name}.weight")
+            if matrix is not None and (matrix.rows, matrix.columns) == model.get_parameter(f"{name}.weight").shape:
+                yield f"{name}.weight", matrix
+
+
+def _stand_in(matrix: LowBit) -> Tensor:
+    return torch.empty(matrix.rows, matrix.columns, device="meta")
 
 
 def open_gguf(path: Path | str, dtype: torch.dtype = torch.float32) -> GGUFModel:
@@ -109,6 +144,18 @@ class Weights(Mapping[str, Tensor]):
         heads = interleaved_heads(ours, self.architecture, self.config)
         return tensor if heads is None or tensor.shape[0] % (2 * heads) else split_halves(tensor, heads)
 
+    def packed(self, ours: str) -> LowBit | None:
+        """A matrix as it is in the file, its rows in our order; None when it has to be unpacked."""
+        name, rows = self._places[ours]
+        info = self.file.tensors[name]
+        if info.type not in PACKED or len(info.shape) != 2 or self.architecture.offset(ours):
+            return None
+        raw = self.file.raw(name, rows).view(len(range(info.shape[0])[rows]), -1)
+        heads = interleaved_heads(ours, self.architecture, self.config)
+        if heads is not None and raw.shape[0] % (2 * heads) == 0:
+            raw = split_halves(raw, heads)
+        return pack_rows(raw, info.type, info.shape[1])
+
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of all tensors; no number is read."""
@@ -137,7 +184,7 @@ def save_gguf(
     """Write a GGUF file that llama.cpp runs: weights in one of the `SAVED` types, tokenizer, chat template."""
     if not isinstance(module, TransformerLM):
         raise UserError("GGUF has no architecture for this model", advice="Save it as a folder instead.")
-    state = own_tensors(module)
+    state = own_tensors(make_dense(copy.deepcopy(module)) if is_packed(module) else module)
     if any(".deltas." in key for key in state):
         raise UserError("the model carries an adapter", advice="Merge it first.")
     save_weights_as_gguf(module.config, state, tokenizer, path, type, name)

@@ -62,11 +62,15 @@ class GGUF:
     def tensor(self, name: str, dtype: torch.dtype = torch.float32, rows: slice = ALL) -> Tensor:
         """The values of a tensor or of some of its rows, exact in fp32."""
         info = self.tensors[name]
+        return dequantize(self.raw(name, rows), info.type, dtype).reshape(-1, *info.shape[1:])
+
+    def raw(self, name: str, rows: slice = ALL) -> Tensor:
+        """The bytes of a tensor or of some of its rows, in the mapped file."""
+        info = self.tensors[name]
         start, end, _ = rows.indices(info.shape[0])
         # A packed vector may have fewer bytes than values; only a whole one can be asked for.
         first, last = (info.size * row // info.shape[0] for row in (start, max(start, end)))
-        raw = torch.from_numpy(self._data[info.offset + first : info.offset + last])
-        return dequantize(raw, info.type, dtype).reshape(-1, *info.shape[1:])
+        return torch.from_numpy(self._data[info.offset + first : info.offset + last])
 
 
 def read_gguf(path: Path | str) -> GGUF:

@@ -145,7 +145,7 @@ class EncoderDecoder(nn.Module):
         return trained
 
     def logits(self, hidden: Tensor) -> Tensor:
-        logits: Tensor = self.head(hidden, self.encoder.embedding.weight)
+        logits: Tensor = self.head(hidden, self.encoder.embedding)
         return logits
 
     def read(

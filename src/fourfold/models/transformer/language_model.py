@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from fourfold.models.linear import Linear
+from fourfold.models.linear import Linear, project
 from fourfold.models.protocols import State, Step, Trace
 from fourfold.models.transformer.cache import Earlier, KeyValueCache
 from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.feed_forward import ACTIVATIONS
+from fourfold.models.transformer.fused import run_fused
 from fourfold.models.transformer.initialisation import initialise
 from fourfold.models.transformer.model import Transformer
 from fourfold.models.transformer.norms import make_norm
 from fourfold.models.transformer.options import Head, Task
+from fourfold.models.transformer.paged import PagedCache
 
 
 class LanguageModelHead(nn.Module):
-    """Hidden states to logits; a tied head is given the embedding at every call."""
+    """Hidden states to logits; a tied head is given the table of token vectors at every call."""
 
     def __init__(self, config: TransformerConfig, options: Head) -> None:
         super().__init__()
@@ -33,7 +34,7 @@ class LanguageModelHead(nn.Module):
         self.projection = None if options.tied else Linear(width, config.vocabulary_size)
         self.bias = nn.Parameter(torch.zeros(config.vocabulary_size)) if options.bias else None
 
-    def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, embedding: nn.Module) -> Tensor:
         options = self.options
         if self.dense is not None:
             hidden = self.dense(hidden)
@@ -43,8 +44,7 @@ class LanguageModelHead(nn.Module):
             hidden = self.norm(hidden)
         if options.scale != 1.0:
             hidden = hidden * options.scale
-        weight = embedding if self.projection is None else self.projection.weight
-        logits = F.linear(hidden, weight, self.bias)
+        logits = project(hidden, embedding if self.projection is None else self.projection, self.bias)
         if options.softcap is not None:
             logits = torch.tanh(logits / options.softcap) * options.softcap
         return logits
@@ -96,13 +96,17 @@ class TransformerLM(nn.Module):
 
     def hidden(self, step: Step, state: State | None = None) -> Tensor:
         assert state is None or isinstance(state, Earlier)
+        if isinstance(state, PagedCache):
+            fused = run_fused(self.stack, step, state)
+            if fused is not None:
+                return fused
         output: Tensor = self.stack(step, state)
         return output
 
     def logits(self, hidden: Tensor) -> Tensor:
         if self.head is None:
             raise ValueError("the model has no language-model head")
-        logits: Tensor = self.head(hidden, self.stack.embedding.weight)
+        logits: Tensor = self.head(hidden, self.stack.embedding)
         return logits
 
     def new_state(self, rows: int, capacity: int) -> KeyValueCache:

@@ -148,8 +148,8 @@ class Pages:
             vectors = store[layer].view(-1, PAGE, size).index_select(0, runs)
             if scales is not None:
                 scale = scales[layer].view(-1, PAGE).index_select(0, runs)
-                vectors = (vectors * scale[..., None]).to(self.numbers)
-            found.append(vectors)
+                vectors = vectors * scale[..., None]
+            found.append(vectors.to(self.numbers))
         return found[0], found[1]
 
 

@@ -95,11 +95,17 @@ def check(options: TuneOptions) -> None:
 
 def run(context: StageContext, options: TuneOptions) -> None:
     from fourfold.adaptation.peft import LoRAOptions, adapter_count, add_lora, trainable_parameters
+    from fourfold.inference import preferred_dtype
+    from fourfold.models import is_packed, make_dense
     from fourfold.training import choose_precision, steps_for_seconds
 
     model = tunable(context.models.fresh(options.model), options.model)
     options = fitting(options, model.module.context)
-    module, earlier = model.module, adapter_count(model.module)
+    # What trains reads its weights backwards too, which packed ones are not made for.
+    if is_packed(model.module):
+        make_dense(model.module, preferred_dtype(model.device))
+    module = model.module
+    earlier = adapter_count(module)
     add_lora(module, LoRAOptions(**options.peft.model_dump(exclude={"kind"})), seed=context.seed)
     batches, objective, data = make_training(context, options, model.tokenizer, earlier)
     optimizer, precision = options.optimizer.make(module), choose_precision("cpu", module)

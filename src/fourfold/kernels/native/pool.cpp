@@ -1,0 +1,113 @@
+#include "pool.hpp"
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+namespace {
+
+constexpr int SPINS = 4000;         // inside a region, before the processor is offered to others
+constexpr int SPINS_IDLE = 20000;   // between regions, before a thread sleeps: some tens of microseconds
+
+inline void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+class Pool {
+public:
+    std::mutex use;
+
+    void run(int threads, Region region, void* data) {
+        while (started < threads - 1) std::thread(&Pool::work, this, ++started).detach();
+        Team shared(threads);
+        {
+            std::lock_guard<std::mutex> lock(mutex);
+            body = region, argument = data, team = &shared, wanted = threads;
+            left.store(threads - 1, std::memory_order_relaxed);
+            job.fetch_add(1, std::memory_order_release);
+        }
+        awake.notify_all();
+        region(data, shared, 0);
+        for (int spins = 0; left.load(std::memory_order_acquire); ++spins)
+            spins < SPINS ? pause() : std::this_thread::yield();
+    }
+
+private:
+    int started = 0;
+    std::mutex mutex;
+    std::condition_variable awake;
+    std::atomic<unsigned> job{0};
+    std::atomic<int> left{0};
+    Region body = nullptr;
+    void* argument = nullptr;
+    Team* team = nullptr;
+    int wanted = 0;
+
+    void work(int member) {
+        unsigned seen = 0;
+        for (;;) {
+            for (int spins = 0; spins < SPINS_IDLE && job.load(std::memory_order_acquire) == seen; ++spins) pause();
+            Region region = nullptr;
+            void* data;
+            Team* mine;
+            {
+                std::unique_lock<std::mutex> lock(mutex);
+                awake.wait(lock, [&] { return job.load(std::memory_order_relaxed) != seen; });
+                seen = job.load(std::memory_order_relaxed);
+                if (member < wanted && left.load(std::memory_order_relaxed)) region = body;
+                data = argument, mine = team;
+            }
+            if (region) {
+                region(data, *mine, member);
+                left.fetch_sub(1, std::memory_order_release);
+            }
+        }
+    }
+};
+
+// Never destroyed: its threads wait until the process ends. A forked child has none of them and begins anew.
+std::atomic<Pool*> pool{nullptr};
+
+Pool& the_pool() {
+    static std::once_flag once;
+    std::call_once(once, [] {
+        pool = new Pool;
+#if defined(__unix__) || defined(__APPLE__)
+        pthread_atfork(nullptr, nullptr, [] { pool = new Pool; });
+#endif
+    });
+    return *pool.load();
+}
+
+}  // namespace
+
+void Team::wait() {
+    if (size == 1) {
+        next.store(0, std::memory_order_relaxed);
+        return;
+    }
+    const int now = round.load(std::memory_order_acquire);
+    if (arrived.fetch_add(1, std::memory_order_acq_rel) == size - 1) {
+        next.store(0, std::memory_order_relaxed);
+        arrived.store(0, std::memory_order_relaxed);
+        round.store(now + 1, std::memory_order_release);
+        return;
+    }
+    for (int spins = 0; round.load(std::memory_order_acquire) == now; ++spins)
+        spins < SPINS ? pause() : std::this_thread::yield();
+}
+
+void run_region(int threads, Region region, void* data) {
+    Pool& shared = the_pool();
+    std::unique_lock<std::mutex> lock(shared.use, std::try_to_lock);
+    if (threads > 1 && lock.owns_lock()) return shared.run(threads, region, data);
+    Team alone(1);
+    region(data, alone, 0);
+}
