@@ -129,8 +129,9 @@ def works(pair: Pair) -> dict[str, tuple[Work, Work]]:
         "backward": (lambda: learn(ours, our_logits), lambda: learn(peer, lambda: peer(**keys).logits)),
     }
     if decodes:
-        found["decode"] = torch.inference_mode()(lambda: our_decoding(pair)), torch.inference_mode()(
-            lambda: their_decoding(pair)
+        found["decode"] = (
+            torch.inference_mode()(lambda: our_decoding(pair)),
+            torch.inference_mode()(lambda: their_decoding(pair)),
         )
     return found
 

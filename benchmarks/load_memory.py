@@ -44,9 +44,7 @@ def quarter(fused: bool, gigabytes: float) -> TransformerConfig:
         layers=max(1, int(gigabytes * 1e9 / LAYER_BYTES)),
         context=2048,
         attention=Attention(heads=8, bias=fused),
-        feed_forward=FeedForward(
-            size=2816, gated=not fused, bias=fused, activation="gelu-tanh" if fused else "silu"
-        ),
+        feed_forward=FeedForward(size=2816, gated=not fused, bias=fused, activation="gelu-tanh" if fused else "silu"),
         norm=Norm(kind="layer" if fused else "rms"),
         head=Head(tied=fused),
         **({"positions": Learned()} if fused else {}),

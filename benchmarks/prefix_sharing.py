@@ -1,6 +1,6 @@
 """Questions behind one long beginning, read once or read each time.
 
-    OMP_NUM_THREADS=2 python benchmarks/prefix_sharing.py [--model smollm2] [--questions 32] [--prefix 400] [--written 8]
+    OMP_NUM_THREADS=2 python benchmarks/prefix_sharing.py [--model smollm2] [--questions 32] [--prefix 400]
 
 Rounds with and without sharing alternate; both start with nothing kept. Answers are greedy and short, because what is
 measured is reading. Prints the medians, their ratio, and how many tokens went through the model.
@@ -63,7 +63,9 @@ def main() -> None:
     for share, found in rounds.items():
         print(f"{'shared' if share else 'apart':7} {medians[share]:6.2f} s, {found[0].read:6} tokens read")
     same = sum(a == b for a, b in zip(rounds[True][0].ids, rounds[False][0].ids, strict=True))
-    print(f"{medians[False] / medians[True]:.1f} times as fast; {same} of {len(prompts)} greedy answers are the same ids")
+    print(
+        f"{medians[False] / medians[True]:.1f} times as fast; {same} of {len(prompts)} greedy answers are the same ids"
+    )
 
 
 if __name__ == "__main__":
