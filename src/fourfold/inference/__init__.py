@@ -14,7 +14,7 @@ from fourfold.inference.choices import (
     regex,
 )
 from fourfold.inference.encoder import Filling, TextEncoder
-from fourfold.inference.endpoint import Endpoint
+from fourfold.inference.endpoint import Endpoint, EndpointOptions, Price, Usage
 from fourfold.inference.engine import Engine, EngineCounts, EngineLimits, Overloaded, Request, Running, Token
 from fourfold.inference.language_model import LanguageModel, TextTokenizer
 from fourfold.inference.loading import load, locate, preferred_dtype
@@ -45,6 +45,7 @@ __all__ = [
     "Contrastive",
     "EncodesLines",
     "Endpoint",
+    "EndpointOptions",
     "Engine",
     "EngineCounts",
     "EngineLimits",
@@ -55,6 +56,7 @@ __all__ = [
     "LineScores",
     "Message",
     "Overloaded",
+    "Price",
     "Request",
     "Running",
     "Sampler",
@@ -68,6 +70,7 @@ __all__ = [
     "TextScore",
     "TextTokenizer",
     "Token",
+    "Usage",
     "capabilities_table",
     "choice",
     "choose_many",

@@ -274,6 +274,31 @@ def test_a_call_that_fails_is_taken_apart() -> None:
     no_block_is_lost(engine)
 
 
+def test_a_listener_that_fails_has_gone() -> None:
+    def gone() -> None:
+        raise RuntimeError("the loop is closed")
+
+    model = build("llama")
+    engine = Engine(model, DEVICE)
+    left, stays = engine.submit(request([1, 2, 3], 30)), engine.submit(request([4, 5], 6))
+    left.listen(gone)
+    assert [token.id for token in stays if token.id is not None] == alone(model, stays.request)
+    assert left.cancelled
+    no_block_is_lost(engine)
+
+
+def test_a_source_that_cannot_be_read_fails_alone() -> None:
+    model = build("encoder-decoder")
+    engine = Engine(model, DEVICE)
+    running = [engine.submit(request([0], 4, source=source)) for source in ([1, 2], [1] * 300, [3])]
+    with pytest.raises(ValueError, match="at most 256 tokens"):
+        list(running[1])
+    for one in (running[0], running[2]):
+        assert [token.id for token in one if token.id is not None] == alone(model, one.request)
+    with pytest.raises(UserError, match="token id out of range"):
+        engine.submit(request([0], 4, source=[50]))
+
+
 def test_what_can_never_be_served_is_refused() -> None:
     engine = Engine(build("llama"), DEVICE, limits=EngineLimits(kv_bytes=3 * PAGE_BYTES, waiting=2))
     with pytest.raises(UserError, match="could grow to 60 tokens, but there is memory for the keys and values of 48"):
