@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
-from typing import Annotated, Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fourfold.cli import wishes
 from fourfold.cli.console import finish, show, show_json
 from fourfold.cli.options import (
     USE,
@@ -27,13 +28,19 @@ from fourfold.cli.options import (
 )
 from fourfold.errors import UserError, unknown_name
 
+if TYPE_CHECKING:
+    from fourfold.inference import Sampling
+
 commands = typer.Typer()
 TOOLS = ("calculator",)
 
 
 @commands.command(
     rich_help_panel=USE,
-    epilog='Example: fourfold generate smollm2 "The state of the union is" --max-tokens 60 --seed 1',
+    epilog='Example: fourfold generate smollm2 "The state of the union is" --max-tokens 60 --seed 1. '
+    'As JSON: fourfold generate smollm2 "A person:" --json-schema person.json. '
+    'One of a few: fourfold generate smollm2 "Is snow white?" --choice yes --choice no. '
+    'By search: fourfold generate smollm2 "Once" --beams 4. Faster where text repeats: --look-up.',
 )
 def generate(
     model: Model,
@@ -47,22 +54,70 @@ def generate(
     stop: Annotated[list[str] | None, typer.Option(help="Stop before this string; may be given again.")] = None,
     dtype: DataType = None,
     as_json: Json = False,
+    typical_p: wishes.TypicalP = None,
+    repetition_penalty: wishes.RepetitionPenalty = 1.0,
+    presence_penalty: wishes.PresencePenalty = 0.0,
+    frequency_penalty: wishes.FrequencyPenalty = 0.0,
+    logit_bias: wishes.LogitBias = None,
+    n: wishes.Answers = 1,
+    alternatives: wishes.Alternatives = 0,
+    json_schema: wishes.JsonSchema = None,
+    regex: wishes.Regex = None,
+    choice: wishes.Choice = None,
+    grammar: wishes.Grammar = None,
+    beams: wishes.Beams = None,
+    length_penalty: wishes.LengthPenalty = 1.0,
+    contrastive: wishes.ContrastiveAlpha = None,
+    best_of: wishes.BestOfCount = None,
+    look_up: wishes.LookUp = False,
+    draft: wishes.Draft = None,
+    guess: wishes.Guessed = 8,
 ) -> None:
     """Continue a text."""
+    # budget: every option of a choice, a form and a search is a parameter, handed on by name
     text = read_input(prompt) if prompt == "-" else prompt
-    choice = sampling(max_tokens, temperature, top_k, top_p, min_p, seed, stop)
-    lm = load_model(model, dtype)
+    wanted = replace(
+        sampling(max_tokens, temperature, top_k, top_p, min_p, seed, stop),
+        typical_p=typical_p,
+        repetition_penalty=repetition_penalty,
+        presence_penalty=presence_penalty,
+        frequency_penalty=frequency_penalty,
+        logit_bias=wishes.biases(logit_bias),
+        n=n,
+        top_alternatives=alternatives,
+        constraint=wishes.constraint(json_schema, regex, choice, grammar),
+        strategy=wishes.strategy(
+            beams=beams,
+            length_penalty=length_penalty,
+            contrastive=contrastive,
+            best_of=best_of,
+            look_up=look_up,
+            draft=draft,
+            guessed=guess,
+        ),
+    )
+    _write(load_model(model, dtype), text, wanted, as_json)
+    finish(next_command=["chat", model], result_on_stdout=False)
+
+
+def _write(lm: Any, text: str, wanted: Sampling, as_json: bool) -> None:
+    """The continuation as it comes; several answers, or one of a form, when they are whole."""
     if as_json:
-        show_json(asdict(lm.generate([text], choice)[0]))
+        show_json(asdict(lm.generate([text], wanted)[0]))
+    elif wanted.n > 1:
+        first = lm.generate([text], wanted)[0]
+        for answer in (first, *first.others):
+            show(f"{text}{answer.text}\n")
+    elif wanted.constraint is not None:
+        show(lm.generate([text], wanted)[0].text)
     else:
         opening = text
-        for piece in lm.stream(text, choice):
+        for piece in lm.stream(text, wanted):
             sys.stdout.write(opening + piece)
             sys.stdout.flush()
             opening = ""
         sys.stdout.write(opening)  # nothing was said; a prompt that is refused shows only why
         show()
-    finish(next_command=["chat", model], result_on_stdout=False)
 
 
 @commands.command(

@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import final
 
 from fourfold.inference.engine import Running, Token
-from fourfold.inference.results import Generation
+from fourfold.inference.results import Generation, Sampling
 from fourfold.inference.stopping import StopText
+from fourfold.inference.strategies import Search, best_first
 
 
 @final
 class Answer:
     """One answer to a prompt of so many tokens."""
 
-    def __init__(self, prompt_tokens: int, running: Running, text: StopText) -> None:
+    def __init__(self, prompt_tokens: int, running: Running | Search, text: StopText) -> None:
         self.prompt_tokens = prompt_tokens
         self.running = running
         self.text = text
@@ -61,7 +62,9 @@ def finish(answers: Sequence[Answer]) -> None:
         answer.finish()
 
 
-def generation(answers: Sequence[Answer]) -> Generation:
-    """All answers to a prompt: the first, and the others with it."""
-    first, *others = (answer.result() for answer in answers)
-    return replace(first, others=others)
+def generation(answers: Sequence[Answer], sampling: Sampling) -> Generation:
+    """All wanted answers to a prompt: the first, and the others with it."""
+    results = [answer.result() for answer in answers]
+    if sampling.samples > sampling.n:
+        results = best_first(results, sampling.n)
+    return replace(results[0], others=results[1:])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, Protocol, final, runtime_checkable
 
 from fourfold.errors import UserError
 
 if TYPE_CHECKING:
     from fourfold.inference.results import Sampling
+    from fourfold.models import CausalLM
 
 MOST_CHARACTERS = 64_000
 """Of a schema, an expression, a grammar, or all choices together."""
@@ -125,16 +126,26 @@ class BestOf:
             raise UserError("fewer answers are sampled than wanted", expected=f"at most {self.count}", got=sampling.n)
 
 
+@runtime_checkable
+class Drafts(Protocol):
+    """A language model that runs here."""
+
+    @property
+    def module(self) -> CausalLM: ...
+    @property
+    def tokenizer(self) -> Any: ...
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Speculative:
     """Guess some tokens cheaply, check them in one call (Leviathan et al. 2023); the distribution stays the same.
 
-    The guesses come from the small model `draft` (a model reference), or without one from what followed the same
+    The guesses come from the small model `draft` (loaded, or its reference), or without one from what followed the same
     last words earlier in the prompt and answer.
     """
 
-    draft: str | None = None
+    draft: str | Drafts | None = None
     tokens: int = 8
     """Guessed at a time."""
 
@@ -152,5 +163,5 @@ def _within(name: str, value: float, low: float, high: float) -> None:
 
 def _alone(name: str, sampling: Sampling) -> None:
     """Searches that draw nothing refuse what only a draw can obey."""
-    if sampling.constraint is not None or sampling.changes_logits:
-        raise UserError(f"{name} takes no constraint, penalty or bias", advice="Sample, or leave them out.")
+    if sampling.constraint is not None or sampling.changes_logits or sampling.n > 1:
+        raise UserError(f"{name} takes no constraint, penalty or bias and gives one answer", advice="Sample instead.")

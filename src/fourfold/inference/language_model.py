@@ -13,6 +13,7 @@ import torch
 from fourfold.errors import UserError
 from fourfold.files import atomic_folder, write_json
 from fourfold.inference.answers import Answer, finish, generation
+from fourfold.inference.constraints import matcher_for
 from fourfold.inference.engine import Engine, EngineLimits, Request
 from fourfold.inference.feeding import Prompt, feed_for
 from fourfold.inference.results import Continuation, Generation, Message, Sampling, TextScore
@@ -20,6 +21,7 @@ from fourfold.inference.sampling import Sampler
 from fourfold.inference.scoring import score_spans, windows
 from fourfold.inference.sharing import score_shared
 from fourfold.inference.stopping import StopText
+from fourfold.inference.strategies import Search, strategy_for
 from fourfold.models import CausalLM
 from fourfold.progress import say, task
 from fourfold.tokenizers import TextStream, Tokenizer
@@ -220,7 +222,9 @@ class LanguageModel:
         return Request(
             ids=prompt.ids,
             max_tokens=sampling.max_tokens,
-            sampler=Sampler(self._filled(sampling), prompt.ids),
+            sampler=Sampler(
+                self._filled(sampling), prompt.ids, matcher_for(sampling.constraint, self.tokenizer, self.stop_ids)
+            ),
             stop_ids=self.stop_ids,
             source=prompt.source,
             whole=prompt.whole,
@@ -245,10 +249,14 @@ class LanguageModel:
             finally:
                 for answer in chain.from_iterable(answers):
                     answer.running.cancel()
-        return [generation(group) for group in answers]
+        return [generation(group, wanted) for group, wanted in zip(answers, sampling, strict=True)]
 
     def _stream(self, ids: list[int], sampling: Sampling | None) -> Generator[str, None, Generation]:
         sampling = replace(sampling or self.defaults, n=1)
+        if sampling.samples > 1:
+            (best,) = self._complete([ids], sampling)
+            yield best.text
+            return best
         self._say_first_ids([ids])
         (answer,) = self._answers(self._feed.prompt(ids), sampling)
         try:
@@ -262,18 +270,15 @@ class LanguageModel:
         return answer.result()
 
     def _answers(self, prompt: Prompt, sampling: Sampling) -> list[Answer]:
-        """As many as are wanted, under way; those after the first have the seeds that follow."""
-        seed = sampling.seed
-        return [
-            Answer(
-                prompt.tokens,
-                self.engine.submit(
-                    self._request(prompt, sampling if seed is None else replace(sampling, seed=seed + number))
-                ),
-                StopText(self.tokenizer.decode_stream(), sampling.stop),
-            )
-            for number in range(sampling.n)
-        ]
+        """As many as are sampled, under way; those after the first have the seeds that follow."""
+        seed, driver = sampling.seed, strategy_for(sampling, self)
+        answers = []
+        for number in range(sampling.samples):
+            own = sampling if seed is None else replace(sampling, seed=seed + number)
+            request = self._request(prompt, own)
+            running = self.engine.submit(request) if driver is None else Search(request, driver)
+            answers.append(Answer(prompt.tokens, running, StopText(self.tokenizer.decode_stream(), own.stop)))
+        return answers
 
     def _say_first_ids(self, prompts: list[list[int]]) -> None:
         if prompts and not self._said_first_ids:

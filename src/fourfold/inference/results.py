@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from fourfold.errors import UserError
-from fourfold.inference.choices import Constraint, Strategy
+from fourfold.inference.choices import BestOf, Constraint, Strategy
 
 MOST_BIAS = 100
 RANGES: dict[str, tuple[float, float]] = {
@@ -82,6 +82,11 @@ class Sampling:
                 )  # fmt: skip
         if self.strategy is not None:
             self.strategy.check(self)
+
+    @property
+    def samples(self) -> int:
+        """Answers that are sampled for a prompt, more than are given where only the best are."""
+        return self.strategy.count if isinstance(self.strategy, BestOf) else self.n
 
     @property
     def changes_logits(self) -> bool:

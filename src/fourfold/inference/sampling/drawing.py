@@ -52,6 +52,11 @@ def draw(logits: Tensor, uniform: Sequence[float]) -> Tensor:
     return _place(weights, torch.tensor(uniform, dtype=torch.float64, device=logits.device))[0]
 
 
+def draw_weight(weights: Tensor, uniform: float) -> int:
+    """A place of (V,) weights, none negative, drawn in proportion to them by a number in [0, 1)."""
+    return int(_place(weights[None], torch.tensor([uniform], dtype=torch.float64, device=weights.device))[0])
+
+
 def draw_from_all(logits: Tensor, uniform: Sequence[float]) -> Tensor:
     """As `draw`, from a whole vocabulary: first a block, then a token of it."""
     blocks = _blocks(logits.softmax(-1), 0.0)

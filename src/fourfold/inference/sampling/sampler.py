@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fourfold.errors import UserError
 from fourfold.inference.results import Sampling
-from fourfold.inference.sampling.drawing import draw, draw_from_all, highest, largest, log_total
+from fourfold.inference.sampling.drawing import draw, draw_from_all, draw_weight, highest, largest, log_total
 from fourfold.inference.sampling.history import History
 from fourfold.inference.sampling.transforms import (
     MINUS_INFINITY,
@@ -78,6 +78,10 @@ class Sampler:
             return (row[0] / self.temperature).softmax(-1)
         values, places = _settled(self, row, self.width)
         return torch.zeros_like(row[0]).scatter(0, places[0], values[0].softmax(-1))
+
+    def draw(self, weights: Tensor) -> int:
+        """An id by (V,) weights, from the request's own random stream."""
+        return draw_weight(weights, self.random.random())
 
     def change(self, logits: Tensor, ids: Sequence[int]) -> None:
         """Penalties, biases and constraints on (V,) logits, in place."""

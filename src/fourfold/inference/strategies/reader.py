@@ -1,0 +1,96 @@
+"""A model that reads the rows of one request, and can go back.
+
+Letters: B rows, T tokens read at once, D hidden size, V vocabulary size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor
+
+from fourfold.errors import FourfoldError, UserError
+from fourfold.inference.engine import Request
+from fourfold.models import CausalLM, EncoderDecoder, State, Step
+
+
+class Seen(NamedTuple):
+    """What the model made of the tokens it just read."""
+
+    hidden: Tensor
+    """(B, T, D)"""
+    logits: Tensor
+    """(B, T, V) fp32, or of the last token alone."""
+
+
+@final
+class Reader:
+    """One request's state: it starts with the prompt's source, if there is one, and one empty row."""
+
+    def __init__(self, model: CausalLM, request: Request, device: torch.device, extra: int = 0) -> None:
+        """`extra` tokens may stand in the state beyond the answer, to be taken back."""
+        self.model, self.device = model, device
+        self.room = room_of(model, request)
+        capacity = len(request.ids) + self.room + extra
+        self._source, self._capacity = request.source, capacity
+        self.state = self._fresh()
+        self._whole = len(request.ids) if request.whole else 0
+        self._before = 0
+        """Tokens known before the last call."""
+
+    @property
+    def length(self) -> int:
+        return int(self.state.lengths.max())
+
+    def read(self, rows: Sequence[Sequence[int]], *, last: bool = True) -> Seen:
+        """Every row reads as many tokens; logits of the `last` one, or of all."""
+        self._before = self.length
+        ids = torch.tensor([list(row) for row in rows], device=self.device)
+        prefix = torch.ones_like(ids, dtype=torch.bool) if self._whole and not self._before else None
+        hidden = self.model.hidden(Step(ids=ids, prefix=prefix), self.state)
+        return Seen(hidden, self.model.logits(hidden[:, -1:] if last else hidden).float())
+
+    def fork(self, rows: Sequence[int]) -> None:
+        """Row i goes on from row `rows[i]`."""
+        old = self.state
+        self.state = old.fork(torch.tensor(list(rows), device=self.device))
+        old.free()
+
+    def go_back(self, ids: Sequence[int]) -> None:
+        """Forget what a lone row read after `ids`, which it begins with."""
+        if self.length == len(ids):
+            return
+        try:
+            self.state.truncate(torch.tensor([len(ids)], device=self.device))
+        except FourfoldError:  # a memory that is no list goes back by whole calls, and reads again
+            if len(ids) > self._before:
+                self.state.truncate(torch.tensor([self._before], device=self.device))
+            else:
+                self.state = self._fresh()
+            if left := list(ids[self.length :]):
+                self.read([left])
+
+    def _fresh(self) -> State:
+        if self._source is None:
+            return self.model.new_state(1, self._capacity)
+        assert isinstance(self.model, EncoderDecoder)
+        return self.model.start(torch.tensor([list(self._source)], device=self.device), None, self._capacity)
+
+    def free(self) -> None:
+        self.state.free()
+
+
+def room_of(model: CausalLM, request: Request) -> int:
+    """Tokens the answer may have."""
+    if model.context is None:
+        return request.max_tokens
+    if len(request.ids) >= model.context:
+        raise UserError(
+            "the prompt does not fit the model's context",
+            expected=f"fewer than {model.context} tokens",
+            got=len(request.ids),
+            advice="Shorten the prompt or the conversation.",
+        )
+    return min(request.max_tokens, model.context - len(request.ids))
