@@ -153,6 +153,28 @@ def test_a_known_beginning_gives_the_same_logits() -> None:
     assert not running.batch_invariant
 
 
+def test_an_answer_is_known_in_the_next_turn() -> None:
+    model, ids = build("llama"), [i % 50 for i in range(30)]
+    engine = Engine(model, DEVICE)
+    (answer,) = written(engine, [request(ids, 40)])
+    turn = request([*ids, *answer, 7, 8, 9], 5)
+    assert written(engine, [turn]) == [alone(model, turn)]
+    assert engine.counts().prefix_tokens == (len(ids) + len(answer) - 1) // PAGE * PAGE
+
+
+def test_a_long_prompt_does_not_stop_those_who_write() -> None:
+    engine = Engine(build("llama"), DEVICE, limits=EngineLimits(tokens=20))
+    short, long = engine.submit(request([1, 2, 3], 30)), request([i % 50 for i in range(150)], 3)
+    engine.step()
+    running = engine.submit(long)
+    steps = 0
+    while not running.take():
+        assert engine.step()
+        steps += 1
+        assert len(short.take()) >= 1
+    assert steps == 150 // 20 + 1
+
+
 def test_changed_weights_are_noticed() -> None:
     model, wanted = build("llama"), request([i % 50 for i in range(90)], 5)
     engine = Engine(model, DEVICE)
