@@ -1,6 +1,6 @@
 """Questions behind one long beginning, read once or read each time.
 
-    OMP_NUM_THREADS=2 python benchmarks/prefix_sharing.py [--model smollm2] [--questions 32] [--prefix 400] [--written 8]
+    OMP_NUM_THREADS=2 python benchmarks/prefix_sharing.py [--model smollm2] [--questions 32] [--prefix 400]
 
 Rounds with and without sharing alternate; both start with nothing kept. Answers are greedy and short, because what is
 measured is reading. Prints the medians, their ratio, and how many tokens went through the model.

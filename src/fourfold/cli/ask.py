@@ -254,7 +254,8 @@ class Asking:
         return self.loaded
 
     def _gated(self, endpoint: Any) -> ChatModel:
-        from fourfold.utilization.answering import Gate, Price, Redactor
+        from fourfold.inference import Price
+        from fourfold.utilization.answering import Gate, Redactor
 
         if not self.gate.allow_remote:
             raise UserError(

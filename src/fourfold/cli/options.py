@@ -20,7 +20,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A folder, a .gguf or .arpa file, smollm2, hf:org/name[@revision], or openai:model@base_url.",
+        help="A folder, a .gguf or .arpa file, smollm2, hf:org/name[@revision], transformers:FOLDER, "
+        "or openai:model@base_url.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

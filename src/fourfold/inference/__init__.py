@@ -14,7 +14,7 @@ from fourfold.inference.choices import (
     regex,
 )
 from fourfold.inference.encoder import Filling, TextEncoder
-from fourfold.inference.endpoint import Endpoint
+from fourfold.inference.endpoint import Endpoint, EndpointOptions, Price, Usage
 from fourfold.inference.engine import Engine, EngineCounts, EngineLimits, Overloaded, Request, Running, Token
 from fourfold.inference.language_model import LanguageModel, TextTokenizer
 from fourfold.inference.loading import load, locate
@@ -43,6 +43,7 @@ __all__ = [
     "Continuation",
     "Contrastive",
     "Endpoint",
+    "EndpointOptions",
     "Engine",
     "EngineCounts",
     "EngineLimits",
@@ -52,6 +53,7 @@ __all__ = [
     "LanguageModel",
     "Message",
     "Overloaded",
+    "Price",
     "Request",
     "Running",
     "Sampler",
@@ -65,6 +67,7 @@ __all__ = [
     "TextScore",
     "TextTokenizer",
     "Token",
+    "Usage",
     "capabilities_table",
     "choice",
     "choose_many",

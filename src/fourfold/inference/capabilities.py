@@ -39,7 +39,8 @@ def capabilities_table() -> list[Capability]:
         _row("sentence encoder folder", "all-MiniLM-L6-v2", "one vector a text", "embed"),
         _row("ARPA file", "model.arpa", "words, scored between <s> and </s>", *WRITES),
         _row("hub repository", "hf:org/name@revision", "as a folder of its kind", *WRITES, "chat", "embed"),
-        _row("endpoint", "openai:model@base_url", "to score, load the model itself", "generate", "chat"),
+        _row("model of transformers", "transformers:FOLDER", "any family it knows; slower", *WRITES, "chat"),
+        _row("endpoint", "openai:model@base_url", "scores where it echoes log-probabilities", "generate", "chat"),
     ]
 
 

@@ -5,6 +5,7 @@ References are told apart by form, never by guess:
     smollm2                     the default model, wherever it was installed or fetched
     hf:org/name[@revision]      a repository of the Hugging Face hub
     openai:model@base_url       an OpenAI-compatible endpoint
+    transformers:FOLDER         the folder's model by transformers, whatever its family
     FILE.gguf, FILE.arpa[.gz]   a file
     anything else               a folder: a model, or an adapter, whose base is loaded first
 """
@@ -23,6 +24,7 @@ from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json
 from fourfold.inference.encoder import TextEncoder
 from fourfold.inference.endpoint import Endpoint
+from fourfold.inference.foreign import FOREIGN, load_foreign
 from fourfold.inference.language_model import LanguageModel, TextTokenizer, end_of_turn
 from fourfold.inference.results import Sampling
 from fourfold.models import CausalLM, EncoderDecoder, TransformerLM
@@ -64,8 +66,19 @@ def load(
             raise UserError("no endpoint", where=text, expected="openai:model@base_url")
         return Endpoint(model, address)
     place = torch.device(device or "cpu")
-    parts = _load_parts(text, place, _dtype(dtype), depth=0)
+    if text.startswith(FOREIGN):
+        parts = _load_foreign(text, place, _dtype(dtype))
+    else:
+        parts = _load_parts(text, place, _dtype(dtype), depth=0)
     return _put_together(parts, text, place)
+
+
+def _load_foreign(text: str, device: torch.device, dtype: torch.dtype | None) -> Parts:
+    folder = locate(text.removeprefix(FOREIGN))
+    if not folder.is_dir():
+        raise UserError("transformers reads folders", where=text)
+    module = load_foreign(folder, device, dtype or torch.float32)
+    return Parts(module, _folder_tokenizer(folder), _settings(folder))
 
 
 def locate(reference: str | Path) -> Path:

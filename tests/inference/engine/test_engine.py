@@ -153,6 +153,28 @@ def test_a_known_beginning_gives_the_same_logits() -> None:
     assert not running.batch_invariant
 
 
+def test_an_answer_is_known_in_the_next_turn() -> None:
+    model, ids = build("llama"), [i % 50 for i in range(30)]
+    engine = Engine(model, DEVICE)
+    (answer,) = written(engine, [request(ids, 40)])
+    turn = request([*ids, *answer, 7, 8, 9], 5)
+    assert written(engine, [turn]) == [alone(model, turn)]
+    assert engine.counts().prefix_tokens == (len(ids) + len(answer) - 1) // PAGE * PAGE
+
+
+def test_a_long_prompt_does_not_stop_those_who_write() -> None:
+    engine = Engine(build("llama"), DEVICE, limits=EngineLimits(tokens=20))
+    short, long = engine.submit(request([1, 2, 3], 30)), request([i % 50 for i in range(150)], 3)
+    engine.step()
+    running = engine.submit(long)
+    steps = 0
+    while not running.take():
+        assert engine.step()
+        steps += 1
+        assert len(short.take()) >= 1
+    assert steps == 150 // 20 + 1
+
+
 def test_changed_weights_are_noticed() -> None:
     model, wanted = build("llama"), request([i % 50 for i in range(90)], 5)
     engine = Engine(model, DEVICE)
@@ -272,6 +294,31 @@ def test_a_call_that_fails_is_taken_apart() -> None:
         else:
             assert len([token for token in one if token.id is not None]) == 4
     no_block_is_lost(engine)
+
+
+def test_a_listener_that_fails_has_gone() -> None:
+    def gone() -> None:
+        raise RuntimeError("the loop is closed")
+
+    model = build("llama")
+    engine = Engine(model, DEVICE)
+    left, stays = engine.submit(request([1, 2, 3], 30)), engine.submit(request([4, 5], 6))
+    left.listen(gone)
+    assert [token.id for token in stays if token.id is not None] == alone(model, stays.request)
+    assert left.cancelled
+    no_block_is_lost(engine)
+
+
+def test_a_source_that_cannot_be_read_fails_alone() -> None:
+    model = build("encoder-decoder")
+    engine = Engine(model, DEVICE)
+    running = [engine.submit(request([0], 4, source=source)) for source in ([1, 2], [1] * 300, [3])]
+    with pytest.raises(ValueError, match="at most 256 tokens"):
+        list(running[1])
+    for one in (running[0], running[2]):
+        assert [token.id for token in one if token.id is not None] == alone(model, one.request)
+    with pytest.raises(UserError, match="token id out of range"):
+        engine.submit(request([0], 4, source=[50]))
 
 
 def test_what_can_never_be_served_is_refused() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fourfold.errors import UserError
-from fourfold.inference import Endpoint, Generation, Sampling
-from fourfold.utilization.answering import Gate, Outgoing, Price, Redactor, answer_question
+from fourfold.inference import Endpoint, Generation, Price, Sampling
+from fourfold.utilization.answering import Gate, Outgoing, Redactor, answer_question
 from fourfold.utilization.answering.redaction import valid_card, valid_chinese_id, valid_iban
 
 

@@ -234,8 +234,8 @@ class Engine:
 
     def _check(self, row: Row) -> None:
         request, size = row.request, self.model.vocabulary_size
-        if not 0 <= min(row.ids) <= max(row.ids) < size:
-            wrong = next(id for id in row.ids if not 0 <= id < size)
+        if not 0 <= min(ids := [*row.ids, *(request.source or ())]) <= max(ids) < size:
+            wrong = next(id for id in ids if not 0 <= id < size)
             raise UserError("token id out of range", expected=f"0 to {size - 1}", got=wrong)
         if request.adapters is not None and len(request.adapters) < (deltas := _deltas(self.model)):
             raise UserError("a request gates every adapter", expected=f"{deltas} gates", got=len(request.adapters))

@@ -65,14 +65,14 @@ class PagedRows:
             return False
         row.read, row.kept = read, len(nodes)
         row.node = nodes[-1] if nodes else None
-        if isinstance(self.model, EncoderDecoder) and row.source is None:
-            row.source = self._source(self.model, row)
         return True
 
     def shared(self, row: Row, other: Row) -> int:
         if not (self._shares(row) and self._shares(other)) or _kind(row) != _kind(other):
             return 0
         most = min(row.prompt - 1, other.prompt) // PAGE * PAGE
+        if not most:
+            return 0
         most = next((at for at in range(0, most, PAGE) if row.ids[at : at + PAGE] != other.ids[at : at + PAGE]), most)
         return self._aligned(most) - len(self._known(row)) * PAGE
 
@@ -90,10 +90,12 @@ class PagedRows:
         cache = PagedCache(self.store, [row.table for row in rows], [row.read for row in rows])
         if len(rows) > 1 and not self._ensure(cache.missing(new)):
             return None
-        if rows[0].source is None:
+        if not isinstance(self.model, EncoderDecoder):
             return cache
         if len(rows) > 1 and not all(row.source and row.source.kept for row in rows):
-            return None  # the first call of a row makes the source's keys and values, which are of its own length
+            return None  # the first call of a row reads its source and makes its keys and values, of its own length
+        if rows[0].source is None:
+            rows[0].source = self._source(self.model, rows[0])
         return EncoderDecoderState(self._sources(rows), cache)
 
     def settle(self, row: Row) -> None:

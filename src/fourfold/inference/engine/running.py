@@ -70,7 +70,7 @@ class Running:
         """Call `wake`, from the engine's thread, whenever there is something to `take`."""
         self._wake = wake
         if self._tokens or self._ended:
-            wake()
+            self._call_wake()
 
     def cancel(self) -> None:
         """Its blocks are free at once, or when the step at hand is over. It ends without a reason."""
@@ -91,13 +91,20 @@ class Running:
             self._tokens.extend(tokens)
             self._ended = self._ended or any(token.id is None for token in tokens)
             self._change.notify_all()
-        if self._wake is not None:
-            self._wake()
+        self._call_wake()
 
     def end(self, error: Exception | None = None) -> None:
         """No token follows."""
         with self._change:
             self._error, self._ended = error, True
             self._change.notify_all()
-        if self._wake is not None:
+        self._call_wake()
+
+    def _call_wake(self) -> None:
+        """A listener that fails is one that has gone: nobody else is to suffer from it."""
+        if self._wake is None:
+            return
+        try:
             self._wake()
+        except Exception:
+            self.cancelled, self._wake = True, None

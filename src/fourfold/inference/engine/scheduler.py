@@ -82,7 +82,7 @@ class Scheduler:
         """A chunk for the row, if it is its turn and there is room; those who came later may have to leave."""
         if row not in self.running:
             return
-        new = 1 if row.pending == 1 else self._piece(row, self.limits.tokens - _tokens(chunks), first=not chunks)
+        new = 1 if row.pending == 1 else self._piece(row, chunks)
         while new and not self.memory.reserve(row, new):
             planned = {chunk.row.number for chunk in chunks}
             later = [r for r in self.running if r.number > row.number and r.number not in planned]
@@ -94,15 +94,22 @@ class Scheduler:
                 row.running.batch_invariant = False  # where its pieces end depends on others
             chunks.append(Chunk(row, new))
 
-    def _piece(self, row: Row, budget: int, *, first: bool) -> int:
-        """Tokens the row reads of what it has pending; 0: it is not its turn."""
+    def _piece(self, row: Row, chunks: list[Chunk]) -> int:
+        """Tokens the row reads of its prompt beside what is planned; 0: it is not its turn.
+
+        One prompt goes on in every step, however many rows write.
+        """
         if row.request.whole or not self.memory.divisible:
             return row.pending
+        first = all(chunk.new == 1 for chunk in chunks)
+        budget = self.limits.tokens - _tokens(chunks)
         if self.limits.batch_invariant:
             return min(row.pending, STRIDE - row.read % STRIDE) if budget > 0 or first else 0
-        if budget < min(row.pending, LEAST_PIECE) and not first:
+        if first:
+            budget = max(budget, min(self.limits.tokens, LEAST_PIECE))
+        elif budget < min(row.pending, LEAST_PIECE):
             return 0
-        return min(row.pending, max(budget, 1))
+        return min(row.pending, budget)
 
     def _preempt(self, row: Row) -> None:
         self.running.remove(row)

@@ -32,7 +32,7 @@ def contrastive_search(model: CausalLM, request: Request, asked: Contrastive, de
     """The tokens of an answer, each chosen among the k most probable by `contrast`; draws nothing."""
     reader = Reader(model, request, device)
     seen = reader.read([request.ids])
-    if not seen.hidden.is_floating_point() or seen.hidden.shape[-1] < 2:
+    if not seen.hidden.is_floating_point() or seen.hidden.shape[-1] in (1, model.vocabulary_size):
         raise UserError("contrastive search needs a model with hidden vectors", advice="An n-gram model has none.")
     context, logits = seen.hidden[0].float(), seen.logits[:, -1]
     for made in range(1, reader.room + 1):

@@ -7,7 +7,7 @@ from fourfold.utilization.answering.evidence import THRESHOLD, Counts, Evidence,
 from fourfold.utilization.answering.prompting import messages_for, speaks_to_a_model
 from fourfold.utilization.answering.quotes import Citation, choose_quotes
 from fourfold.utilization.answering.redaction import Redactor
-from fourfold.utilization.answering.sending import Gate, Outgoing, Price
+from fourfold.utilization.answering.sending import Gate, Outgoing
 from fourfold.utilization.answering.sentences import Sentence, sentences
 from fourfold.utilization.answering.terms import is_chinese, question_terms
 
@@ -22,7 +22,6 @@ __all__ = [
     "Language",
     "Library",
     "Outgoing",
-    "Price",
     "Redactor",
     "Sentence",
     "Statement",

@@ -8,24 +8,13 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from fourfold.errors import UserError
-from fourfold.inference import Endpoint, Generation, Message, Sampling
+from fourfold.inference import Endpoint, Generation, Message, Price, Sampling
 from fourfold.utilization.answering.prompting import count_texts
 from fourfold.utilization.answering.redaction import Redactor
 
 BYTES_A_TOKEN = 3
 """For estimates: tokenizers in use make at least so few tokens of English (four or more bytes each) and of Chinese
 (three bytes a character, about one token)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Price:
-    """Of a million tokens, in any one currency."""
-
-    prompt: float = 0.0
-    answer: float = 0.0
-
-    def of(self, prompt_tokens: int, answer_tokens: int) -> float:
-        return (self.prompt * prompt_tokens + self.answer * answer_tokens) / 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
