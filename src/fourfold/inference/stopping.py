@@ -18,8 +18,8 @@ class StopText:
         self.stopped = False
 
     def push(self, id: int) -> str:
-        """Take a token; returns the text that is now certain."""
-        return self._add(self.stream.step(id))
+        """Take a token; returns the text that is now certain, nothing behind a stop string."""
+        return "" if self.stopped else self._add(self.stream.step(id))
 
     def finish(self) -> str:
         """No token follows; returns the rest of the text."""
