@@ -45,7 +45,11 @@ def test_a_template_without_end_is_ended(process: RenderingProcess, name: str) -
 
 @pytest.mark.parametrize(
     ("template", "reason"),
-    [("{{ raise_exception('no') }}", "got no"), ("{{ ''.__class__.__mro__ }}", "unsafe"), ("{{ 1 / 0 }}", "ZeroDivision")],
+    [
+        ("{{ raise_exception('no') }}", "got no"),
+        ("{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("{{ 1 / 0 }}", "ZeroDivision"),
+    ],
 )
 def test_a_template_that_fails_says_why(process: RenderingProcess, template: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason):

@@ -55,6 +55,7 @@ def serve(
     dtype: DataType = None,
 ) -> None:
     """Serve a model: chat (tools, streams), completions, embeddings, tokens, /health, /metrics, /docs."""
+    # budget: half of it is the options of the command
     _need_packages()
     from fourfold.serving import Limits, bound, create_app, log_to_stderr, run
 

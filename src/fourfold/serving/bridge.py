@@ -21,7 +21,8 @@ IDLE_SECONDS = 1.0
 class News(NamedTuple):
     """What one answer of a stream became: tokens, and perhaps an error that ends it."""
 
-    index: int
+    answer: int
+    """Its number in the stream."""
     tokens: list[Token]
     error: Exception | None = None
 
