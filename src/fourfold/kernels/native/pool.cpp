@@ -9,8 +9,8 @@
 
 namespace {
 
-constexpr int SPINS = 4000;         // inside a region, before the processor is offered to others
-constexpr int SPINS_IDLE = 20000;   // between regions, before a thread sleeps: some tens of microseconds
+constexpr int SPINS = 200000;     // inside a region, before the processor is offered to others: some milliseconds
+constexpr int SPINS_IDLE = 40000;  // between regions, before a thread sleeps: half a millisecond
 
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)
