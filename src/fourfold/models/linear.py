@@ -125,7 +125,7 @@ def make_dense(module: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Modu
         for name, child in parent.named_children():
             if isinstance(child, PackedEmbedding):
                 table = child.packed.dense().to(dtype)
-                setattr(parent, name, nn.Embedding(*table.shape, _weight=table))
+                setattr(parent, name, nn.Embedding(table.shape[0], table.shape[1], _weight=table))
     return module.to(dtype)
 
 

@@ -171,7 +171,7 @@ def _fits(config: TransformerConfig) -> bool:
 def _make_plan(stack: Transformer) -> Plan | None:
     layers = [layer for layer in stack.layers if isinstance(layer, Block)]
     linear = [child for layer in layers for child in layer.modules() if isinstance(child, Linear)]
-    packed = [
+    packed: list[tuple[Members, Packed, Members, Tensor]] = [
         (child._modules, child.packed, child.packed._buffers, child.packed.codes)
         for child in linear
         if child.packed is not None
