@@ -69,7 +69,7 @@ def quantize(
     else:
         show_table(_worst(layers), {"name": "weight", "bits": "bits", "group": "group", "error": "relative error"})
         show_table([report], {name: name.replace("_", " ") for name in report})
-    finish(where=output, next_command=["chat", output])
+    finish(where=output, next_command=["chat", output], result_on_stdout=not as_json)
 
 
 def _text(file: str | None) -> str:
