@@ -60,8 +60,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     epilog="Start here: fourfold quickstart",
 )
-GROUPS = (start, ask, runs, claims, plan, corpus, tokenizer, ngram, vectors, pretraining, adaptation,
-          quantization, generation, chat, evaluation, comparison, scoring, models, doctor, inspect, convert, serving, machine)  # fmt: skip
+GROUPS = (start, ask, runs, claims, plan, corpus, tokenizer, ngram, vectors, pretraining, adaptation, quantization,
+          generation, chat, evaluation, comparison, scoring, models, doctor, inspect, convert, serving, machine)  # fmt: skip
 for group in GROUPS:
     app.add_typer(group.commands)
 

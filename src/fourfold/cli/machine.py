@@ -21,7 +21,12 @@ def info(as_json: Json = False) -> None:
     from fourfold.training import choose_precision
     from fourfold.workflow.machine import describe_machine
 
-    machine = {**describe_machine(), "precision": str(choose_precision()), "extras": installed_extras()}
+    machine = {
+        **describe_machine(),
+        "precision": str(choose_precision()),
+        "kernels": _kernels(),
+        "extras": installed_extras(),
+    }
     abilities = [row._asdict() for row in capabilities_table()]
     if as_json:
         show_json({**machine, "capabilities": abilities})
@@ -33,6 +38,14 @@ def info(as_json: Json = False) -> None:
         show()
         show_table(abilities)
     finish(next_command=["models", "list"], result_on_stdout=False)
+
+
+def _kernels() -> str:
+    """What multiplies packed weights here, and why."""
+    from fourfold.kernels import INSTRUCTIONS, kernels
+
+    running = kernels()
+    return f"{INSTRUCTIONS.get(running.name, 'torch alone')}: {running.why}"
 
 
 def installed_extras() -> dict[str, str]:

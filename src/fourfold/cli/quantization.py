@@ -42,7 +42,7 @@ def quantize(
     zero_point: Annotated[bool, typer.Option("--zero-point", help="4 bits: from a group's least value.")] = False,
     head_bits: Annotated[int, typer.Option(help="Bits of the token vectors and the head.")] = 8,
     text: Annotated[
-        str | None, typer.Option(help="A UTF-8 file to measure with; Python's own manual if absent.")
+        str | None, typer.Option(help="A text file to measure with; Python's own manual if absent.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -69,7 +69,7 @@ def quantize(
     else:
         show_table(_worst(layers), {"name": "weight", "bits": "bits", "group": "group", "error": "relative error"})
         show_table([report], {name: name.replace("_", " ") for name in report})
-    finish(where=output, next_command=["chat", output])
+    finish(where=output, next_command=["chat", output], result_on_stdout=not as_json)
 
 
 def _text(file: str | None) -> str:

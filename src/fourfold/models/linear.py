@@ -124,7 +124,8 @@ def make_dense(module: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Modu
             parent.unpack(dtype)
         for name, child in parent.named_children():
             if isinstance(child, PackedEmbedding):
-                setattr(parent, name, nn.Embedding.from_pretrained(child.packed.dense().to(dtype), freeze=False))
+                table = child.packed.dense().to(dtype)
+                setattr(parent, name, nn.Embedding(table.shape[0], table.shape[1], _weight=table))
     return module.to(dtype)
 
 

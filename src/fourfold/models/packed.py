@@ -18,6 +18,11 @@ LINE, LARGE_PAGE = 64, 1 << 21
 class Packed(nn.Module):
     """A packed matrix (out, in). It computes in fp32, and its gradient goes to the input alone."""
 
+    codes: Tensor
+    scales: Tensor
+    leasts: Tensor | None
+    levels: Tensor | None
+
     def __init__(self, matrix: LowBit) -> None:
         super().__init__()
         self.register_buffer("codes", matrix.codes)
@@ -28,7 +33,7 @@ class Packed(nn.Module):
 
     @property
     def matrix(self) -> LowBit:
-        return LowBit(*(self._buffers[name] for name in ("codes", "scales", "leasts", "levels")), *self.sizes)  # type: ignore[arg-type]  # the first two are never None
+        return LowBit(self.codes, self.scales, self.leasts, self.levels, *self.sizes)
 
     @property
     def bytes(self) -> int:
@@ -54,7 +59,8 @@ class Packed(nn.Module):
         def move(buffer: Tensor) -> Tensor:
             return buffer.to(device)
 
-        return super()._apply(move, recurse)
+        moved: Self = super()._apply(move, recurse)  # type: ignore[no-untyped-call]  # torch gives it no types
+        return moved
 
 
 class PackedEmbedding(nn.Module):

@@ -105,7 +105,7 @@ def whole_row(weight: Tensor) -> int:
 
 def grouped(weight: Tensor, group: int) -> Tensor:
     """(R, G, group), zeros after the last column."""
-    return F.pad(weight, (0, -weight.shape[1] % group)).unflatten(1, (-1, group))
+    return F.pad(weight, (0, -weight.shape[1] % group)).view(len(weight), -1, group)
 
 
 def halves(numbers: Tensor) -> Tensor:

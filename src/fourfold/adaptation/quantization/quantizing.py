@@ -77,4 +77,4 @@ def _quantize_one(module: nn.Module, name: str, options: QuantizeOptions) -> Qua
     error = float((weight - rounded).norm() / weight.norm().clamp(min=torch.finfo(torch.float32).tiny))
     packed = Packed(matrix)
     hold(module, name, packed)
-    return QuantizedLayer(name, *weight.shape, matrix.bits, matrix.group, packed.bytes, error)
+    return QuantizedLayer(name, matrix.rows, matrix.columns, matrix.bits, matrix.group, packed.bytes, error)

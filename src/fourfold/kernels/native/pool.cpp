@@ -9,8 +9,8 @@
 
 namespace {
 
-constexpr int SPINS = 4000;         // inside a region, before the processor is offered to others
-constexpr int SPINS_IDLE = 20000;   // between regions, before a thread sleeps: some tens of microseconds
+constexpr int SPINS = 200000;     // inside a region, before the processor is offered to others: some milliseconds
+constexpr int SPINS_IDLE = 40000;  // between regions, before a thread sleeps: half a millisecond
 
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -26,17 +26,20 @@ public:
 
     void run(int threads, Region region, void* data) {
         while (started < threads - 1) std::thread(&Pool::work, this, ++started).detach();
-        Team shared(threads);
+        Phases shared;
         {
             std::lock_guard<std::mutex> lock(mutex);
-            body = region, argument = data, team = &shared, wanted = threads;
-            left.store(threads - 1, std::memory_order_relaxed);
+            body = region, argument = data, phases = &shared, wanted = threads;
             job.fetch_add(1, std::memory_order_release);
         }
         awake.notify_all();
-        region(data, shared, 0);
-        for (int spins = 0; left.load(std::memory_order_acquire); ++spins)
-            spins < SPINS ? pause() : std::this_thread::yield();
+        Team team(shared);
+        region(data, team, 0);
+        {
+            std::lock_guard<std::mutex> lock(mutex);
+            wanted = 0;  // who has not begun need not
+        }
+        for (int spins = 0; inside.load(std::memory_order_acquire); ++spins) offer_processor(spins);
     }
 
 private:
@@ -44,30 +47,27 @@ private:
     std::mutex mutex;
     std::condition_variable awake;
     std::atomic<unsigned> job{0};
-    std::atomic<int> left{0};
+    std::atomic<int> inside{0};
     Region body = nullptr;
     void* argument = nullptr;
-    Team* team = nullptr;
+    Phases* phases = nullptr;
     int wanted = 0;
 
     void work(int member) {
         unsigned seen = 0;
         for (;;) {
             for (int spins = 0; spins < SPINS_IDLE && job.load(std::memory_order_acquire) == seen; ++spins) pause();
-            Region region = nullptr;
-            void* data;
-            Team* mine;
-            {
-                std::unique_lock<std::mutex> lock(mutex);
-                awake.wait(lock, [&] { return job.load(std::memory_order_relaxed) != seen; });
-                seen = job.load(std::memory_order_relaxed);
-                if (member < wanted && left.load(std::memory_order_relaxed)) region = body;
-                data = argument, mine = team;
-            }
-            if (region) {
-                region(data, *mine, member);
-                left.fetch_sub(1, std::memory_order_release);
-            }
+            std::unique_lock<std::mutex> lock(mutex);
+            awake.wait(lock, [&] { return job.load(std::memory_order_relaxed) != seen; });
+            seen = job.load(std::memory_order_relaxed);
+            if (member >= wanted) continue;
+            inside.fetch_add(1, std::memory_order_relaxed);
+            Team team(*phases);
+            const Region region = body;
+            void* data = argument;
+            lock.unlock();
+            region(data, team, member);
+            inside.fetch_sub(1, std::memory_order_release);
         }
     }
 };
@@ -88,26 +88,13 @@ Pool& the_pool() {
 
 }  // namespace
 
-void Team::wait() {
-    if (size == 1) {
-        next.store(0, std::memory_order_relaxed);
-        return;
-    }
-    const int now = round.load(std::memory_order_acquire);
-    if (arrived.fetch_add(1, std::memory_order_acq_rel) == size - 1) {
-        next.store(0, std::memory_order_relaxed);
-        arrived.store(0, std::memory_order_relaxed);
-        round.store(now + 1, std::memory_order_release);
-        return;
-    }
-    for (int spins = 0; round.load(std::memory_order_acquire) == now; ++spins)
-        spins < SPINS ? pause() : std::this_thread::yield();
-}
+void offer_processor(int spins) { spins < SPINS ? pause() : std::this_thread::yield(); }
 
 void run_region(int threads, Region region, void* data) {
     Pool& shared = the_pool();
     std::unique_lock<std::mutex> lock(shared.use, std::try_to_lock);
     if (threads > 1 && lock.owns_lock()) return shared.run(threads, region, data);
-    Team alone(1);
+    Phases phases;
+    Team alone(phases);
     region(data, alone, 0);
 }

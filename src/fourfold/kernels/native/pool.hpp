@@ -1,24 +1,46 @@
-// Threads of our own. They wait in a short spin and then sleep; a region runs on all of them, with barriers inside.
+// Threads of our own. They wait in a short spin and then sleep. A region is a sequence of shared phases that every
+// thread of it runs through; who comes late finds phases done and skips them, so nobody waits for a thread to wake.
 #pragma once
 #include <atomic>
+#include <cstdint>
 
-class Team {
-public:
-    explicit Team(int size) : size(size) {}
-    const int size;
-
-    // Every thread of the team takes units until none is left; all have ended when it returns.
-    template <class Body> void share(int units, const Body& body) {
-        for (int unit; (unit = next.fetch_add(1, std::memory_order_relaxed)) < units;) body(unit);
-        wait();
-    }
-    void wait();
-
-private:
-    std::atomic<int> next{0}, arrived{0}, round{0};
+struct Phases {
+    std::atomic<uint64_t> ticket{0};  // number of the phase, and in the lower half its next unit
+    std::atomic<int> done{0};         // units of the phase that have ended
 };
 
-// Run `region(data, team, member)` on so many threads; on the caller's alone while another caller has them.
+void offer_processor(int spins);  // called while waiting, with how often it was called before
+
+class Team {  // one thread's view of the phases of a region
+public:
+    explicit Team(Phases& phases) : phases(phases) {}
+
+    // Take units until none is left; all have ended when it returns.
+    template <class Body> void share(int units, const Body& body) {
+        const uint64_t mine = phase++;
+        for (int spins = 0;;) {
+            uint64_t now = phases.ticket.load(std::memory_order_acquire);
+            if (now >> 32 != mine) return;
+            const int unit = int(now & 0xffffffffu);
+            if (unit >= units && units > 0) {
+                offer_processor(spins++);
+            } else if (phases.ticket.compare_exchange_weak(now, units ? now + 1 : (mine + 1) << 32)) {
+                if (!units) return;
+                body(unit);
+                if (phases.done.fetch_add(1, std::memory_order_acq_rel) + 1 == units) {
+                    phases.done.store(0, std::memory_order_relaxed);
+                    phases.ticket.store((mine + 1) << 32, std::memory_order_release);
+                }
+            }
+        }
+    }
+
+private:
+    Phases& phases;
+    uint64_t phase = 0;
+};
+
+// Run `region(data, team, member)` on up to so many threads; on the caller's alone while another caller has them.
 using Region = void (*)(void* data, Team& team, int member);
 void run_region(int threads, Region region, void* data);
 

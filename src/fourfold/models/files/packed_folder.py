@@ -69,7 +69,7 @@ def _problems(found: Mapping[str, Tensor | None], sizes: list[int], wanted: tupl
     if group % BLOCK and group != LANES:
         yield f"groups of {group} values instead of 16 or a multiple of 32"
     shared = (tiles, -(-blocks * BLOCK // group), LANES)
-    shapes = {"scales": [shared], "leasts": [shared], "levels": [(LANES,)]}
+    shapes: dict[str, list[tuple[int, ...]]] = {"scales": [shared], "leasts": [shared], "levels": [(LANES,)]}
     shapes["codes"] = [(tiles, blocks, LANES * BLOCK * bits // 8) for bits in (4, 8)]
     for part, tensor in found.items():
         if tensor is None and part in ("codes", "scales"):

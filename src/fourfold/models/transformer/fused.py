@@ -8,7 +8,7 @@ Letters: B rows, T tokens, D hidden size, N real tokens of the step, R the part 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -36,7 +36,7 @@ ACTIVATIONS = ("silu", "gelu", "gelu-tanh", "relu", "tanh")
 NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 
 
-Members = dict[str, Any]
+Members = Mapping[str, Any]
 
 
 class Plan(NamedTuple):
@@ -171,7 +171,7 @@ def _fits(config: TransformerConfig) -> bool:
 def _make_plan(stack: Transformer) -> Plan | None:
     layers = [layer for layer in stack.layers if isinstance(layer, Block)]
     linear = [child for layer in layers for child in layer.modules() if isinstance(child, Linear)]
-    packed = [
+    packed: list[tuple[Members, Packed, Members, Tensor]] = [
         (child._modules, child.packed, child.packed._buffers, child.packed.codes)
         for child in linear
         if child.packed is not None
