@@ -61,7 +61,8 @@ app = typer.Typer(
     epilog="Start here: fourfold quickstart",
 )
 GROUPS = (start, ask, runs, claims, plan, corpus, tokenizer, ngram, vectors, pretraining, adaptation, quantization,
-          generation, chat, evaluation, comparison, scoring, models, doctor, inspect, convert, serving, machine)  # fmt: skip
+          generation, chat, evaluation, comparison, scoring, models, doctor, inspect, convert, serving,
+          machine)  # fmt: skip
 for group in GROUPS:
     app.add_typer(group.commands)
 
