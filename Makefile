@@ -69,5 +69,5 @@ $(VENV)/.quickstart: pyproject.toml | $(VENV)/.created
 
 $(VENV)/.everything: pyproject.toml | $(VENV)/.quickstart
 	@echo "Installing the development and parity packages into $(VENV) ..."
-	$(PIP) install -e '.[quickstart,serving,hub,documents,evaluation,parity,dev]'
+	$(PIP) install -e '.[quickstart,serving,constraints,hub,documents,evaluation,parity,dev]'
 	@touch $@
