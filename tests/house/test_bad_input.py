@@ -391,7 +391,7 @@ def endpoint_without_an_address(models: Path) -> list[object]:
     return ["generate", "openai:gpt", "Some"]
 
 
-@case("openai:gpt", "cannot score", "load the weights")
+@case("http://127.0.0.1:9/v1", "the endpoint does not answer")
 def endpoint_asked_to_score(models: Path) -> list[object]:
     return ["score", "openai:gpt@http://127.0.0.1:9/v1", write("a.txt", "Some text.")]
 

@@ -136,3 +136,17 @@ def test_every_fp16_scale_is_read_as_it_is(instructions: str, monkeypatch: pytes
 
 def test_no_input_is_no_output() -> None:
     assert low_bit.product(made(FORMS[0], 40, 96)[0], torch.empty(0, 96)).shape == (0, 40)
+
+
+@needs_library
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("columns", [64, 76])
+def test_rows_of_a_table_are_what_they_stand_for(form: Form, columns: int) -> None:
+    matrix, wanted = made(form, 40, columns)
+    ids = torch.tensor([[0, 39, 17], [17, 16, 15]])
+    found = low_bit.rows_of(matrix, ids)
+    torch.testing.assert_close(found, wanted[ids], rtol=0, atol=0)
+    torch.testing.assert_close(low_bit.rows_of_plain(matrix, ids), found, rtol=0, atol=0)
+    for wrong in (-1, 40):
+        with pytest.raises(IndexError, match="outside 0 to 39"):
+            low_bit.rows_of(matrix, torch.tensor([3, wrong]))

@@ -22,7 +22,7 @@ from fourfold.inference.choices import Constraint
 from fourfold.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
-    from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+    from llguidance import JsonCompileOptions, LLMatcher, LLParserLimits, LLTokenizer
 
 FUEL = 1_000_000
 """For reading a grammar; about 20 ms (llguidance's measure)."""
@@ -31,7 +31,7 @@ STEP_FUEL = 200_000
 MOST_SYMBOLS = 100_000
 MOST_STATES = 20_000
 """Of the automaton; one or two kB each."""
-JSON_FORM = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+JSON_FORM: JsonCompileOptions = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 """JSON on one line, as models mostly write it: white space that may go on for ever would let one do so."""
 
 _known: WeakKeyDictionary[Tokenizer, dict[frozenset[int], LLTokenizer]] = WeakKeyDictionary()

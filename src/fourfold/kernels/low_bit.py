@@ -115,7 +115,21 @@ def dense(matrix: LowBit) -> Tensor:
 
 
 def rows_of(matrix: LowBit, ids: Tensor) -> Tensor:
-    """(..., C) fp32 values of the rows with these numbers."""
+    """(..., C) fp32 values of the rows with these numbers, compiled where that can be; IndexError for others."""
+    running = kernels()
+    if running.library is None or matrix.codes.device.type != "cpu" or ids.device.type != "cpu":
+        return rows_of_plain(matrix, ids)
+    ids, found = ids.long().contiguous(), torch.empty(*ids.shape, matrix.columns)
+    weight = described(matrix, None)
+    if not running.library.fourfold_look_up(
+        ctypes.byref(weight), ids.data_ptr(), ids.numel(), found.data_ptr(), running.set
+    ):
+        raise IndexError(f"a row number is outside 0 to {matrix.rows - 1}")
+    return found
+
+
+def rows_of_plain(matrix: LowBit, ids: Tensor) -> Tensor:
+    """The same on torch alone, bit for bit."""
     flat = ids.flatten()
     tile, lane = flat // LANES, flat % LANES
     codes = matrix.codes[tile]  # (N, K, bytes)

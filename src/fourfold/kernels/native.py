@@ -18,7 +18,7 @@ import torch
 
 from fourfold.errors import unknown_name
 
-VERSION = 1
+VERSION = 2
 """Of the structures below, the same as in `native/shapes.hpp`."""
 SETS = {"portable": 0, "avx2": 1, "avx512": 2}
 """Sets of instructions, each including those before it."""
@@ -125,6 +125,8 @@ def _opened() -> tuple[ctypes.CDLL | None, str]:
     library.fourfold_room.argtypes = [c_int64, c_int32]
     library.fourfold_product.argtypes = [POINTER(WeightCall), c_void_p, c_int64, c_void_p, c_void_p, c_int, c_int]
     library.fourfold_product.restype = None
+    library.fourfold_look_up.restype = c_int
+    library.fourfold_look_up.argtypes = [POINTER(WeightCall), c_void_p, c_int64, c_void_p, c_int]
     library.fourfold_step_room.restype = c_int64
     library.fourfold_step_room.argtypes = [POINTER(ModelCall), c_int64]
     library.fourfold_step.argtypes = [POINTER(ModelCall), POINTER(StepCall), c_void_p, c_void_p, c_int64, c_int, c_int]

@@ -84,9 +84,12 @@ def settle(module: nn.Module) -> None:
     sizes = [-(-buffer.nbytes // LINE) * LINE for part in holders for buffer in part.buffers()]
     if not sizes:
         return
-    area = mmap.mmap(-1, sum(sizes) + LARGE_PAGE)
-    if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux
+    size = sum(sizes) + LARGE_PAGE
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux, which has them for memory that no other process shares
+        area = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         area.madvise(mmap.MADV_HUGEPAGE)
+    else:
+        area = mmap.mmap(-1, size)
     room = torch.frombuffer(area, dtype=torch.uint8)
     at = -room.data_ptr() % LARGE_PAGE
     for part in holders:

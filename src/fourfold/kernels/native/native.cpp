@@ -79,6 +79,10 @@ PUBLIC void fourfold_product(
     DISPATCH(set, product(*weight, x, count, y, room, threads));
 }
 
+PUBLIC int fourfold_look_up(const Weight* table, const int64_t* ids, int64_t count, float* y, int set) {
+    return DISPATCH(set, look_up(*table, ids, count, y));
+}
+
 // Bytes of room that a step of so many tokens needs.
 PUBLIC int64_t fourfold_step_room(const Model* model, int64_t tokens) {
     return portable::Work::bytes(*model, tokens) + 64;

@@ -10,7 +10,7 @@
 namespace {
 
 constexpr int SPINS = 200000;     // inside a region, before the processor is offered to others: some milliseconds
-constexpr int SPINS_IDLE = 40000;  // between regions, before a thread sleeps: half a millisecond
+constexpr int SPINS_IDLE = 120000;  // between regions, before a thread sleeps: longer than between two products of a token
 
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)

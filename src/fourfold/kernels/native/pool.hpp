@@ -15,6 +15,9 @@ class Team {  // one thread's view of the phases of a region
 public:
     explicit Team(Phases& phases) : phases(phases) {}
 
+    // Two threads that take turns each run through a half of the units: weights are read in the order they lie in.
+    static int placed(int turn, int units) { return turn % 2 ? (units + 1) / 2 + turn / 2 : turn / 2; }
+
     // Take units until none is left; all have ended when it returns.
     template <class Body> void share(int units, const Body& body) {
         const uint64_t mine = phase++;
@@ -26,7 +29,7 @@ public:
                 offer_processor(spins++);
             } else if (phases.ticket.compare_exchange_weak(now, units ? now + 1 : (mine + 1) << 32)) {
                 if (!units) return;
-                body(unit);
+                body(placed(unit, units));
                 if (phases.done.fetch_add(1, std::memory_order_acq_rel) + 1 == units) {
                     phases.done.store(0, std::memory_order_relaxed);
                     phases.ticket.store((mine + 1) << 32, std::memory_order_release);

@@ -151,6 +151,28 @@ void product(const Weight& w, const float* x, int64_t count, float* y, void* roo
     });
 }
 
+// (count, columns) y: the rows of a table with these numbers; false where one is not in it.
+bool look_up(const Weight& w, const int64_t* ids, int64_t count, float* y) {
+    for (int64_t n = 0; n < count; ++n, y += w.columns) {
+        if (ids[n] < 0 || ids[n] >= w.rows) return false;
+        const int64_t tile = ids[n] / LANES, lane = ids[n] % LANES, from = tile * groups_of(w) * LANES;
+        float scale = 0, least = 0;
+        for (int column = 0; column < w.columns; ++column) {
+            if (column % w.group == 0) {
+                const int64_t group = from + column / w.group * LANES;
+                scale = widen_half(w.scales + group)[lane];
+                least = w.leasts ? widen_half(w.leasts + group)[lane] : 0;
+            }
+            const int i = column % BLOCK;
+            const uint8_t* codes = block_codes(w, tile, column / BLOCK) + lane * 4 + i % 4;
+            const uint8_t byte = codes[(w.bits == 8 ? i : i % 16) / 4 * 64];
+            const int half = i < 16 ? byte & 15 : byte >> 4;
+            y[column] = scale * float(w.bits == 8 ? int8_t(byte) : w.levels ? w.levels[half] : half) + least;
+        }
+    }
+    return true;
+}
+
 // The integer part alone: (blocks, 2, 16) sums over halves of blocks, of one tile and given bytes.
 void integers(const Weight& w, int tile, const int8_t* inputs, int32_t* sums) {
     for (int block = 0; block < blocks_of(w); ++block, inputs += BLOCK, sums += 2 * LANES) {

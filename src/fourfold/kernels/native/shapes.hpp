@@ -2,7 +2,7 @@
 #pragma once
 #include <cstdint>
 
-constexpr int VERSION = 1;
+constexpr int VERSION = 2;
 
 constexpr int LANES = 16;  // output rows of a tile, side by side in one vector
 constexpr int BLOCK = 32;  // inputs that share a scale once they are quantized
