@@ -22,7 +22,8 @@ from fourfold.inference.choices import Constraint
 from fourfold.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
-    from llguidance import JsonCompileOptions, LLMatcher, LLParserLimits, LLTokenizer
+    from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+    from llguidance._lib import JsonCompileOptions
 
 FUEL = 1_000_000
 """For reading a grammar; about 20 ms (llguidance's measure)."""
