@@ -2,8 +2,8 @@
 
     python benchmarks/decode_speed.py [--rounds 5] [--threads 2] [--peers llama.cpp,transformers] [--keys bf16]
 
-Each has a process of its own, turn by turn: side by side in one, their waiting threads would take each other's cores
-(llama.cpp then falls from 120 to 47 tokens a second). Medians of the rounds, tokens a second.
+Each has a process of its own, turn by turn, so that no one's waiting threads take another's cores. Medians of the
+rounds, tokens a second.
 llama.cpp (package `xllamacpp`) runs the same file and reports its own times, without its HTTP; transformers runs the
 same weights unpacked to bf16. Ours is the model's step on paged keys and values with the most probable token taken,
 as the engine runs it.
@@ -24,8 +24,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import torch
 
 import fourfold
@@ -34,7 +32,6 @@ from fourfold.models import Step
 from fourfold.models.transformer import PagedCache
 
 NEW, LONG, SHORT = 128, 512, 12
-TEXT = "The survey that runs explains how language models are made and used. " * 60
 NUMBERS = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
 
 
@@ -108,18 +105,23 @@ def transformers() -> Callable[[list[int]], Speed]:
     return measure
 
 
+WAITING = {"fourfold": {"OMP_WAIT_POLICY": "passive"}}
+"""As the `fourfold` command has it. The peers' threads wait in a spin, their default: llama.cpp needs it (120 tokens a
+second, 40 where they sleep)."""
 CONTENDERS = ("fourfold", "llama.cpp", "transformers")
 
 
 def measured(name: str, threads: int, keys: str) -> Speed:
     """The median of three, after one for warming up; in a process that has nothing else."""
+    ids = list(range(1000, 1000 + LONG))  # no tokenizer and no model of ours in the peers' processes
+    if name == "llama.cpp":
+        return middle([measure(ids) for measure in [llama_cpp(threads)] * 4][1:])
     torch.set_num_threads(threads)
-    ids = fourfold.load("smollm2").tokenizer.encode(TEXT)[:LONG]
     if name == "fourfold":
         lm = fourfold.load("smollm2")
         measure: Callable[[list[int]], Speed] = lambda tokens: ours(lm, tokens, NUMBERS[keys])  # noqa: E731
     else:
-        measure = llama_cpp(threads) if name == "llama.cpp" else transformers()
+        measure = transformers()
     gc.collect()
     return middle([measure(ids) for _ in range(4)][1:])
 
@@ -144,7 +146,7 @@ def main() -> None:
     for _ in range(options.rounds):
         for name in names:
             words = ["--only", name, "--threads", str(options.threads), "--keys", options.keys]
-            environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
+            environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)} | WAITING.get(name, {})
             done = subprocess.run(
                 [sys.executable, __file__, *words], capture_output=True, text=True, env=environment, check=True
             )

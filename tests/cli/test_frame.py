@@ -53,8 +53,8 @@ def test_the_commands_of_the_main_job_are_there() -> None:
         "doctor|results export|corpus build|corpus stats|tokenizer train|tokenizer extend|tokenizer encode|ngram train|"
         "ngram prune|ngram quantize|"
         "ngram info|vectors train|vectors nearest|vectors analogy|vectors evaluate|vectors export|"
-        "pretrain|tune sft|tune dpo|score|generate|chat|solve|convert|quantize|inspect|serve|serve-key|claim list|claim run|"
-        "claim register"
+        "pretrain|tune sft|tune dpo|score|generate|chat|solve|convert|quantize|inspect|serve|serve-key|claim list|"
+        "claim run|claim register"
     )
     assert {" ".join(words) for words in COMMANDS} == set(wanted.split("|"))
 

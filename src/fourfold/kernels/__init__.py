@@ -8,7 +8,17 @@ from fourfold.kernels.contexts import new_work as new_context_work
 from fourfold.kernels.contexts import train_contexts, train_contexts_plain
 from fourfold.kernels.grouping import Groups, Indices, Integers, group_keys, group_keys_plain
 from fourfold.kernels.jit import compiled, compiled_for_threads
-from fourfold.kernels.low_bit import LowBit, dense, described, join, pack, product, product_plain, rows_of, rows_of_plain
+from fourfold.kernels.low_bit import (
+    LowBit,
+    dense,
+    described,
+    join,
+    pack,
+    product,
+    product_plain,
+    rows_of,
+    rows_of_plain,
+)
 from fourfold.kernels.native import TOLD as INSTRUCTIONS
 from fourfold.kernels.native import Kernels, LayerCall, ModelCall, StepCall, WeightCall, kernels
 from fourfold.kernels.native import threads as kernel_threads
