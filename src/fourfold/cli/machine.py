@@ -17,7 +17,7 @@ commands = typer.Typer()
 @commands.command(rich_help_panel=HOUSE, epilog="Example: fourfold info --json")
 def info(as_json: Json = False) -> None:
     """Versions, processor, memory, the precision chosen, installed extras, and what each kind of model can do."""
-    from fourfold.inference.capabilities import capabilities_table
+    from fourfold.inference import capabilities_table
     from fourfold.training import choose_precision
     from fourfold.workflow.machine import describe_machine
 

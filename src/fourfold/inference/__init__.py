@@ -13,10 +13,12 @@ from fourfold.inference.choices import (
     json_schema,
     regex,
 )
+from fourfold.inference.constraints import matcher_for
 from fourfold.inference.encoder import Filling, TextEncoder
 from fourfold.inference.endpoint import Endpoint, EndpointOptions, Price, Usage
 from fourfold.inference.engine import Engine, EngineCounts, EngineLimits, Overloaded, Request, Running, Token
-from fourfold.inference.language_model import LanguageModel, TextTokenizer
+from fourfold.inference.feeding import Prompt, feed_for
+from fourfold.inference.language_model import LanguageModel, TextTokenizer, end_of_turn
 from fourfold.inference.loading import load, locate, preferred_dtype
 from fourfold.inference.looking_up import EncodesLines, LineScores, score_lines
 from fourfold.inference.reading import say_if_hard_to_read, say_if_unnormalised
@@ -34,6 +36,7 @@ from fourfold.inference.sampling import Sampler, choose_many, top_alternatives
 from fourfold.inference.scoring import Span, score_spans, windows
 from fourfold.inference.scripted import ScriptedModel
 from fourfold.inference.sharing import score_shared
+from fourfold.inference.stopping import StopText
 
 __all__ = [
     "Beam",
@@ -57,6 +60,7 @@ __all__ = [
     "Message",
     "Overloaded",
     "Price",
+    "Prompt",
     "Request",
     "Running",
     "Sampler",
@@ -65,6 +69,7 @@ __all__ = [
     "ScriptedModel",
     "Span",
     "Speculative",
+    "StopText",
     "Strategy",
     "TextEncoder",
     "TextScore",
@@ -74,10 +79,13 @@ __all__ = [
     "capabilities_table",
     "choice",
     "choose_many",
+    "end_of_turn",
+    "feed_for",
     "grammar",
     "json_schema",
     "load",
     "locate",
+    "matcher_for",
     "preferred_dtype",
     "regex",
     "say_if_hard_to_read",

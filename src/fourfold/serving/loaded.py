@@ -11,9 +11,7 @@ import torch
 from torch import nn
 
 from fourfold.errors import UserError, nearest
-from fourfold.inference import LanguageModel, Sampling, TextEncoder, TextTokenizer
-from fourfold.inference.feeding import Prompt, feed_for
-from fourfold.inference.language_model import end_of_turn
+from fourfold.inference import LanguageModel, Prompt, Sampling, TextEncoder, TextTokenizer, end_of_turn, feed_for
 from fourfold.models import Linear, LowRankDelta
 from fourfold.models.files import attach_adapter
 from fourfold.serving.errors import ApiError, shown

@@ -7,7 +7,7 @@ import asyncio
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from fourfold.inference.language_model import TextTokenizer
+from fourfold.inference import TextTokenizer
 from fourfold.serving.answering import told
 from fourfold.serving.chat import chat_ids
 from fourfold.serving.errors import ApiError

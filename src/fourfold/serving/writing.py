@@ -8,10 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from fourfold.inference import Request, Sampler, Sampling, Token
-from fourfold.inference.constraints import matcher_for
-from fourfold.inference.feeding import Prompt
-from fourfold.inference.stopping import StopText
+from fourfold.inference import Prompt, Request, Sampler, Sampling, StopText, Token, matcher_for
 from fourfold.serving.errors import ApiError
 from fourfold.serving.loaded import Loaded, Voice
 from fourfold.serving.service import Service

@@ -47,7 +47,8 @@ class Engine:
     def submit(self, request: Request) -> Running:
         """Take a request in; does not wait. UserError if it can never be served, Overloaded if too many wait."""
         running = Running(self, request)
-        row = Row(running=running, number=0, ids=list(request.ids), room=self._room(request), prompt=len(request.ids))
+        room = request.room(self.model.context)
+        row = Row(running=running, number=0, ids=list(request.ids), room=room, prompt=len(request.ids))
         self._check(row)
         with self._arrived:
             if self._closed:
@@ -215,22 +216,6 @@ class Engine:
             self._end(row, None)
 
     # ---- what is refused
-
-    def _room(self, request: Request) -> int:
-        """Tokens this request may write."""
-        if not request.ids:
-            raise UserError("a request needs a token to begin with", got="no ids")
-        context = self.model.context
-        if context is None:
-            return request.max_tokens
-        if len(request.ids) >= context:
-            raise UserError(
-                "the prompt does not fit the model's context",
-                expected=f"fewer than {context} tokens",
-                got=len(request.ids),
-                advice="Shorten the prompt or the conversation.",
-            )
-        return min(request.max_tokens, context - len(request.ids))
 
     def _check(self, row: Row) -> None:
         request, size = row.request, self.model.vocabulary_size

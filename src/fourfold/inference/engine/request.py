@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from fourfold.errors import FourfoldError
+from fourfold.errors import FourfoldError, UserError
 from fourfold.inference.results import FinishReason
 
 
@@ -40,6 +40,21 @@ class Request:
     """A gate a low-rank delta; None: all act."""
     top_alternatives: int = 0
     """So many of the most probable tokens are told beside each chosen one."""
+
+    def room(self, context: int | None) -> int:
+        """Tokens the answer may have in a context of so many; UserError where the prompt leaves none."""
+        if not self.ids:
+            raise UserError("a request needs a token to begin with", got="no ids")
+        if context is None:
+            return self.max_tokens
+        if len(self.ids) >= context:
+            raise UserError(
+                "the prompt does not fit the model's context",
+                expected=f"fewer than {context} tokens",
+                got=len(self.ids),
+                advice="Shorten the prompt or the conversation.",
+            )
+        return min(self.max_tokens, context - len(self.ids))
 
 
 class Token(NamedTuple):

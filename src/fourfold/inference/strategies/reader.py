@@ -11,7 +11,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
-from fourfold.errors import FourfoldError, UserError
+from fourfold.errors import FourfoldError
 from fourfold.inference.engine import Request
 from fourfold.models import CausalLM, EncoderDecoder, State, Step
 
@@ -32,7 +32,7 @@ class Reader:
     def __init__(self, model: CausalLM, request: Request, device: torch.device, extra: int = 0) -> None:
         """`extra` tokens may stand in the state beyond the answer, to be taken back."""
         self.model, self.device = model, device
-        self.room = room_of(model, request)
+        self.room = request.room(model.context)
         capacity = len(request.ids) + self.room + extra
         self._source, self._capacity = request.source, capacity
         self.state = self._fresh()
@@ -80,17 +80,3 @@ class Reader:
 
     def free(self) -> None:
         self.state.free()
-
-
-def room_of(model: CausalLM, request: Request) -> int:
-    """Tokens the answer may have."""
-    if model.context is None:
-        return request.max_tokens
-    if len(request.ids) >= model.context:
-        raise UserError(
-            "the prompt does not fit the model's context",
-            expected=f"fewer than {model.context} tokens",
-            got=len(request.ids),
-            advice="Shorten the prompt or the conversation.",
-        )
-    return min(request.max_tokens, model.context - len(request.ids))
