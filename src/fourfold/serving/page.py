@@ -3,6 +3,7 @@ a script from another server in the origin of this one, where it could ask the m
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
@@ -21,7 +22,7 @@ def docs_page(document: dict[str, Any]) -> str:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2>")
-            parts.append(f"<p>{escape(operation.get('description') or operation.get('summary', ''))}</p>")
+            parts.append(f"<p>{_prose(operation.get('description') or operation.get('summary', ''))}</p>")
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
             name = body.get("$ref", "").rpartition("/")[2]
             if name in schemas:
@@ -46,3 +47,8 @@ def _kind(field: dict[str, Any]) -> str:
     if "enum" in field:
         return " or ".join(map(str, field["enum"]))
     return str(field.get("const") or field.get("type") or field.get("$ref", "").rpartition("/")[2] or "anything")
+
+
+def _prose(text: str) -> str:
+    """HTML of a sentence, what stands between backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
