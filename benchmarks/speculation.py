@@ -76,7 +76,7 @@ def main() -> None:
                 began = time.perf_counter()
                 with torch.inference_mode():
                     tokens = speculate(lm.module, request, sampler, guesses, asked.guess, lm.device, counts)
-                    texts[kind] = [token.id for token in tokens if token.id is not None]
+                    texts[kind] = [token.id for told in tokens for token in told if token.id is not None]
                 speeds[kind].append(len(texts[kind]) / (time.perf_counter() - began))
         engine, none, looked = (statistics.median(speeds[kind]) for kind in ("engine", "none", "look-up"))
         print(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import random
 import re
@@ -229,6 +230,47 @@ def comparison_with_training_text_that_is_not_there(models: Path) -> list[object
 def questions_in_another_encoding(models: Path) -> list[object]:
     write("q.jsonl", b'{"question": "\xb5\xe7?", "answer": "2"}\n')
     return ["evaluate", models / "model", "--tasks", "file:q.jsonl", "-o", "results"]
+
+
+@case("bits of a quantized weight", "expected 4 or 8", "got 3")
+def quantization_to_three_bits(models: Path) -> list[object]:
+    return ["quantize", models / "model", "-o", "small", "--bits", 3]
+
+
+@case("unknown", "'gptqq'")
+def quantization_by_an_unknown_method(models: Path) -> list[object]:
+    return ["quantize", models / "model", "-o", "small", "--method", "gptqq"]
+
+
+@case("NF4 has 4 bits", "--bits 4")
+def quantization_of_nf4_in_eight_bits(models: Path) -> list[object]:
+    return ["quantize", models / "model", "-o", "small", "--method", "nf4"]
+
+
+@case("empty.txt: there is no text to measure with")
+def quantization_measured_on_no_text(models: Path) -> list[object]:
+    write("empty.txt", " \n")
+    return ["quantize", models / "model", "-o", "small", "--text", "empty.txt"]
+
+
+@case("small: the result has a place already")
+def quantization_over_something(models: Path) -> list[object]:
+    write("small/mine.txt", "mine")
+    return ["quantize", models / "model", "-o", "small"]
+
+
+@case("broken: the weights", "not numbers", "embed_tokens")
+def quantization_of_no_numbers(models: Path) -> list[object]:
+    module = small_model()
+    with torch.no_grad():
+        next(module.parameters()).fill_(math.nan)
+    LanguageModel(module, byte_tokenizer()).save("broken")
+    return ["quantize", "broken", "-o", "small"]
+
+
+@case("unknown model 'nowhere'")
+def server_with_no_draft(models: Path) -> list[object]:
+    return ["serve", models / "model", "--draft", "nowhere", "--port", 0]
 
 
 @case("small.toml [pretrain.decoder]", "unknown key 'batch_sise'", "Did you mean 'batch_size'?")

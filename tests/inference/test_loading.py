@@ -1,5 +1,6 @@
 """References are told apart by form, and what they name is loaded whole."""
 
+import dataclasses
 import json
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 import fourfold
 from fourfold.errors import UserError
-from fourfold.inference import Endpoint, LanguageModel, Sampling, capabilities_table, load, loading, locate
+from fourfold.inference import Beam, Endpoint, LanguageModel, Sampling, capabilities_table, load, loading, locate
 from fourfold.models import Linear, LowRankDelta, build_model
 from fourfold.models.files import convert, load_model, save_adapter, save_gguf, save_model
 from fourfold.models.ngram import train_ngram, train_word_ngram, write_arpa
@@ -196,6 +197,20 @@ def test_stop_tokens_come_from_settings_tokenizer_and_template(folder):
     assert isinstance(model, LanguageModel)
     assert model.stop_ids == {7, 8, 257}
     assert model.defaults.temperature == 0
+
+
+def test_a_models_own_way_to_choose_comes_from_its_settings_and_goes_back(tmp_path, folder):
+    (folder / "generation_config.json").write_text(
+        '{"temperature": 0.7, "top_k": 0, "top_p": 0.9, "min_p": 0.05, "typical_p": 0.8, "repetition_penalty": 1.2}'
+    )
+    model = load(folder)
+    own = Sampling(temperature=0.7, top_p=0.9, min_p=0.05, typical_p=0.8, repetition_penalty=1.2)
+    assert model.defaults == own
+    assert Sampling(top_p=0.5, seed=1).filled_by(own) == dataclasses.replace(own, top_p=0.5, seed=1)
+    assert Sampling(temperature=0).filled_by(own) == Sampling(temperature=0)
+    assert model.generate(["a"], Sampling(max_tokens=3, strategy=Beam(size=2)))[0].ids  # takes no penalty
+    model.save(tmp_path / "again")
+    assert load(tmp_path / "again").defaults == own
 
 
 def test_conversions_there_and_back(tmp_path, folder):

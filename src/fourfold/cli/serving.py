@@ -36,6 +36,9 @@ def serve(
     embeddings: Annotated[
         str | None, typer.Option(metavar="[NAME=]MODEL", help="An encoder beside it, for /v1/embeddings.")
     ] = None,
+    draft: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="A smaller model that guesses where a request is speculative.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What clients call the model; its own name if absent.")] = None,
     cors_origin: Annotated[
         list[str] | None, typer.Option(help="A web origin whose pages may call; off if absent.")
@@ -71,11 +74,11 @@ def serve(
     )  # fmt: skip
     adapters = _adapters(adapter or [])
     beside, encoder = _named(embeddings)
-    _locate(model, encoder)
+    _locate(model, encoder, draft)
     opened = bound(host, port)
     name = name or (model if model == "smollm2" else Path(model).name)
     app = create_app(
-        lambda: _loaded({name: model, beside: encoder}, dtype, adapters, limits),
+        lambda: _loaded({name: model, beside: encoder}, dtype, adapters, limits, draft),
         name=name, keys=known, limits=limits, origins=cors_origin or (),
     )  # fmt: skip
     address = f"http://{f'[{host}]' if ':' in host else host}:{opened.getsockname()[1]}"
@@ -148,7 +151,9 @@ def _named(word: str | None) -> tuple[str, str | None]:
     return (name, reference) if equals else (Path(name).name, name or None)
 
 
-def _loaded(references: dict[str, str | None], dtype: str | None, adapters: dict[str, Path], limits: Limits) -> Loaded:
+def _loaded(
+    references: dict[str, str | None], dtype: str | None, adapters: dict[str, Path], limits: Limits, draft: str | None
+) -> Loaded:
     """The model, and perhaps an encoder beside it, under the names given to them."""
     from fourfold.inference import LanguageModel, TextEncoder
     from fourfold.serving import Loaded
@@ -166,4 +171,7 @@ def _loaded(references: dict[str, str | None], dtype: str | None, adapters: dict
     encoders = [model for model in found if isinstance(model, TextEncoder)]
     for model in writers:
         model.limits = limits.engine
-    return Loaded(writers[0] if writers else None, encoders[-1] if encoders else None, adapters)
+    guesses = None if draft is None else load_model(draft, dtype)
+    if guesses is not None and not isinstance(guesses, LanguageModel):
+        raise UserError("not a model that writes", where=f"--draft {draft}")
+    return Loaded(writers[0] if writers else None, encoders[-1] if encoders else None, adapters, guesses)

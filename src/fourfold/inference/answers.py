@@ -9,14 +9,14 @@ from typing import final
 from fourfold.inference.engine import Running, Token
 from fourfold.inference.results import Generation, Sampling
 from fourfold.inference.stopping import StopText
-from fourfold.inference.strategies import Search, best_first
+from fourfold.inference.strategies import best_first
 
 
 @final
 class Answer:
     """One answer to a prompt of so many tokens."""
 
-    def __init__(self, prompt_tokens: int, running: Running | Search, text: StopText) -> None:
+    def __init__(self, prompt_tokens: int, running: Running, text: StopText) -> None:
         self.prompt_tokens = prompt_tokens
         self.running = running
         self.text = text

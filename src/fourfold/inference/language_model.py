@@ -16,12 +16,12 @@ from fourfold.inference.answers import Answer, finish, generation
 from fourfold.inference.constraints import matcher_for
 from fourfold.inference.engine import Engine, EngineLimits, Request
 from fourfold.inference.feeding import Prompt, feed_for
-from fourfold.inference.results import Continuation, Generation, Message, Sampling, TextScore
+from fourfold.inference.results import CHOSEN_BY_FILES, Continuation, Generation, Message, Sampling, TextScore
 from fourfold.inference.sampling import Sampler
 from fourfold.inference.scoring import score_spans, windows
 from fourfold.inference.sharing import score_shared
 from fourfold.inference.stopping import StopText
-from fourfold.inference.strategies import Search, strategy_for
+from fourfold.inference.strategies import search_for
 from fourfold.models import CausalLM
 from fourfold.progress import say, task
 from fourfold.tokenizers import TextStream, Tokenizer
@@ -195,41 +195,42 @@ class LanguageModel:
         with atomic_folder(Path(folder)) as part:
             save_model(self.module, part)
             self.tokenizer.save(part)
-            chosen = {
-                "temperature": self.defaults.temperature,
-                "top_k": self.defaults.top_k,
-                "top_p": self.defaults.top_p,
+            chosen = {name: getattr(self.defaults, name) for name in CHOSEN_BY_FILES}
+            neutral = Sampling()
+            settings: dict[str, object] = {
+                name: value for name, value in chosen.items() if value != getattr(neutral, name)
             }
-            settings: dict[str, object] = {name: value for name, value in chosen.items() if value is not None}
             if self.answer_start:
                 settings["forced_bos_token_id"] = self.answer_start[0]
             # Other tools stop where this file says, so the end of a turn has to stand in it.
             stops = sorted(self.stop_ids | end_of_turn(self.tokenizer))
             write_json(part / "generation_config.json", {**settings, "eos_token_id": stops})
 
-    # ---- inside
-
-    def _filled(self, sampling: Sampling) -> Sampling:
-        """The request with the model's own defaults where it leaves the choice open."""
-        if sampling.temperature is not None:
-            return sampling
-        own = self.defaults
-        temperature = 1.0 if own.temperature is None else own.temperature
-        top_k, top_p = sampling.top_k or own.top_k, sampling.top_p or own.top_p
-        return replace(sampling, temperature=temperature, top_k=top_k, top_p=top_p)
-
-    def _request(self, prompt: Prompt, sampling: Sampling) -> Request:
+    def request(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        *,
+        tokenizer: TextTokenizer | None = None,
+        stop_ids: frozenset[int] | None = None,
+        adapters: Sequence[float] | None = None,
+    ) -> Request:
+        """What the engine is asked for one answer; an adapter may have a tokenizer and end tokens of its own."""
+        stop_ids = self.stop_ids if stop_ids is None else stop_ids
+        form = matcher_for(sampling.constraint, tokenizer or self.tokenizer, stop_ids)
         return Request(
             ids=prompt.ids,
             max_tokens=sampling.max_tokens,
-            sampler=Sampler(
-                self._filled(sampling), prompt.ids, matcher_for(sampling.constraint, self.tokenizer, self.stop_ids)
-            ),
-            stop_ids=self.stop_ids,
+            sampler=Sampler(sampling.filled_by(self.defaults), prompt.ids, form),
+            stop_ids=stop_ids,
             source=prompt.source,
             whole=prompt.whole,
+            adapters=adapters,
             top_alternatives=sampling.top_alternatives,
+            search=search_for(sampling, self),
         )
+
+    # ---- inside
 
     def _complete(self, texts: list[list[int]], sampling: Sampling | Sequence[Sampling] | None) -> list[Generation]:
         if sampling is None or isinstance(sampling, Sampling):
@@ -271,12 +272,10 @@ class LanguageModel:
 
     def _answers(self, prompt: Prompt, sampling: Sampling) -> list[Answer]:
         """As many as are sampled, under way; those after the first have the seeds that follow."""
-        seed, driver = sampling.seed, strategy_for(sampling, self)
         answers = []
         for number in range(sampling.samples):
-            own = sampling if seed is None else replace(sampling, seed=seed + number)
-            request = self._request(prompt, own)
-            running = self.engine.submit(request) if driver is None else Search(request, driver)
+            own = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
+            running = self.engine.submit(self.request(prompt, own))
             answers.append(Answer(prompt.tokens, running, StopText(self.tokenizer.decode_stream(), own.stop)))
         return answers
 

@@ -26,7 +26,7 @@ from fourfold.inference.encoder import TextEncoder
 from fourfold.inference.endpoint import Endpoint
 from fourfold.inference.foreign import FOREIGN, load_foreign
 from fourfold.inference.language_model import LanguageModel, TextTokenizer, end_of_turn
-from fourfold.inference.results import Sampling
+from fourfold.inference.results import CHOSEN_BY_FILES, Sampling
 from fourfold.kernels import INSTRUCTIONS, kernels
 from fourfold.models import CausalLM, EncoderDecoder, TransformerLM
 from fourfold.models.files import attach_adapter, load_gguf, load_model, stays_packed
@@ -250,11 +250,9 @@ def _defaults(settings: Mapping[str, Any], *, sampled: bool) -> Sampling:
     unsaid = "do_sample" not in settings and "temperature" not in settings
     if settings.get("do_sample") is False or (unsaid and not sampled):
         return Sampling(temperature=0.0)
-    return Sampling(
-        temperature=settings.get("temperature", 1.0),
-        top_k=settings.get("top_k") or None,
-        top_p=settings.get("top_p"),
-    )
+    found = {name: settings[name] for name in CHOSEN_BY_FILES if settings.get(name) is not None}
+    off = {name for name, value in found.items() if value == 0 and name != "temperature"}
+    return Sampling(**{"temperature": 1.0, **{name: value for name, value in found.items() if name not in off}})
 
 
 def _labels(numbered: object) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from fourfold.errors import UserError
-from fourfold.inference.choices import BestOf, Constraint, Strategy
+from fourfold.inference.choices import Beam, BestOf, Constraint, Contrastive, Strategy
 
 MOST_BIAS = 100
 RANGES: dict[str, tuple[float, float]] = {
@@ -25,6 +25,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "top_alternatives": (0, 100),
 }
 """Of the sampling options; those of the penalties are OpenAI's."""
+CHOSEN_BY_FILES = ("temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty")
+"""What `generation_config.json` may say of a model's own way, under the names it has there."""
 
 
 class Message(TypedDict):
@@ -82,6 +84,16 @@ class Sampling:
                 )  # fmt: skip
         if self.strategy is not None:
             self.strategy.check(self)
+
+    def filled_by(self, own: Sampling) -> Sampling:
+        """With a model's own way in all it leaves neutral, where it leaves the temperature open."""
+        if self.temperature is not None:
+            return self
+        neutral = Sampling()
+        draws = not isinstance(self.strategy, Beam | Contrastive)
+        open = [name for name in CHOSEN_BY_FILES if draws and getattr(self, name) == getattr(neutral, name)]
+        filled = {name: getattr(own, name) for name in open}
+        return replace(self, **{**filled, "temperature": 1.0 if own.temperature is None else own.temperature})
 
     @property
     def samples(self) -> int:

@@ -67,7 +67,7 @@ async def _whole(service: Service, request: Request, work: Work, form: Form) -> 
         raise told(error) from error
     finally:
         _note_end(service, request, work)
-    choices = [form.whole(index) for index in range(len(work.requests))]
+    choices = [{**form.whole(index), "index": place} for place, index in enumerate(work.given())]
     return {**_head(form.prefix, form.whole_kind, work), "choices": choices, "usage": _usage(work)}
 
 

@@ -31,7 +31,10 @@ async def chat(service: Service, request: Request, body: ChatRequest) -> Respons
     if voice.tokenizer.chat_template is None:
         raise ApiError(400, f"'{voice.name}' has no chat template; use /v1/completions.", code="no_chat_template")
     check_length(service, body.limit)
-    sampling = body.sampling(body.limit or service.limits.answer_tokens, form_of(body))
+    sampling = body.sampling(
+        body.limit or service.limits.answer_tokens, constraint=form_of(body), draft=loaded.draft,
+        alternatives=body.top_logprobs if body.logprobs else 0,
+    )  # fmt: skip
     format = tool_format(voice.tokenizer.chat_template)
     used = bool(body.tools) and body.tool_choice != "none"
     try:
@@ -95,8 +98,7 @@ def _work(
     service: Service, loaded: Loaded, voice: Voice, body: ChatRequest, sampling: Sampling, format: ToolFormat
 ) -> Work:
     ids = chat_ids(service, voice, body, format)
-    alternatives = body.top_logprobs if body.logprobs else 0
-    work = plan(loaded, voice, [ids], sampling, body.n, alternatives)
+    work = plan(loaded, voice, [ids], sampling, body.n)
     tokenizer = voice.tokenizer
     if body.tools and isinstance(tokenizer, Tokenizer):
         mark = format.opening.encode()

@@ -22,13 +22,13 @@ async def complete(service: Service, request: Request, body: CompletionRequest) 
     loaded = service.loaded()
     voice = loaded.voice(body.model)
     check_length(service, body.max_tokens)
-    if body.best_of is not None and body.best_of != body.n:
-        raise ApiError(400, "'best_of' may only equal 'n'.", param="best_of", code="unsupported")
-    prompts = body.prompts()
-    if len(prompts) * body.n > service.limits.choices:
-        most = service.limits.choices
-        raise ApiError(400, f"One request may ask for {most} answers, not {len(prompts) * body.n}.", param="prompt")
-    sampling = body.sampling(body.max_tokens or service.limits.answer_tokens)
+    prompts, most = body.prompts(), service.limits.choices
+    if len(prompts) * body.sampled > most:
+        asked = len(prompts) * body.sampled
+        raise ApiError(400, f"One request may ask for {most} answers, not {asked}.", param="prompt")
+    sampling = body.sampling(
+        body.max_tokens or service.limits.answer_tokens, alternatives=body.logprobs or 0, draft=loaded.draft
+    )
     try:
         work = await asyncio.to_thread(_work, loaded, voice, body, prompts, sampling)
     except Exception as error:
@@ -48,7 +48,7 @@ def _work(
         if any(id >= size for id in ids):
             raise ApiError(400, f"Token ids of this model are below {size}.", param="prompt")
         rows.append(ids)
-    return plan(loaded, voice, rows, sampling, body.n, body.logprobs or 0)
+    return plan(loaded, voice, rows, sampling, body.sampled, body.n)
 
 
 class TextForm:

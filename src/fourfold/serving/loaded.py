@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,16 @@ import torch
 from torch import nn
 
 from fourfold.errors import UserError, nearest
-from fourfold.inference import LanguageModel, Prompt, Sampling, TextEncoder, TextTokenizer, end_of_turn, feed_for
+from fourfold.inference import (
+    LanguageModel,
+    Prompt,
+    Request,
+    Sampling,
+    TextEncoder,
+    TextTokenizer,
+    end_of_turn,
+    feed_for,
+)
 from fourfold.models import Linear, LowRankDelta
 from fourfold.models.files import attach_adapter
 from fourfold.serving.errors import ApiError, shown
@@ -37,10 +45,12 @@ class Loaded:
         model: LanguageModel | None,
         encoder: TextEncoder | None = None,
         adapters: Mapping[str, Path] | None = None,
+        draft: LanguageModel | None = None,
     ) -> None:
+        """`draft`: a smaller model that guesses for `model` where a request wants it to."""
         if model is None and encoder is None:
             raise UserError("there is nothing to serve")
-        self.model, self.encoder = model, encoder
+        self.model, self.encoder, self.draft = model, encoder, draft
         self.voices: dict[str, Voice] = {}
         if model is not None:
             self._feed = feed_for(model.module, model.tokenizer, model.name, None, model.answer_start)
@@ -72,17 +82,11 @@ class Loaded:
     def prompt(self, ids: list[int]) -> Prompt:
         return self._feed.prompt(ids)
 
-    def filled(self, sampling: Sampling) -> Sampling:
-        """With the model's own defaults where the request leaves the choice open."""
+    def request(self, voice: Voice, prompt: Prompt, sampling: Sampling) -> Request:
+        """What the engine is asked for one answer of a voice."""
         assert self.model is not None
-        own = self.model.defaults
-        if sampling.temperature is not None:
-            return sampling
-        return replace(
-            sampling,
-            temperature=1.0 if own.temperature is None else own.temperature,
-            top_k=sampling.top_k or own.top_k,
-            top_p=sampling.top_p or own.top_p,
+        return self.model.request(
+            prompt, sampling, tokenizer=voice.tokenizer, stop_ids=voice.stop_ids, adapters=voice.gates
         )
 
 

@@ -1,4 +1,4 @@
-"""What clients may send: the fields of the OpenAI API, and top_k, min_p and repetition_penalty beside them.
+"""What clients may send: the bodies of the OpenAI API.
 
 A field we know is checked; one that would change the answer and that we cannot honour is refused by name;
 any other (`user`, `metadata`, `store` …) changes nothing and is let pass.
@@ -9,38 +9,23 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-from fourfold.errors import UserError
-from fourfold.inference import Constraint, Sampling, choice, grammar, regex
 from fourfold.serving.errors import ApiError
+from fourfold.serving.sampling import Ids, Name, Open, SamplingFields, Strict
 
-DEFAULT_TOKENS = 512
-SEEDS = 2**63
 MOST_ALTERNATIVES = 20
-Stop = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 FunctionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-TokenId = Annotated[int, Field(ge=0, lt=2**31)]
-Ids = list[TokenId]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class _Open(BaseModel):
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
-
-
-class TextPart(_Strict):
+class TextPart(Strict):
     """One part of a message given in parts; only text is understood."""
 
     type: Literal["text"]
     text: str
 
 
-class CalledFunction(_Strict):
+class CalledFunction(Strict):
     """A call as the model wrote it earlier in the conversation."""
 
     name: FunctionName
@@ -48,7 +33,7 @@ class CalledFunction(_Strict):
     """JSON."""
 
 
-class ToolCall(_Open):
+class ToolCall(Open):
     """A call in an assistant's message."""
 
     id: str
@@ -56,7 +41,7 @@ class ToolCall(_Open):
     function: CalledFunction
 
 
-class ChatMessage(_Open):
+class ChatMessage(Open):
     """One turn. Parts other than text (images, sound) are refused, not dropped."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -77,7 +62,7 @@ class ChatMessage(_Open):
         return turn | {name: value for name, value in extra.items() if value is not None}
 
 
-class ToolFunction(_Open):
+class ToolFunction(Open):
     """A function the model may call; `parameters` is a JSON schema of its arguments."""
 
     name: FunctionName
@@ -85,25 +70,25 @@ class ToolFunction(_Open):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-class Tool(_Open):
+class Tool(Open):
     """Something the model may use; only functions are known."""
 
     type: Literal["function"]
     function: ToolFunction
 
 
-class NamedFunction(_Strict):
+class NamedFunction(Strict):
     name: FunctionName
 
 
-class NamedTool(_Strict):
+class NamedTool(Strict):
     """A tool that has to be called."""
 
     type: Literal["function"]
     function: NamedFunction
 
 
-class SchemaSpec(_Open):
+class SchemaSpec(Open):
     """A JSON schema under a name."""
 
     name: str = "answer"
@@ -111,90 +96,11 @@ class SchemaSpec(_Open):
     strict: bool | None = None
 
 
-class ResponseFormat(_Strict):
+class ResponseFormat(Strict):
     """Free text, any JSON object, or JSON by a schema."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: SchemaSpec | None = None
-
-
-class StreamOptions(_Open):
-    include_usage: bool = False
-
-
-class SamplingFields(_Open):
-    """What both kinds of completion share."""
-
-    model: Name | None = None
-    max_tokens: int | None = Field(default=None, ge=1)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=1)
-    min_p: float | None = Field(default=None, ge=0, le=1)
-    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
-    seed: int | None = Field(default=None, ge=-SEEDS, lt=SEEDS)
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    n: int = Field(default=1, ge=1, le=64)
-    presence_penalty: float = Field(default=0.0, ge=-2, le=2)
-    frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
-    repetition_penalty: float = Field(default=1.0, gt=0, le=10)
-    logit_bias: dict[TokenId, Annotated[float, Field(ge=-100, le=100)]] | None = Field(default=None, max_length=1024)
-
-    regex: str | None = None
-    choice: list[str] | None = None
-    grammar: str | None = None
-
-    def sampling(self, max_tokens: int | None, constraint: Constraint | None = None) -> Sampling:
-        """The choice of tokens; a constraint of `regex`, `choice` or `grammar`, or the one that is given."""
-        self.refuse_unknown()
-        found = [constraint, *self._constraints()]
-        asked = [one for one in found if one is not None]
-        if len(asked) > 1:
-            raise ApiError(
-                400, "An answer can have one form: a JSON schema, a regex, a choice, a grammar or a tool call."
-            )
-        try:
-            return Sampling(
-                max_tokens=max_tokens or DEFAULT_TOKENS,
-                temperature=self.temperature,
-                top_p=self.top_p,
-                top_k=self.top_k,
-                min_p=self.min_p,
-                stop=self.stop or (),
-                seed=self.seed,
-                presence_penalty=self.presence_penalty,
-                frequency_penalty=self.frequency_penalty,
-                repetition_penalty=self.repetition_penalty,
-                logit_bias=self.logit_bias or {},
-                constraint=asked[0] if asked else None,
-            )
-        except UserError as error:
-            raise ApiError(400, str(error)) from None
-
-    def _constraints(self) -> list[Constraint | None]:
-        try:
-            return [
-                None if self.regex is None else regex(self.regex),
-                None if self.choice is None else choice(self.choice),
-                None if self.grammar is None else grammar(self.grammar),
-            ]
-        except UserError as error:
-            raise ApiError(400, str(error)) from None
-
-    def refuse_unknown(self) -> None:
-        """Say no to what would silently be ignored otherwise."""
-        neutral: dict[str, tuple[Any, ...]] = {
-            "functions": (None, []), "function_call": (None, "none"), "suffix": (None, ""), "echo": (None, False),
-            "modalities": (None, ["text"]), "audio": (None,), "prediction": (None,), "web_search_options": (None,),
-        }  # fmt: skip
-        for name, value in (self.model_extra or {}).items():
-            if name in neutral and value not in neutral[name]:
-                raise ApiError(400, f"'{name}' is not supported by this server.", param=name, code="unsupported")
-
-    @property
-    def wants_usage(self) -> bool:
-        return self.stream_options is not None and self.stream_options.include_usage
 
 
 class ChatRequest(SamplingFields):
@@ -220,6 +126,18 @@ class CompletionRequest(SamplingFields):
     prompt: str | list[str] | Ids | list[Ids]
     logprobs: int | None = Field(default=None, ge=0, le=MOST_ALTERNATIVES)
     best_of: int | None = Field(default=None, ge=1, le=64)
+    """So many answers are sampled, of which the `n` with the highest mean log-probability are given."""
+
+    @property
+    def sampled(self) -> int:
+        """Answers written for a prompt."""
+        if self.best_of is None or self.best_of == self.n:
+            return self.n
+        if self.best_of < self.n or self.stream or self.beams or self.contrastive is not None:
+            raise ApiError(
+                400, "'best_of' samples at least 'n' answers, and cannot be streamed or searched for.", param="best_of"
+            )
+        return self.best_of
 
     def prompts(self) -> list[str | list[int]]:
         single = isinstance(self.prompt, str) or (bool(self.prompt) and isinstance(self.prompt[0], int))
@@ -229,7 +147,7 @@ class CompletionRequest(SamplingFields):
         return prompts
 
 
-class EmbeddingRequest(_Open):
+class EmbeddingRequest(Open):
     """POST /v1/embeddings."""
 
     input: str | list[str]
@@ -238,7 +156,7 @@ class EmbeddingRequest(_Open):
     dimensions: int | None = Field(default=None, ge=1)
 
 
-class TokenizeRequest(_Open):
+class TokenizeRequest(Open):
     """POST /tokenize: a text, or a conversation as the chat template lays it out."""
 
     model: Name | None = None
@@ -246,7 +164,7 @@ class TokenizeRequest(_Open):
     messages: list[ChatMessage] | None = Field(default=None, min_length=1)
 
 
-class DetokenizeRequest(_Open):
+class DetokenizeRequest(Open):
     """POST /detokenize."""
 
     model: Name | None = None

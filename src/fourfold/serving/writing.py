@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from fourfold.inference import Prompt, Request, Sampler, Sampling, StopText, Token, matcher_for
+from fourfold.inference import Request, Sampling, StopText, Token
 from fourfold.serving.errors import ApiError
 from fourfold.serving.loaded import Loaded, Voice
 from fourfold.serving.service import Service
@@ -32,43 +32,46 @@ class Work:
     stop: Sequence[str]
     prompt_tokens: int
     """Of each prompt once."""
+    each: int = 1
+    """Answers written for a prompt."""
+    kept: int = 1
+    """Of these, the answers that are given."""
     show_control: bool = False
     """Control tokens are part of the text (a template that marks tool calls with one)."""
     written: int = 0
     """Tokens so far."""
     reasons: list[str] = field(default_factory=list)
+    log_probs: dict[int, list[float]] = field(default_factory=dict)
+    """Of the tokens of each answer."""
     started: float = field(default_factory=time.monotonic)
+
+    def given(self) -> list[int]:
+        """Numbers of the answers that are given: of each prompt the best, which are those of highest mean."""
+        if self.kept == self.each:
+            return list(range(len(self.requests)))
+        groups = [range(at, at + self.each) for at in range(0, len(self.requests), self.each)]
+        return [number for group in groups for number in sorted(group, key=self._mean, reverse=True)[: self.kept]]
+
+    def _mean(self, number: int) -> float:
+        found = self.log_probs.get(number, [])
+        return sum(found) / max(len(found), 1)
 
 
 def plan(
-    loaded: Loaded, voice: Voice, prompts: Sequence[list[int]], sampling: Sampling, each: int, alternatives: int
+    loaded: Loaded, voice: Voice, prompts: Sequence[list[int]], sampling: Sampling, each: int, kept: int | None = None
 ) -> Work:
-    """`each` answers to every prompt. A seed gives the first its own text, and the others theirs."""
+    """`each` answers to every prompt, of which the best `kept` are given.
+
+    A seed gives the first its own text, and the others theirs.
+    """
     read = [loaded.prompt(ids) for ids in prompts]
-    requests = [
-        _request(loaded, voice, prompt, _seeded(sampling, number), alternatives)
-        for prompt in read
-        for number in range(each)
-    ]
-    return Work(voice=voice, requests=requests, stop=sampling.stop, prompt_tokens=sum(p.tokens for p in read))
+    requests = [loaded.request(voice, prompt, _seeded(sampling, number)) for prompt in read for number in range(each)]
+    tokens = sum(prompt.tokens for prompt in read)
+    return Work(voice=voice, requests=requests, stop=sampling.stop, prompt_tokens=tokens, each=each, kept=kept or each)
 
 
 def _seeded(sampling: Sampling, number: int) -> Sampling:
     return sampling if sampling.seed is None or number == 0 else replace(sampling, seed=sampling.seed + number)
-
-
-def _request(loaded: Loaded, voice: Voice, prompt: Prompt, sampling: Sampling, alternatives: int) -> Request:
-    matcher = matcher_for(sampling.constraint, voice.tokenizer, voice.stop_ids)
-    return Request(
-        ids=prompt.ids,
-        max_tokens=sampling.max_tokens,
-        sampler=Sampler(loaded.filled(sampling), prompt.ids, matcher),
-        stop_ids=voice.stop_ids,
-        source=prompt.source,
-        whole=prompt.whole,
-        adapters=voice.gates,
-        top_alternatives=alternatives,
-    )
 
 
 async def pieces(service: Service, work: Work) -> AsyncGenerator[tuple[int, Piece]]:
@@ -95,6 +98,7 @@ async def pieces(service: Service, work: Work) -> AsyncGenerator[tuple[int, Piec
                 last[index] = now
                 piece = answers[index].take(tokens)
                 work.written += len(piece.tokens)
+                work.log_probs.setdefault(index, []).extend(token.log_prob for token in piece.tokens)
                 metrics.written.add(len(piece.tokens))
                 if piece.finish_reason is not None:
                     left -= 1

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Generator, Sequence
 
 import pytest
 import torch
 
-from fourfold.errors import UserError
+from fourfold.errors import FourfoldError, UserError
 from fourfold.inference import Sampler, Sampling
-from fourfold.inference.engine import Engine, EngineLimits, Overloaded, Request
+from fourfold.inference.engine import Engine, EngineLimits, Overloaded, Request, Search, Token
 from fourfold.models import CausalLM, Step, TransformerLM
 from fourfold.models.transformer import PAGE, Rotary
 from tests.inference.engine.models import KINDS, PAGE_BYTES, build
@@ -141,6 +142,45 @@ def test_cancelling_frees_blocks_at_once() -> None:
     running.cancel()
     assert engine.counts().blocks_used == 0
     assert [token.id for token in running if token.id is None] == []
+
+
+def test_a_search_takes_turns_with_the_rows_and_can_be_left() -> None:
+    model, order = build("llama"), list[str]()
+
+    def run(wanted: Request) -> Generator[Sequence[Token]]:
+        for id in range(50):
+            order.append("search")
+            yield [Token(id, 0.0)]
+        yield [Token(None, 0.0, "length")]
+
+    engine = Engine(model, DEVICE, limits=EngineLimits(waiting=12))
+    searching = [engine.submit(request([1], search=Search(run, rows=1))) for _ in range(10)]
+    assert engine.counts().waiting == 10
+    plain = engine.submit(request([2], 5))
+    assert next(iter(plain)).id is not None
+    assert (engine.counts().running, engine.counts().waiting) == (1 + 8, 2)
+    assert len(order) == 8  # one call each, beside one step of the row
+    for left in searching[1:]:
+        left.cancel()
+    assert [token.id for token in searching[0]] == [*range(50), None]
+    assert [token.id for token in searching[1]] == [0]
+    assert len(list(plain)) == 5
+    no_block_is_lost(engine)
+
+    def fail(wanted: Request) -> Generator[Sequence[Token]]:
+        yield [Token(1, 0.0)]
+        raise ValueError("wrong")
+
+    failing, fine = engine.submit(request([1], search=Search(fail, rows=1))), engine.submit(request([3], 4))
+    with pytest.raises(ValueError, match="wrong"):
+        list(failing)
+    assert len(list(fine)) == 5
+    with pytest.raises(UserError, match="needs more memory"):
+        engine.submit(request([1], 20, search=Search(run, rows=10**9)))
+    last = engine.submit(request([1], search=Search(run, rows=1)))
+    engine.close()
+    with pytest.raises(FourfoldError, match="closed"):
+        list(last)
 
 
 def test_a_known_beginning_gives_the_same_logits() -> None:

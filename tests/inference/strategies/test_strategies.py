@@ -9,7 +9,7 @@ import torch
 
 from fourfold.errors import UserError
 from fourfold.inference import Beam, BestOf, Contrastive, LanguageModel, Sampler, Sampling, Speculative, regex
-from fourfold.inference.engine import Request
+from fourfold.inference.engine import Request, Token
 from fourfold.inference.strategies import LookUp, ModelDraft, Speculation, beam_search, speculate
 from fourfold.inference.strategies.contrastive import contrast
 from fourfold.models import EncoderDecoder, Step, build_model
@@ -32,6 +32,11 @@ def make_model(family: str, seed: int = 1, scale: float = 3.0) -> LanguageModel:
 @pytest.fixture(params=["llama", "gpt2", "lstm"])
 def model(request):
     return make_model(request.param)
+
+
+def told(search) -> list[Token]:
+    """The tokens of all its calls."""
+    return [token for tokens in search for token in tokens]
 
 
 def without_end(model: LanguageModel) -> LanguageModel:
@@ -62,7 +67,7 @@ def test_beam_search_is_that_of_transformers(tmp_path_factory, size, length_pena
             request = Request(ids=ids, max_tokens=12, sampler=Sampler(Sampling()), stop_ids=stop_ids)
             asked = Beam(size=size, length_penalty=length_penalty, early=early)
             with torch.inference_mode():
-                tokens = list(beam_search(model.module, request, asked, CPU))
+                tokens = told(beam_search(model.module, request, asked, CPU))
             assert [token.id for token in tokens[:-1]] == expected[:at]
             assert tokens[-1].finish_reason == ("stop" if at < len(expected) else "length")
 
@@ -133,7 +138,7 @@ def test_a_model_that_guesses_for_itself_is_always_right():
         request = Request(ids=ids, max_tokens=21, sampler=sampler)
         with torch.inference_mode():
             draft = ModelDraft(model.module, request, sampler, CPU, 4)
-            list(speculate(model.module, request, sampler, draft, 4, CPU, counts))
+            told(speculate(model.module, request, sampler, draft, 4, CPU, counts))
         assert counts.acceptance > 0.98
         assert counts.calls == 4
 
@@ -160,7 +165,7 @@ def test_speculation_keeps_the_distribution(kind):
             sampler = Sampler(Sampling(seed=seed, **options))
             request = Request(ids=ids, max_tokens=3, sampler=sampler)
             source = LookUp() if kind == "look-up" else ModelDraft(small.module, request, sampler, CPU, 3)
-            tokens = speculate(model.module, request, sampler, source, 3, CPU, guesses)
+            tokens = told(speculate(model.module, request, sampler, source, 3, CPU, guesses))
             counts[tuple(token.id for token in tokens if token.id is not None)[:3]] += 1
     expected = _distribution(model, ids, Sampler(Sampling(**options)), 3)
     assert sum(expected.values()) == pytest.approx(1, abs=1e-4)

@@ -11,7 +11,7 @@ import torch
 from fourfold.errors import FourfoldError, UserError
 from fourfold.inference.engine.calls import call, grouped
 from fourfold.inference.engine.choosing import choose
-from fourfold.inference.engine.memory import make_memory, weights_now
+from fourfold.inference.engine.memory import make_memory, make_searches, weights_now
 from fourfold.inference.engine.request import EngineCounts, EngineLimits, Overloaded, Request, Token
 from fourfold.inference.engine.row import Chunk, Row
 from fourfold.inference.engine.running import Running
@@ -33,6 +33,7 @@ class Engine:
         self.model, self.device, self.limits = model, device, limits or EngineLimits()
         self.memory = make_memory(model, self.limits, device)
         self.scheduler = Scheduler(self.memory, self.limits)
+        self.searches = make_searches(model, self.limits)
         self._stepping = threading.RLock()
         self._arrivals: deque[Row] = deque()
         self._arrived = threading.Condition()
@@ -53,10 +54,13 @@ class Engine:
         with self._arrived:
             if self._closed:
                 raise FourfoldError("the engine is closed and takes no more requests.")
-            if len(self._arrivals) + len(self.scheduler.waiting) >= self.limits.waiting:
+            if len(self._arrivals) + len(self.scheduler.waiting) + len(self.searches.waiting) >= self.limits.waiting:
                 raise Overloaded(f"{self.limits.waiting} requests wait already; try again later.")
             row.number = self._numbers = self._numbers + 1
-            self._arrivals.append(row)
+            if request.search is None:
+                self._arrivals.append(row)
+            else:
+                self.searches.submit(running, room)
             self._arrived.notify()
         return running
 
@@ -83,9 +87,10 @@ class Engine:
             except Exception as error:  # not of one request: nobody may wait for ever
                 for row in list(self.scheduler.rows()):
                     self._end(row, error)
+            self._tokens_written += self.searches.step()
             self._drop_cancelled()
             self._steps += 1
-            return any(True for _ in self.scheduler.rows()) or bool(self._arrivals)
+            return any(True for _ in self.scheduler.rows()) or bool(self._arrivals) or self.searches.busy
 
     def step_for(self, running: Running) -> None:
         """Take a step if this request still waits for one when it is our turn."""
@@ -98,8 +103,8 @@ class Engine:
         with self._stepping:
             scheduler, (used, free, cached) = self.scheduler, self.memory.pages()
             return EngineCounts(
-                running=len(scheduler.running),
-                waiting=len(scheduler.waiting) + len(self._arrivals),
+                running=len(scheduler.running) + len(self.searches.running),
+                waiting=len(scheduler.waiting) + len(self._arrivals) + len(self.searches.waiting),
                 swapped=len(scheduler.swapped),
                 blocks_used=used,
                 blocks_free=free,
@@ -136,14 +141,20 @@ class Engine:
             thread.join()
         with self._stepping:
             self._take_in()
+            closed = FourfoldError("the engine was closed before the request was served.")
             for row in list(self.scheduler.rows()):
-                self._end(row, FourfoldError("the engine was closed before the request was served."))
+                self._end(row, closed)
+            for running in self.searches.everyone():
+                self.searches.end(running, closed)
 
     def _work(self) -> None:
         while not self._closed:
             if not self.step():
                 with self._arrived:
-                    self._arrived.wait_for(lambda: self._closed or bool(self._arrivals), IDLE_SECONDS)
+                    self._arrived.wait_for(self._wanted, IDLE_SECONDS)
+
+    def _wanted(self) -> bool:
+        return self._closed or bool(self._arrivals) or self.searches.busy
 
     # ---- inside a step
 
@@ -214,6 +225,7 @@ class Engine:
     def _drop_cancelled(self) -> None:
         for row in [row for row in self.scheduler.rows() if row.running.cancelled]:
             self._end(row, None)
+        self.searches.drop_cancelled()
 
     # ---- what is refused
 

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from fourfold.inference.engine.paged_rows import PagedRows
 from fourfold.inference.engine.request import EngineLimits
 from fourfold.inference.engine.row import Held, Row
+from fourfold.inference.engine.searches import Searches
 from fourfold.models import CausalLM, EncoderDecoder, JoinableState, State, TransformerLM
+from fourfold.models.transformer import PAGE, Transformer
 
 USUAL_BYTES = 512 * 2**20
 """Memory of keys and values, where the context of the model does not ask for more."""
@@ -68,15 +70,32 @@ class Memory(Protocol):
 
 def make_memory(model: CausalLM, limits: EngineLimits, device: torch.device) -> Memory:
     """Pages for transformers, their own states for all others."""
-    stack = model.stack if isinstance(model, TransformerLM) else None
-    stack = model.decoder if isinstance(model, EncoderDecoder) else stack
+    stack = _writing_stack(model)
     if stack is None:
         return OwnStates(model, limits, device)
     dtype = limits.kv_dtype or next(stack.parameters()).dtype
     page = stack.page_shape.bytes(dtype)
-    room = limits.kv_bytes or _usual_bytes(page * (stack.config.context // 16 + 2))
-    pages = stack.new_pages(max(1, room // page), dtype)
+    pages = stack.new_pages(max(1, _room(stack, limits, dtype) // page), dtype)
     return PagedRows(model, stack, pages, limits)
+
+
+def make_searches(model: CausalLM, limits: EngineLimits) -> Searches:
+    """Searches hold keys and values in the weights' dtype, outside the pages; states that stay small count nothing."""
+    stack = _writing_stack(model)
+    if stack is None:
+        return Searches(0, 0)
+    dtype = next(stack.parameters()).dtype
+    return Searches(stack.page_shape.bytes(dtype) // PAGE, _room(stack, limits, dtype))
+
+
+def _writing_stack(model: CausalLM) -> Transformer | None:
+    stack = model.stack if isinstance(model, TransformerLM) else None
+    return model.decoder if isinstance(model, EncoderDecoder) else stack
+
+
+def _room(stack: Transformer, limits: EngineLimits, dtype: torch.dtype) -> int:
+    """Bytes for keys and values."""
+    return limits.kv_bytes or _usual_bytes(stack.page_shape.bytes(dtype) * (stack.config.context // PAGE + 2))
 
 
 def _usual_bytes(context: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -24,6 +24,17 @@ class Chooses(Protocol):
         """An id from (V,) fp32 logits, after an answer of these ids; what it raises ends its own request only."""
 
 
+class Search(NamedTuple):
+    """A way to an answer other than token by token: calls of the model that belong to one request alone."""
+
+    run: Callable[[Request], Generator[Sequence[Token]]]
+    """What each call settles, perhaps nothing yet; the last token has no id but the reason of the end."""
+    rows: int
+    """Rows it holds at most, copies while they fork among them."""
+    extra: int = 0
+    """Tokens a row may hold beyond the answer."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One prompt and how to continue it."""
@@ -40,6 +51,8 @@ class Request:
     """A gate a low-rank delta; None: all act."""
     top_alternatives: int = 0
     """So many of the most probable tokens are told beside each chosen one."""
+    search: Search | None = None
+    """None: token by token, together with all others."""
 
     def room(self, context: int | None) -> int:
         """Tokens the answer may have in a context of so many; UserError where the prompt leaves none."""
@@ -79,7 +92,7 @@ class EngineLimits:
     waiting: int = 1024
     """Requests that may wait; the next one is refused."""
     kv_bytes: int | None = None
-    """Memory of keys and values; None: one full context or 512 MiB, whichever is more."""
+    """Memory of keys and values; None: one full context or 512 MiB, whichever is more. Searches have as much again."""
     kv_dtype: torch.dtype | None = None
     """Keys and values are kept in this; None: the weights' dtype, `torch.int8` takes about half of bf16."""
     share_prefixes: bool = True

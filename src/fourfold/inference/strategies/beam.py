@@ -5,7 +5,7 @@ Letters: B beams, V vocabulary size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -35,10 +35,11 @@ class Hypothesis:
         return self.total / float(self.tokens**length_penalty)
 
 
-def beam_search(model: CausalLM, request: Request, beam: Beam, device: torch.device) -> Iterator[Token]:
-    """The tokens of the best answer found (Lowerre 1976; Graves 2012; length penalty as in `transformers`).
+def beam_search(model: CausalLM, request: Request, beam: Beam, device: torch.device) -> Generator[Sequence[Token]]:
+    """Nothing a call, and at the end the best answer found (Lowerre 1976; Graves 2012).
 
-    A hypothesis that ends leaves the beam; of each step's candidates only the `size` best may end.
+    The length penalty is as in `transformers`. A hypothesis that ends leaves the beam; of each step's candidates only
+    the `size` best may end.
     """
     reader, size = Reader(model, request, device), beam.size
     running, finished = [Hypothesis()], list[Hypothesis]()
@@ -50,14 +51,16 @@ def beam_search(model: CausalLM, request: Request, beam: Beam, device: torch.dev
         going = [(parent, c) for parent, c in candidates if c.end is None][:size]
         if not going or _settled(finished, going[0][1], beam):
             break
+        yield ()
         running = [hypothesis for _, hypothesis in going]
         reader.fork([parent for parent, _ in going])
         logits = reader.read([[hypothesis.ids[-1]] for hypothesis in running]).logits[:, -1]
     reader.free()
     best = finished[0]
-    for id, log_prob in zip(best.ids, best.log_probs, strict=False):
-        yield Token(id, log_prob)
-    yield Token(None, best.log_probs[-1], best.end)
+    yield [
+        *(Token(id, log_prob) for id, log_prob in zip(best.ids, best.log_probs, strict=False)),
+        Token(None, best.log_probs[-1], best.end),
+    ]
 
 
 def _candidates(

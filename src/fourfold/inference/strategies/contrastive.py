@@ -5,7 +5,7 @@ Letters: K candidates, S tokens so far, D hidden size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor
@@ -28,8 +28,10 @@ def contrast(probabilities: Tensor, hidden: Tensor, context: Tensor, alpha: floa
     return (1 - alpha) * probabilities - alpha * likeness.amax(-1)
 
 
-def contrastive_search(model: CausalLM, request: Request, asked: Contrastive, device: torch.device) -> Iterator[Token]:
-    """The tokens of an answer, each chosen among the k most probable by `contrast`; draws nothing."""
+def contrastive_search(
+    model: CausalLM, request: Request, asked: Contrastive, device: torch.device
+) -> Generator[Sequence[Token]]:
+    """The tokens of an answer, one a call, each chosen among the k most probable by `contrast`; draws nothing."""
     reader = Reader(model, request, device)
     seen = reader.read([request.ids])
     if not seen.hidden.is_floating_point() or seen.hidden.shape[-1] in (1, model.vocabulary_size):
@@ -44,11 +46,9 @@ def contrastive_search(model: CausalLM, request: Request, asked: Contrastive, de
         chosen = int(scores.argmax())
         id, log_prob = int(ids[0, chosen]), float(log_probs[chosen])
         if id in request.stop_ids:
-            yield Token(None, log_prob, "stop")
+            yield [Token(None, log_prob, "stop")]
             break
-        yield Token(id, log_prob)
-        if made == reader.room:
-            yield Token(None, log_prob, "length")
+        yield [Token(id, log_prob), *([Token(None, log_prob, "length")] if made == reader.room else ())]
         reader.fork([chosen])
         context = torch.cat((context, seen.hidden[chosen, -1:].float()))
         logits = seen.logits[chosen : chosen + 1, -1]

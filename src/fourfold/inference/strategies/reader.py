@@ -34,7 +34,7 @@ class Reader:
         self.model, self.device = model, device
         self.room = request.room(model.context)
         capacity = len(request.ids) + self.room + extra
-        self._source, self._capacity = request.source, capacity
+        self._source, self._capacity, self._gates = request.source, capacity, request.adapters
         self.state = self._fresh()
         self._whole = len(request.ids) if request.whole else 0
         self._before = 0
@@ -49,7 +49,8 @@ class Reader:
         self._before = self.length
         ids = torch.tensor([list(row) for row in rows], device=self.device)
         prefix = torch.ones_like(ids, dtype=torch.bool) if self._whole and not self._before else None
-        hidden = self.model.hidden(Step(ids=ids, prefix=prefix), self.state)
+        gates = None if self._gates is None else torch.tensor([list(self._gates)] * len(rows), device=self.device)
+        hidden = self.model.hidden(Step(ids=ids, prefix=prefix, adapters=gates), self.state)
         return Seen(hidden, self.model.logits(hidden[:, -1:] if last else hidden).float())
 
     def fork(self, rows: Sequence[int]) -> None:

@@ -1,14 +1,14 @@
-"""How a request that wants another search gets it: the same interface as a request of the engine."""
+"""What a request that wants another search asks the engine to run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, final
+from collections.abc import Generator, Sequence
+from typing import Protocol
 
 import torch
 
 from fourfold.inference.choices import Beam, Contrastive, Speculative
-from fourfold.inference.engine import Request, Token
+from fourfold.inference.engine import Request, Search, Token
 from fourfold.inference.results import Generation, Sampling
 from fourfold.inference.sampling import Sampler
 from fourfold.inference.strategies.beam import beam_search
@@ -16,8 +16,6 @@ from fourfold.inference.strategies.contrastive import contrastive_search
 from fourfold.inference.strategies.guessing import Guesses, LookUp, ModelDraft, draft_model
 from fourfold.inference.strategies.speculative import speculate
 from fourfold.models import CausalLM
-
-Driver = Callable[[Request], Iterator[Token]]
 
 
 class Writer(Protocol):
@@ -31,51 +29,31 @@ class Writer(Protocol):
     def tokenizer(self) -> object: ...
 
 
-@final
-class Search:
-    """One request on its way, driven by whoever iterates over it."""
-
-    batch_invariant = True
-    """Nothing else is in its calls."""
-
-    def __init__(self, request: Request, driver: Driver) -> None:
-        self.request = request
-        self._tokens = driver(request)
-        self._cancelled = False
-
-    @torch.inference_mode()
-    def _next(self) -> Token | None:
-        return next(self._tokens, None)
-
-    def __iter__(self) -> Iterator[Token]:
-        while not self._cancelled and (token := self._next()) is not None:
-            yield token
-
-    def cancel(self) -> None:
-        """Take no further step."""
-        self._cancelled = True
-
-
-def strategy_for(sampling: Sampling, writer: Writer) -> Driver | None:
-    """The driver a request asks for, or None where tokens are chosen one by one in the engine."""
+def search_for(sampling: Sampling, writer: Writer) -> Search | None:
+    """The search a request asks for, or None where tokens are chosen one by one."""
     asked, module, device = sampling.strategy, writer.module, writer.device
     if isinstance(asked, Beam):
-        return lambda request: beam_search(module, request, asked, device)
+        return Search(lambda request: beam_search(module, request, asked, device), rows=2 * asked.size)
     if isinstance(asked, Contrastive):
-        return lambda request: contrastive_search(module, request, asked, device)
+        return Search(lambda request: contrastive_search(module, request, asked, device), rows=asked.k + 1)
     if isinstance(asked, Speculative):
-        small = None if asked.draft is None else draft_model(asked.draft, writer.tokenizer)
-
-        def run(request: Request) -> Iterator[Token]:
-            sampler = request.sampler
-            assert isinstance(sampler, Sampler)
-            guesses: Guesses = LookUp()
-            if small is not None:
-                guesses = ModelDraft(small, request, sampler, device, asked.tokens)
-            return speculate(module, request, sampler, guesses, asked.tokens, device)
-
-        return run
+        return _speculation(asked, writer)
     return None
+
+
+def _speculation(asked: Speculative, writer: Writer) -> Search:
+    module, device = writer.module, writer.device
+    small = None if asked.draft is None else draft_model(asked.draft, writer.tokenizer)
+
+    def run(request: Request) -> Generator[Sequence[Token]]:
+        sampler = request.sampler
+        assert isinstance(sampler, Sampler)
+        guesses: Guesses = LookUp()
+        if small is not None:
+            guesses = ModelDraft(small, request, sampler, device, asked.tokens)
+        return speculate(module, request, sampler, guesses, asked.tokens, device)
+
+    return Search(run, rows=1 if small is None else 2, extra=asked.tokens)
 
 
 def best_first(answers: Sequence[Generation], wanted: int) -> list[Generation]:

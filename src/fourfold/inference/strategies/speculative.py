@@ -5,7 +5,7 @@ Letters: G guesses, V vocabulary size.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,7 +41,7 @@ def speculate(
     tokens: int,
     device: torch.device,
     counts: Speculation | None = None,
-) -> Iterator[Token]:
+) -> Generator[Sequence[Token]]:
     """The tokens of an answer, several a call where guesses are right (Leviathan et al. 2023, algorithm 1).
 
     A greedy answer is the greedy answer without guesses, up to the rounding of a call of several tokens.
@@ -51,7 +51,11 @@ def speculate(
     answer: list[int] = []
     logits = reader.read([request.ids]).logits[0]
     chosen = [sampler.choose(logits[0])]
-    while not (yield from _told(request, answer, chosen, logits, reader.room)):
+    while True:
+        told = _told(request, answer, chosen, logits, reader.room)
+        yield told
+        if told[-1].id is None:
+            break
         known, left = [*request.ids, *answer], reader.room - len(answer)
         reader.go_back(known[:-1])
         guess = guesses.guess(request.ids, answer, min(tokens, left - 1))
@@ -64,22 +68,19 @@ def speculate(
     reader.free()
 
 
-def _told(
-    request: Request, answer: list[int], chosen: list[int], logits: Tensor, room: int
-) -> Generator[Token, None, bool]:
-    """Tell and keep chosen tokens with the (G + 1, V) logits they come from; True when the answer ends with one."""
+def _told(request: Request, answer: list[int], chosen: list[int], logits: Tensor, room: int) -> list[Token]:
+    """Keep chosen tokens, told with the (G + 1, V) logits they come from; the last one has no id at the end."""
+    told: list[Token] = []
     for place, id in enumerate(chosen):
         log_prob = float(logits[place, id] - log_total(logits[place : place + 1])[0, 0])
         if id in request.stop_ids:
-            yield Token(None, log_prob, "stop")
-            return True
+            return [*told, Token(None, log_prob, "stop")]
         count = request.top_alternatives
-        yield Token(id, log_prob, None, tuple(top_alternatives(logits[place], count)) if count else ())
+        told.append(Token(id, log_prob, None, tuple(top_alternatives(logits[place], count)) if count else ()))
         answer.append(id)
         if len(answer) == room:
-            yield Token(None, log_prob, "length")
-            return True
-    return False
+            return [*told, Token(None, log_prob, "length")]
+    return told
 
 
 def _checked(logits: Tensor, guess: Guess, sampler: Sampler, answer: list[int], stop_ids: frozenset[int]) -> list[int]:
