@@ -38,6 +38,7 @@ from fourfold.inference.scoring import Span, score_spans, windows
 from fourfold.inference.scripted import ScriptedModel
 from fourfold.inference.sharing import score_shared
 from fourfold.inference.stopping import StopText
+from fourfold.inference.strategies import draft_model
 
 __all__ = [
     "Beam",
@@ -81,6 +82,7 @@ __all__ = [
     "capabilities_table",
     "choice",
     "choose_many",
+    "draft_model",
     "end_of_turn",
     "feed_for",
     "grammar",

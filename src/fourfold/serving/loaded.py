@@ -17,6 +17,7 @@ from fourfold.inference import (
     Sampling,
     TextEncoder,
     TextTokenizer,
+    draft_model,
     end_of_turn,
     feed_for,
 )
@@ -55,6 +56,8 @@ class Loaded:
         if model is not None:
             self._feed = feed_for(model.module, model.tokenizer, model.name, None, model.answer_start)
             self.voices = _voices(model, adapters or {})
+            if draft is not None:
+                draft_model(draft, model.tokenizer)  # refuses one of another tokenizer
         elif adapters:
             raise UserError("an encoder has no adapters to choose from", where=next(iter(adapters)))
 

@@ -30,7 +30,7 @@ class Search(NamedTuple):
     run: Callable[[Request], Generator[Sequence[Token]]]
     """What each call settles, perhaps nothing yet; the last token has no id but the reason of the end."""
     rows: int
-    """Rows it holds at most, copies while they fork among them."""
+    """It holds at most."""
     extra: int = 0
     """Tokens a row may hold beyond the answer."""
 

@@ -2,7 +2,7 @@
 
 from fourfold.inference.strategies.beam import beam_search
 from fourfold.inference.strategies.contrastive import contrastive_search
-from fourfold.inference.strategies.guessing import Guesses, LookUp, ModelDraft
+from fourfold.inference.strategies.guessing import Guesses, LookUp, ModelDraft, draft_model
 from fourfold.inference.strategies.search import best_first, search_for
 from fourfold.inference.strategies.speculative import Speculation, speculate
 
@@ -14,6 +14,7 @@ __all__ = [
     "beam_search",
     "best_first",
     "contrastive_search",
+    "draft_model",
     "search_for",
     "speculate",
 ]

@@ -41,7 +41,7 @@ def beam_search(model: CausalLM, request: Request, beam: Beam, device: torch.dev
     The length penalty is as in `transformers`. A hypothesis that ends leaves the beam; of each step's candidates only
     the `size` best may end.
     """
-    reader, size = Reader(model, request, device), beam.size
+    reader, size = Reader(model, request, device, beam.size), beam.size
     running, finished = [Hypothesis()], list[Hypothesis]()
     logits = reader.read([request.ids]).logits[:, -1]
     for made in range(1, reader.room + 1):

@@ -32,7 +32,7 @@ def contrastive_search(
     model: CausalLM, request: Request, asked: Contrastive, device: torch.device
 ) -> Generator[Sequence[Token]]:
     """The tokens of an answer, one a call, each chosen among the k most probable by `contrast`; draws nothing."""
-    reader = Reader(model, request, device)
+    reader = Reader(model, request, device, asked.k)
     seen = reader.read([request.ids])
     if not seen.hidden.is_floating_point() or seen.hidden.shape[-1] in (1, model.vocabulary_size):
         raise UserError("contrastive search needs a model with hidden vectors", advice="An n-gram model has none.")

@@ -80,7 +80,7 @@ class ModelDraft:
 
     def __init__(self, model: CausalLM, request: Request, sampler: Sampler, device: torch.device, extra: int) -> None:
         self.sampler, self.stop_ids = sampler, request.stop_ids
-        self._reader = Reader(model, request, device, extra)
+        self._reader = Reader(model, request, device, extra=extra)
         self._context = model.context
         self._read: list[int] = []
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from fourfold.errors import FourfoldError
 from fourfold.inference.engine import Request
-from fourfold.models import CausalLM, EncoderDecoder, State, Step
+from fourfold.models import CausalLM, EncoderDecoder, State, Step, TransformerLM
+from fourfold.models.transformer import PAGE, PagedCache
 
 
 class Seen(NamedTuple):
@@ -27,14 +28,17 @@ class Seen(NamedTuple):
 
 @final
 class Reader:
-    """One request's state: it starts with the prompt's source, if there is one, and one empty row."""
+    """One request's state: it starts with the prompt's source, if there is one, and one empty row.
 
-    def __init__(self, model: CausalLM, request: Request, device: torch.device, extra: int = 0) -> None:
-        """`extra` tokens may stand in the state beyond the answer, to be taken back."""
+    Decoders keep it in pages, so that rows share what they have in common and packed ones run in one compiled call.
+    """
+
+    def __init__(self, model: CausalLM, request: Request, device: torch.device, rows: int = 1, extra: int = 0) -> None:
+        """At most so many `rows`; `extra` tokens may stand in the state beyond the answer, to be taken back."""
         self.model, self.device = model, device
         self.room = request.room(model.context)
         capacity = len(request.ids) + self.room + extra
-        self._source, self._capacity, self._gates = request.source, capacity, request.adapters
+        self._source, self._rows, self._capacity, self._gates = request.source, rows, capacity, request.adapters
         self.state = self._fresh()
         self._whole = len(request.ids) if request.whole else 0
         self._before = 0
@@ -65,7 +69,7 @@ class Reader:
             return
         try:
             self.state.truncate(torch.tensor([len(ids)], device=self.device))
-        except FourfoldError:  # a memory that is no list goes back by whole calls, and reads again
+        except (FourfoldError, ValueError):  # a memory that is no list goes back by whole calls, and reads again
             if len(ids) > self._before:
                 self.state.truncate(torch.tensor([self._before], device=self.device))
             else:
@@ -74,6 +78,9 @@ class Reader:
                 self.read([left])
 
     def _fresh(self) -> State:
+        if self._source is None and isinstance(self.model, TransformerLM):
+            pages = self._rows * (-(-self._capacity // PAGE) + 1)  # one of each row is copied when it forks
+            return PagedCache.empty(self.model.stack.new_pages(pages), 1)
         if self._source is None:
             return self.model.new_state(1, self._capacity)
         assert isinstance(self.model, EncoderDecoder)

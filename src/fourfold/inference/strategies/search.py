@@ -33,9 +33,9 @@ def search_for(sampling: Sampling, writer: Writer) -> Search | None:
     """The search a request asks for, or None where tokens are chosen one by one."""
     asked, module, device = sampling.strategy, writer.module, writer.device
     if isinstance(asked, Beam):
-        return Search(lambda request: beam_search(module, request, asked, device), rows=2 * asked.size)
+        return Search(lambda request: beam_search(module, request, asked, device), rows=asked.size)
     if isinstance(asked, Contrastive):
-        return Search(lambda request: contrastive_search(module, request, asked, device), rows=asked.k + 1)
+        return Search(lambda request: contrastive_search(module, request, asked, device), rows=asked.k)
     if isinstance(asked, Speculative):
         return _speculation(asked, writer)
     return None
