@@ -15,6 +15,9 @@ from torch.nn import functional as F
 
 from fourfold.models.packed import Packed, PackedEmbedding
 
+FEW = 3
+"""Vectors that are multiplied as columns."""
+
 
 class LowRankDelta(nn.Module):
     """`scale * (x A^T) B^T`, computed in the delta's own precision (fp32 while it trains).
@@ -70,7 +73,7 @@ class Linear(nn.Module):
             self.packed = None
 
     def forward(self, x: Tensor, adapters: int | Tensor | None = None) -> Tensor:
-        y = F.linear(x, self.weight, self.bias) if self.packed is None else self.packed(x, self.bias)
+        y = multiply(x, self.weight, self.bias) if self.packed is None else self.packed(x, self.bias)
         acting = self.deltas[:adapters] if isinstance(adapters, int) else self.deltas
         for index, delta in enumerate(acting):
             change = delta(x)
@@ -80,11 +83,30 @@ class Linear(nn.Module):
         return y
 
 
+def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(..., out) `x W^T + bias`.
+
+    A few vectors in fp32 are multiplied as the columns of `W x^T`: what libraries have for their rows is two to four
+    times slower (LOG.md, 2026-11-28). A single one is doubled for it, which pays where more comes out than goes in.
+    """
+    rows = x.shape[:-1].numel()
+    plain = x.device.type == "cpu" and _whole(weight) and not torch.is_grad_enabled()
+    if rows > FEW or x.dtype != torch.float32 or not plain:
+        return F.linear(x, weight, bias)
+    columns = x.reshape(rows, -1).t()
+    if rows == 1:
+        if weight.shape[0] < 2 * weight.shape[1]:
+            return F.linear(x, weight, bias)
+        columns = columns.repeat(1, 2)
+    y = weight @ columns if bias is None else torch.addmm(bias[:, None], weight, columns)
+    return y.t()[:rows].contiguous().view(*x.shape[:-1], -1)
+
+
 def project(x: Tensor, table: nn.Module, bias: Tensor | None = None) -> Tensor:
     """(..., rows) `x W^T + bias` by the weight of a linear layer or a table of token vectors, without deltas."""
     assert isinstance(table, Linear | nn.Embedding | PackedEmbedding)
     if isinstance(table, nn.Embedding) or table.packed is None:
-        return F.linear(x, table.weight, bias)
+        return multiply(x, table.weight, bias)
     y: Tensor = table.packed(x, bias)
     return y
 
@@ -130,21 +152,42 @@ def make_dense(module: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Modu
 
 
 def side_by_side(layers: Sequence[Linear], x: Tensor, adapters: int | Tensor | None = None) -> Sequence[Tensor]:
-    """What each of the layers makes of the same input; one product for all where their weights train.
+    """What each of the layers makes of the same input; one product for all where that takes no copy of their weights.
 
-    A wide product is faster than narrow ones, and its gradient for `x` needs no sum of parts. The weights are put
-    together only under autocast, which keeps a copy of them for the backward pass anyway.
+    A wide product is faster than narrow ones, and its gradient for `x` needs no sum of parts. While they train, weights
+    are put together under autocast, which keeps a copy of them for the backward pass anyway; otherwise they are read as
+    one where they lie one after another, as those do that a file holds as one.
     """
-    biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
-    alike = len(biases) in (0, len(layers)) and all(_plainly_trained(layer) for layer in layers)
-    if not (torch.is_grad_enabled() and torch.is_autocast_enabled(x.device.type) and alike):
+    if any(layer.packed is not None or layer.deltas for layer in layers):
         return [layer(x, adapters) for layer in layers]
-    weights: list[Tensor] = [layer.weight for layer in layers]
-    y = F.linear(x, torch.cat(weights), torch.cat(biases) if biases else None)
-    return torch.split(y, [layer.out_size for layer in layers], dim=-1)
+    weight, bias = _as_one([layer.weight for layer in layers], x), None
+    biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
+    if weight is not None and biases:
+        bias = _as_one(biases, x) if len(biases) == len(layers) else None
+    if weight is None or (biases and bias is None):
+        return [layer(x, adapters) for layer in layers]
+    return torch.split(multiply(x, weight, bias), [layer.out_size for layer in layers], dim=-1)
 
 
-def _plainly_trained(layer: Linear) -> bool:
-    """Whether the weight is all there is: no delta, no part of a weight that is spread over processes."""
-    whole = layer.packed is None and type(layer.weight) is nn.Parameter
-    return whole and layer.weight.requires_grad and not layer.deltas
+def _as_one(parts: list[Tensor], x: Tensor) -> Tensor | None:
+    """The rows of all the parts; None where they would have to be copied for it."""
+    if not all(map(_whole, parts)):
+        return None
+    if torch.is_grad_enabled():
+        trained = all(part.requires_grad for part in parts)
+        return torch.cat(parts) if trained and torch.is_autocast_enabled(x.device.type) else None
+    if torch.compiler.is_compiling():
+        return None
+    first, end = parts[0], parts[0].data_ptr()
+    for part in parts:
+        if part.data_ptr() != end or not part.is_contiguous():
+            return None
+        end += part.nbytes
+    if end - first.untyped_storage().data_ptr() > first.untyped_storage().nbytes():  # neighbours by chance
+        return None
+    return first.as_strided((sum(part.shape[0] for part in parts), *first.shape[1:]), first.stride())
+
+
+def _whole(weight: Tensor) -> bool:
+    """Whether a weight is all in this process."""
+    return type(weight) in (nn.Parameter, Tensor)

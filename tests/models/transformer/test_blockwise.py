@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from fourfold.models import Step, make_module, model_config
-from fourfold.models.transformer import attention
+from fourfold.models.transformer import ALiBi, attention
 from fourfold.models.transformer.blockwise import BLOCK, blockwise_attention
 
 
@@ -20,7 +22,24 @@ def test_equals_the_kernel_of_torch_with_gradients(rows, heads, groups, length):
     query, key, value = given = random_heads(rows, heads, groups, length, size=16)
     gradient = torch.randn(rows, heads, length, 16, generator=torch.Generator().manual_seed(1))
     expected = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
-    ours = blockwise_attention(query * 16**-0.5, key, value)
+    ours = blockwise_attention(query * 16**-0.5, key, value, None, True)
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+    for one, other in zip(
+        torch.autograd.grad(ours, given, gradient), torch.autograd.grad(expected, given, gradient), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("of", "length"), [("numbers", BLOCK + 9), ("choice", 5), ("padding", BLOCK + 9), (None, 20)])
+def test_with_a_mask_it_equals_the_kernel_too(of, length):
+    query, key, value = given = random_heads(2, 4, 2, length, size=16)
+    generator = torch.Generator().manual_seed(2)
+    numbers = torch.randn(1, 4, length, length, generator=generator)
+    choice = torch.rand(2, 1, length, length, generator=generator) < 0.8
+    mask = {"numbers": numbers, "choice": choice, "padding": choice[:, :, :1], None: None}[of]
+    gradient = torch.randn(2, 4, length, 16, generator=generator)
+    expected = F.scaled_dot_product_attention(query, key, value, mask, enable_gqa=True)
+    ours = blockwise_attention(query / 4, key, value, mask, False)
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
     for one, other in zip(
         torch.autograd.grad(ours, given, gradient), torch.autograd.grad(expected, given, gradient), strict=True
@@ -42,35 +61,37 @@ def test_bf16_is_as_near_to_fp32_as_the_kernel_of_torch():
 
     reference = found(wide, F.scaled_dot_product_attention(*wide, is_causal=True))
     theirs = distance(found(narrow, F.scaled_dot_product_attention(*narrow, is_causal=True)))
-    ours = distance(found(narrow, blockwise_attention(narrow[0] / 8, *narrow[1:])))
+    ours = distance(found(narrow, blockwise_attention(narrow[0] / 8, *narrow[1:], None, True)))
     assert max(ours) < 0.01
     assert all(own < 1.5 * other for own, other in zip(ours, theirs, strict=True))
 
 
 def test_the_operator_keeps_the_rules_of_operators():
     given = random_heads(1, 2, 1, 20, size=8)
-    torch.library.opcheck(blockwise_attention, given)
+    torch.library.opcheck(blockwise_attention, (*given, None, True))
 
 
-def test_a_model_trains_through_it_in_bf16_only(monkeypatch):
+@pytest.mark.parametrize(("family", "other"), [("llama", {}), ("bert", {}), ("llama", {"positions": ALiBi()})])
+@pytest.mark.parametrize("length", [10, BLOCK + 10])
+def test_models_train_in_bf16_without_the_kernel_of_torch(family, other, length, monkeypatch):
     monkeypatch.setattr(attention, "NATIVE", True)
-    calls = []
+    kernel, calls = F.scaled_dot_product_attention, []
 
-    def watched(query, key, value):
-        calls.append(query.dtype)
-        return blockwise_attention(query, key, value)
+    def watched(*arguments, **options):
+        calls.append(arguments[0].dtype)
+        return kernel(*arguments, **options)
 
-    monkeypatch.setattr(attention, "blockwise_attention", watched)
-    options = {"family": "llama", "layers": 1, "hidden_size": 16, "heads": 2, "kv_heads": 1, "context": 32}
-    model = make_module(model_config(options, 11))
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    options = {"family": family, "layers": 1, "hidden_size": 16, "heads": 2, "context": 256}
+    model = make_module(replace(model_config(options, 11), **other))
     model.initialise(torch.Generator().manual_seed(0))
-    step = Step(ids=torch.arange(10)[None])
+    step = Step(ids=torch.arange(length)[None] % 11, lengths=torch.tensor([length]))
     whole = model.hidden(step)
-    assert calls == []
+    assert calls == [torch.float32]
     with torch.autocast("cpu", torch.bfloat16):
         near = model.hidden(step)
-        assert calls == [torch.bfloat16]
+        assert calls == [torch.float32]
         with torch.no_grad():
             model.hidden(step)
-    assert calls == [torch.bfloat16]
+    assert len(calls) == 2
     torch.testing.assert_close(near.float(), whole, rtol=0.05, atol=0.05)

@@ -144,16 +144,18 @@ def _fused(
 
 
 def _parts(
-    family: Family, config: Config, whole: tuple[Fused, tuple[str, ...]], tensor: Tensor, wanted: Mapping[str, Tensor]
+    family: Family, config: Config, fusion: tuple[Fused, tuple[str, ...]], tensor: Tensor, wanted: Mapping[str, Tensor]
 ) -> dict[str, Tensor] | None:
     """None when the tensor does not split into what is wanted."""
-    fused, names = whole
+    fused, names = fusion
     sizes = [wanted[name].shape[0] for name in names]
     rows = tensor.t() if _is_turned(family, names[0]) and tensor.dim() == 2 else tensor
     if tensor.dim() == 0 or rows.shape[0] != sum(sizes):
         return None
-    parts = split(rows, sizes, groups_of(fused, config))
-    return {name: part.contiguous() for name, part in zip(names, parts, strict=True)}
+    groups = groups_of(fused, config)
+    # What was one stays one after another in memory, so that it can be multiplied as one (`side_by_side`).
+    whole = torch.cat(split(rows, sizes, groups)) if groups > 1 else rows.contiguous()
+    return dict(zip(names, torch.split(whole, sizes), strict=True))
 
 
 def _whole_groups(fused: Fused, state: Mapping[str, Tensor]) -> dict[str, tuple[str, ...]]:

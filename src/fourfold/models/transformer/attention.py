@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from fourfold.models.linear import Linear, side_by_side
 from fourfold.models.protocols import Trace
-from fourfold.models.transformer.blockwise import NATIVE, blockwise_attention
+from fourfold.models.transformer.blockwise import BLOCK, NATIVE, blockwise_attention
 from fourfold.models.transformer.cache import Earlier
 from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.masks import Packed, Sight
@@ -136,12 +136,13 @@ class AttentionLayer(nn.Module):
         mask, causal, first = sight
         if first:
             key, value = key[:, :, first:], value[:, :, first:]
-        if self.softcap is not None or record is not None:
-            return self._mix_by_hand(query, key, value, sight, record)
         rows, heads, length, size = query.shape
-        if causal and 1 < length == key.shape[2] and _blocks_pay(value):
-            scale = size**-0.5 if self.scale is None else self.scale
-            mixed: Tensor = blockwise_attention((query * scale).to(value.dtype), key.to(value.dtype), value)
+        products = 1 < length and _products_pay(value)
+        if self.softcap is not None or record is not None or (products and key.shape[2] <= BLOCK):
+            return self._mix_by_hand(query, key, value, sight, record)
+        if products and (length == key.shape[2] or not causal) and (mask is None or not mask.requires_grad):
+            query = (query * self._scale(size)).to(value.dtype)
+            mixed: Tensor = blockwise_attention(query, key.to(value.dtype), value, mask, causal)
             return mixed
         if length == 1 and (mask is None or mask.shape[1] == 1):
             # One query a group of heads: fold the group into rows of queries, copy no key.
@@ -158,9 +159,10 @@ class AttentionLayer(nn.Module):
         self, query: Tensor, key: Tensor, value: Tensor, sight: Sight, record: list[Tensor] | None
     ) -> Tensor:
         """The same with every step visible; also what soft-capped scores need (Gemma 2, section 2)."""
-        key, value = (t.repeat_interleave(self.groups, dim=1) for t in (key, value))
-        scale = query.shape[-1] ** -0.5 if self.scale is None else self.scale
-        scores = (query @ key.transpose(-1, -2)) * scale
+        rows, groups, keys, size = key.shape
+        heads, length = query.shape[1:3]
+        folded = (query * self._scale(size)).to(key.dtype).reshape(rows, groups, -1, size)
+        scores = (folded @ key.transpose(-1, -2)).view(rows, heads, length, keys)
         if self.softcap is not None:
             scores = torch.tanh(scores / self.softcap) * self.softcap
         if sight.mask is not None and sight.mask.dtype == torch.bool:
@@ -168,13 +170,16 @@ class AttentionLayer(nn.Module):
         elif sight.mask is not None:
             scores = scores + sight.mask
         elif sight.causal:
-            queries, keys = scores.shape[-2:]
-            future = torch.ones(queries, keys, dtype=torch.bool, device=scores.device).triu(keys - queries + 1)
+            future = torch.ones(length, keys, dtype=torch.bool, device=scores.device).triu(keys - length + 1)
             scores = scores.masked_fill(future, -torch.inf)
-        weights = scores.float().softmax(-1)
         if record is not None:
-            record.append(weights.detach())
-        return weights.to(value.dtype) @ value
+            record.append(scores.detach().float().softmax(-1))
+        weights = scores.softmax(-1)  # whose exponentials and sums are fp32 for any scores
+        mixed: Tensor = weights.to(value.dtype).view(rows, groups, -1, keys) @ value
+        return mixed.view(rows, heads, length, size)
+
+    def _scale(self, size: int) -> float:
+        return size**-0.5 if self.scale is None else self.scale
 
 
 def _mix_in_blocks(mix: Callable[..., Tensor], query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -191,6 +196,6 @@ def _mix_in_blocks(mix: Callable[..., Tensor], query: Tensor, key: Tensor, value
     return mixed
 
 
-def _blocks_pay(value: Tensor) -> bool:
+def _products_pay(value: Tensor) -> bool:
     """Whether attention is trained in numbers that the processor multiplies itself, and PyTorch's kernel does not."""
     return NATIVE and value.dtype == torch.bfloat16 and value.device.type == "cpu" and torch.is_grad_enabled()

@@ -1,7 +1,7 @@
-"""Causal attention for training in bf16 on a processor: batched matrix products over blocks of queries.
+"""Attention for training in bf16 on a processor: batched matrix products over blocks of queries.
 
 PyTorch's own kernel computes the whole square of scores and multiplies in fp32 where there are no matrix tiles. Here
-each block of queries meets only the keys before its end, all products are bf16, and nothing is kept for the
+each causal block of queries meets only the keys before its end, all products are bf16, and nothing is kept for the
 backward pass but queries, keys and values: the weights are made again (Dao et al. 2022, section 3.1, without tiles
 along the keys: a block's scores are whole rows, so the softmax is the plain one).
 
@@ -10,6 +10,7 @@ Letters: B rows, G key-value heads, M queries that share a head, N = B * G, T to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,38 +23,45 @@ NATIVE = torch.cpu._is_avx512_bf16_supported() and not torch.cpu._is_amx_tile_su
 
 
 @torch.library.custom_op("fourfold::blockwise_attention", mutates_args=())
-def blockwise_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """(B, G * M, T, P) causal mixtures of values (B, G, T, P); the queries are scaled already."""
+def blockwise_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """(B, G * M, T, P) mixtures of values (B, G, S, P); the queries are scaled already.
+
+    `mask` (B or 1, G * M or 1, T or 1, S) is True where a query may look, or numbers to add; none has a gradient.
+    """
     mixed = torch.empty(query.shape, dtype=query.dtype, device=query.device)
     groups = key.shape[1]
-    for start, end in _blocks(query.shape[2]):
-        weights = _weights(_rows(query, groups, start, end), _prefix(key, end), end - start)
-        mixed[:, :, start:end] = _heads(torch.bmm(weights, _prefix(value, end)), mixed[:, :, start:end])
+    for start, end, seen in _blocks(query.shape[2], key.shape[2], causal):
+        added = _added(mask, causal, start, end, query)
+        weights = _weights(_rows(query, groups, start, end), _prefix(key, seen), query.shape[:2], added)
+        mixed[:, :, start:end] = _heads(torch.bmm(weights, _prefix(value, seen)), mixed[:, :, start:end])
     return mixed
 
 
 @torch.library.custom_op("fourfold::blockwise_attention_backward", mutates_args=())
 def blockwise_attention_backward(
-    gradient: Tensor, query: Tensor, key: Tensor, value: Tensor
+    gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of queries, keys and values. Those of keys and values are summed over the blocks in fp32."""
     groups = key.shape[1]
     to_query = torch.empty(query.shape, dtype=query.dtype, device=query.device)
     to_key, to_value = (torch.zeros(key.flatten(0, 1).shape, device=key.device) for _ in range(2))
-    for start, end in _blocks(query.shape[2]):
+    for start, end, seen in _blocks(query.shape[2], key.shape[2], causal):
         rows, given = (_rows(t, groups, start, end) for t in (query, gradient))
-        keys, values = _prefix(key, end), _prefix(value, end)
-        weights = _weights(rows, keys, end - start)
+        keys, values = _prefix(key, seen), _prefix(value, seen)
+        weights = _weights(rows, keys, query.shape[:2], _added(mask, causal, start, end, query))
         to_weights = torch.bmm(given, values.transpose(1, 2))
         to_scores = torch._softmax_backward_data(to_weights, weights, -1, weights.dtype)
         to_query[:, :, start:end] = _heads(torch.bmm(to_scores, keys), to_query[:, :, start:end])
-        to_value[:, :end] += torch.bmm(weights.transpose(1, 2), given)
-        to_key[:, :end] += torch.bmm(to_scores.transpose(1, 2), rows)
+        to_value[:, :seen] += torch.bmm(weights.transpose(1, 2), given)
+        to_key[:, :seen] += torch.bmm(to_scores.transpose(1, 2), rows)
     return to_query, to_key.to(key.dtype).view(key.shape), to_value.to(key.dtype).view(key.shape)
 
 
-def _blocks(length: int) -> list[tuple[int, int]]:
-    return [(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]
+def _blocks(length: int, keys: int, causal: bool) -> list[tuple[int, int, int]]:
+    """First query, end of the queries, end of the keys they see."""
+    starts = range(0, length, BLOCK)
+    ends = [min(start + BLOCK, length) for start in starts]
+    return [(start, end, end if causal else keys) for start, end in zip(starts, ends, strict=True)]
 
 
 def _rows(heads: Tensor, groups: int, start: int, end: int) -> Tensor:
@@ -71,32 +79,47 @@ def _prefix(heads: Tensor, end: int) -> Tensor:
     return heads[:, :, :end].flatten(0, 1).contiguous()
 
 
-def _weights(rows: Tensor, key: Tensor, length: int) -> Tensor:
-    """(N, M * L, S) of a block of queries to the keys up to its end, `length` of which are its own."""
+def _added(mask: Tensor | None, causal: bool, start: int, end: int, like: Tensor) -> Tensor | None:
+    """What is added to the last scores of a block: of its own keys when causal, of all with a mask."""
+    if causal:
+        return torch.full((end - start, end - start), -torch.inf, dtype=like.dtype, device=like.device).triu(1)
+    if mask is None:
+        return None
+    part = mask[:, :, start:end] if mask.shape[2] > 1 else mask
+    if part.dtype == torch.bool:
+        return torch.zeros(part.shape, dtype=like.dtype, device=like.device).masked_fill_(~part, -torch.inf)
+    return part
+
+
+def _weights(rows: Tensor, key: Tensor, heads: Sequence[int], added: Tensor | None) -> Tensor:
+    """(N, M * L, S) of a block of queries of (B, G * M) heads to the keys it sees."""
     scores = torch.bmm(rows, key.transpose(1, 2))
-    future = torch.full((length, length), -torch.inf, dtype=scores.dtype, device=scores.device).triu(1)
-    scores.view(len(scores), -1, length, scores.shape[-1])[..., -length:].add_(future)
+    if added is not None:
+        scores.view(*heads, -1, scores.shape[-1])[..., -added.shape[-1] :].add_(added)
     return scores.softmax(-1)
 
 
 @blockwise_attention.register_fake
-def _(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def _(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
     return query.new_empty(query.shape)
 
 
 @blockwise_attention_backward.register_fake
-def _(gradient: Tensor, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _(
+    gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
 
 
-def _keep(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
+def _keep(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor | None, bool], output: Tensor) -> None:
+    *tensors, ctx.causal = inputs
+    ctx.save_for_backward(*tensors)
 
 
-def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    query, key, value = ctx.saved_tensors
-    gradients: tuple[Tensor, Tensor, Tensor] = blockwise_attention_backward(gradient, query, key, value)
-    return gradients
+def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    query, key, value, mask = ctx.saved_tensors
+    gradients = blockwise_attention_backward(gradient, query, key, value, mask, ctx.causal)
+    return (*gradients, None, None)
 
 
 blockwise_attention.register_autograd(_backward, setup_context=_keep)
