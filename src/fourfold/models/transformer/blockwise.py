@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fourfold.kernels import attends_natively, causal_attention, causal_attention_backward
+
 BLOCK = 128
 """Queries of a block; half and twice as many were slower (LOG.md, 2026-11-28)."""
 NATIVE = torch.cpu._is_avx512_bf16_supported() and not torch.cpu._is_amx_tile_supported()
@@ -24,8 +26,10 @@ NATIVE = torch.cpu._is_avx512_bf16_supported() and not torch.cpu._is_amx_tile_su
 @torch.library.custom_op("fourfold::blockwise_attention", mutates_args=())
 def blockwise_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """(B, G * M, T, P) causal mixtures of values (B, G, T, P); the queries are scaled already."""
-    mixed = torch.empty(query.shape, dtype=query.dtype, device=query.device)
-    groups = key.shape[1]
+    mixed, groups = _by_token(query), key.shape[1]
+    if attends_natively(query):
+        causal_attention(query, key, value, mixed)
+        return mixed
     for start, end in _blocks(query.shape[2]):
         weights = _weights(_rows(query, groups, start, end), _prefix(key, end), end - start)
         mixed[:, :, start:end] = _heads(torch.bmm(weights, _prefix(value, end)), mixed[:, :, start:end])
@@ -37,8 +41,11 @@ def blockwise_attention_backward(
     gradient: Tensor, query: Tensor, key: Tensor, value: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of queries, keys and values. Those of keys and values are summed over the blocks in fp32."""
-    groups = key.shape[1]
-    to_query = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+    to_query, groups = _by_token(query), key.shape[1]
+    if attends_natively(query):
+        found = to_query, _by_token(key), _by_token(value)
+        causal_attention_backward(gradient, query, key, value, *found)
+        return found
     to_key, to_value = (torch.zeros(key.flatten(0, 1).shape, device=key.device) for _ in range(2))
     for start, end in _blocks(query.shape[2]):
         rows, given = (_rows(t, groups, start, end) for t in (query, gradient))
@@ -49,7 +56,14 @@ def blockwise_attention_backward(
         to_query[:, :, start:end] = _heads(torch.bmm(to_scores, keys), to_query[:, :, start:end])
         to_value[:, :end] += torch.bmm(weights.transpose(1, 2), given)
         to_key[:, :end] += torch.bmm(to_scores.transpose(1, 2), rows)
-    return to_query, to_key.to(key.dtype).view(key.shape), to_value.to(key.dtype).view(key.shape)
+    to_key, to_value = to_key.view(key.shape), to_value.view(value.shape)
+    return to_query, _by_token(key).copy_(to_key), _by_token(value).copy_(to_value)
+
+
+def _by_token(like: Tensor) -> Tensor:
+    """Room for (B, H, T, P) heads that lie as a projection does, (B, T, H * P)."""
+    rows, heads, length, size = like.shape
+    return like.new_empty(rows, length, heads, size).transpose(1, 2)
 
 
 def _blocks(length: int) -> list[tuple[int, int]]:
@@ -81,12 +95,12 @@ def _weights(rows: Tensor, key: Tensor, length: int) -> Tensor:
 
 @blockwise_attention.register_fake
 def _(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    return query.new_empty(query.shape)
+    return _by_token(query)
 
 
 @blockwise_attention_backward.register_fake
 def _(gradient: Tensor, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
+    return _by_token(query), _by_token(key), _by_token(value)
 
 
 def _keep(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
