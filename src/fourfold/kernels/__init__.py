@@ -1,5 +1,6 @@
 """Fast numerics, each with a plain version beside it that tests hold it to."""
 
+from fourfold.kernels.causal import attends_natively, causal_attention, causal_attention_backward
 from fourfold.kernels.contexts import Draws as ContextDraws
 from fourfold.kernels.contexts import Paths as ContextPaths
 from fourfold.kernels.contexts import Shape as ContextShape
@@ -60,6 +61,9 @@ __all__ = [
     "Trie",
     "WeightCall",
     "WordIndex",
+    "attends_natively",
+    "causal_attention",
+    "causal_attention_backward",
     "compiled",
     "compiled_for_threads",
     "count_terms",

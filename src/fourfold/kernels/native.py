@@ -18,7 +18,7 @@ import torch
 
 from fourfold.errors import unknown_name
 
-VERSION = 2
+VERSION = 3
 """Of the structures below, the same as in `native/shapes.hpp`."""
 SETS = {"portable": 0, "avx2": 1, "avx512": 2}
 """Sets of instructions, each including those before it."""
@@ -131,6 +131,9 @@ def _opened() -> tuple[ctypes.CDLL | None, str]:
     library.fourfold_step_room.argtypes = [POINTER(ModelCall), c_int64]
     library.fourfold_step.argtypes = [POINTER(ModelCall), POINTER(StepCall), c_void_p, c_void_p, c_int64, c_int, c_int]
     library.fourfold_step.restype = None
+    library.fourfold_multiplies_bf16.restype = c_int
+    library.fourfold_attention.argtypes = [c_void_p, c_int, c_int]
+    library.fourfold_attention.restype = None
     library.fourfold_integers.argtypes = [POINTER(WeightCall), c_int, c_void_p, c_void_p, c_int]
     library.fourfold_integers.restype = None
     return library, ""

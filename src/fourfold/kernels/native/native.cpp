@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "pool.hpp"
 #include "shapes.hpp"
@@ -39,6 +40,16 @@ namespace avx512 {
 #include "avx512.hpp"
 #include "kernels.hpp"
 }  // namespace avx512
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")
+namespace bf16 {
+#include "types.hpp"
+#include "avx512.hpp"
+#include "vectors.hpp"
+#include "causal.hpp"
+}  // namespace bf16
 #pragma GCC pop_options
 #define DISPATCH(set, call) \
     (set == AVX512 ? avx512::call : set == AVX2 ? avx2::call : portable::call)
@@ -96,5 +107,21 @@ PUBLIC void fourfold_step(
 
 PUBLIC void fourfold_integers(const Weight* weight, int tile, const int8_t* inputs, int32_t* sums, int set) {
     DISPATCH(set, integers(*weight, tile, inputs, sums));
+}
+
+// Whether this processor multiplies bf16, which `fourfold_attention` needs.
+PUBLIC int fourfold_multiplies_bf16() {
+#ifdef X86
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512bf16") && fourfold_instructions() == AVX512;
+#else
+    return 0;
+#endif
+}
+
+PUBLIC void fourfold_attention(const Attention* call, int backward, int threads) {
+#ifdef X86
+    bf16::causal_attention(*call, backward, threads);
+#endif
 }
 }

@@ -2,7 +2,7 @@
 #pragma once
 #include <cstdint>
 
-constexpr int VERSION = 2;
+constexpr int VERSION = 3;
 
 constexpr int LANES = 16;  // output rows of a tile, side by side in one vector
 constexpr int BLOCK = 32;  // inputs that share a scale once they are quantized
@@ -44,4 +44,16 @@ struct Step {
     float *key_scales, *value_scales;        // (layers, pages, groups, page) of 8-bit keys and values
     int64_t pages;
     int32_t tokens, width, page, number;  // number: 0 fp32, 1 bf16, 2 int8
+};
+
+// A tensor (B, H, T, P) of bf16 whose last dimension is dense; strides in numbers.
+struct Heads {
+    uint16_t* at;
+    int64_t row, head, token;
+};
+
+// Causal attention, the queries scaled already; what is `to_` something is its gradient.
+struct Attention {
+    Heads query, key, value, mixed, to_mixed, to_query, to_key, to_value;
+    int32_t rows, groups, shared, length, size;  // groups: heads of keys, each of which `shared` heads of queries read
 };

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from fourfold.models.linear import Linear, side_by_side
 from fourfold.models.protocols import Trace
-from fourfold.models.transformer.blockwise import BLOCK, NATIVE, blockwise_attention
+from fourfold.models.transformer.blockwise import BLOCK, NATIVE, blockwise_attention, mix_by_blocks
 from fourfold.models.transformer.cache import Earlier
 from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.masks import Packed, Sight
@@ -137,12 +137,13 @@ class AttentionLayer(nn.Module):
         if first:
             key, value = key[:, :, first:], value[:, :, first:]
         rows, heads, length, size = query.shape
-        products = 1 < length and _products_pay(value)
-        if self.softcap is not None or record is not None or (products and key.shape[2] <= BLOCK):
+        products, trains = 1 < length and _products_pay(value, sight), torch.is_grad_enabled()
+        if self.softcap is not None or record is not None or (products and trains and key.shape[2] <= BLOCK):
             return self._mix_by_hand(query, key, value, sight, record)
-        if products and (length == key.shape[2] or not causal) and (mask is None or not mask.requires_grad):
-            query = (query * self._scale(size)).to(value.dtype)
-            mixed: Tensor = blockwise_attention(query, key.to(value.dtype), value, mask, causal)
+        if products:
+            query, key = (query * self._scale(size)).to(value.dtype), key.to(value.dtype)
+            mix_blocks = blockwise_attention if trains else mix_by_blocks
+            mixed: Tensor = mix_blocks(query, key, value, mask, causal)
             return mixed
         if length == 1 and (mask is None or mask.shape[1] == 1):
             # One query a group of heads: fold the group into rows of queries, copy no key.
@@ -196,6 +197,11 @@ def _mix_in_blocks(mix: Callable[..., Tensor], query: Tensor, key: Tensor, value
     return mixed
 
 
-def _products_pay(value: Tensor) -> bool:
-    """Whether attention is trained in numbers that the processor multiplies itself, and PyTorch's kernel does not."""
-    return NATIVE and value.dtype == torch.bfloat16 and value.device.type == "cpu" and torch.is_grad_enabled()
+def _products_pay(value: Tensor, sight: Sight) -> bool:
+    """Whether the numbers are such that the processor multiplies them itself, and PyTorch's kernel does not."""
+    mask = sight.mask
+    if not NATIVE or value.dtype != torch.bfloat16 or value.device.type != "cpu":
+        return False
+    if torch.is_grad_enabled():
+        return mask is None or not mask.requires_grad
+    return sight.causal or (mask is not None and mask.dtype == torch.bool and mask.shape[1] == 1)
