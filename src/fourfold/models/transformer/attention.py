@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from fourfold.models.linear import Linear, side_by_side
 from fourfold.models.protocols import Trace
-from fourfold.models.transformer.blockwise import NATIVE, blockwise_attention
+from fourfold.models.transformer.blockwise import NATIVE, blockwise_attention, mix_by_blocks
 from fourfold.models.transformer.cache import Earlier
 from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.masks import Packed, Sight
@@ -139,9 +139,12 @@ class AttentionLayer(nn.Module):
         if self.softcap is not None or record is not None:
             return self._mix_by_hand(query, key, value, sight, record)
         rows, heads, length, size = query.shape
-        if causal and 1 < length == key.shape[2] and _blocks_pay(value):
+        if _blocks_pay(query, value, sight):
             scale = size**-0.5 if self.scale is None else self.scale
-            mixed: Tensor = blockwise_attention((query * scale).to(value.dtype), key.to(value.dtype), value)
+            query, key = (query * scale).to(value.dtype), key.to(value.dtype)
+            if not torch.is_grad_enabled():
+                return mix_by_blocks(query, key, value, mask)
+            mixed: Tensor = blockwise_attention(query, key, value)
             return mixed
         if length == 1 and (mask is None or mask.shape[1] == 1):
             # One query a group of heads: fold the group into rows of queries, copy no key.
@@ -191,6 +194,12 @@ def _mix_in_blocks(mix: Callable[..., Tensor], query: Tensor, key: Tensor, value
     return mixed
 
 
-def _blocks_pay(value: Tensor) -> bool:
-    """Whether attention is trained in numbers that the processor multiplies itself, and PyTorch's kernel does not."""
-    return NATIVE and value.dtype == torch.bfloat16 and value.device.type == "cpu" and torch.is_grad_enabled()
+def _blocks_pay(query: Tensor, value: Tensor, sight: Sight) -> bool:
+    """Whether the numbers are such that the processor multiplies them itself, and PyTorch's kernel does not; without a
+    past or a mask where it is trained."""
+    length, mask = query.shape[2], sight.mask
+    if not NATIVE or value.dtype != torch.bfloat16 or value.device.type != "cpu" or length == 1:
+        return False
+    if torch.is_grad_enabled():
+        return sight.causal and length == value.shape[2]
+    return sight.causal or (mask is not None and mask.dtype == torch.bool and mask.shape[1:3] == (1, length))

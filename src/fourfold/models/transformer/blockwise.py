@@ -1,11 +1,12 @@
-"""Causal attention for training in bf16 on a processor: batched matrix products over blocks of queries.
+"""Causal attention in bf16 on a processor: batched matrix products over blocks of queries.
 
 PyTorch's own kernel computes the whole square of scores and multiplies in fp32 where there are no matrix tiles. Here
 each block of queries meets only the keys before its end, all products are bf16, and nothing is kept for the
 backward pass but queries, keys and values: the weights are made again (Dao et al. 2022, section 3.1, without tiles
 along the keys: a block's scores are whole rows, so the softmax is the plain one).
 
-Letters: B rows, G key-value heads, M queries that share a head, N = B * G, T tokens, P head size, L queries of a block.
+Letters: B rows, G key-value heads, M queries that share a head, N = B * G, T tokens, S keys, P head size, L queries of
+a block.
 """
 
 from __future__ import annotations
@@ -21,15 +22,25 @@ NATIVE = torch.cpu._is_avx512_bf16_supported() and not torch.cpu._is_amx_tile_su
 """Whether this processor multiplies bf16 without tiles. With tiles, PyTorch's kernel uses them."""
 
 
+def mix_by_blocks(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
+    """(B, G * M, T, P) mixtures of values (B, G, S, P), S >= T; the queries are scaled already.
+
+    The last query sees the last key, each before it one less; or what is True in `allowed` (B or 1, 1, T, S).
+    """
+    mixed = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+    groups, past = key.shape[1], key.shape[2] - query.shape[2]
+    for start, end in _blocks(query.shape[2]):
+        seen = past + end if allowed is None else key.shape[2]
+        hidden = None if allowed is None else ~allowed[:, :, start:end]
+        weights = _weights(_rows(query, groups, start, end), _prefix(key, seen), end - start, hidden)
+        mixed[:, :, start:end] = _heads(torch.bmm(weights, _prefix(value, seen)), mixed[:, :, start:end])
+    return mixed
+
+
 @torch.library.custom_op("fourfold::blockwise_attention", mutates_args=())
 def blockwise_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """(B, G * M, T, P) causal mixtures of values (B, G, T, P); the queries are scaled already."""
-    mixed = torch.empty(query.shape, dtype=query.dtype, device=query.device)
-    groups = key.shape[1]
-    for start, end in _blocks(query.shape[2]):
-        weights = _weights(_rows(query, groups, start, end), _prefix(key, end), end - start)
-        mixed[:, :, start:end] = _heads(torch.bmm(weights, _prefix(value, end)), mixed[:, :, start:end])
-    return mixed
+    """(B, G * M, T, P) causal mixtures of values (B, G, T, P), with a gradient; the queries are scaled already."""
+    return mix_by_blocks(query, key, value)
 
 
 @torch.library.custom_op("fourfold::blockwise_attention_backward", mutates_args=())
@@ -71,9 +82,13 @@ def _prefix(heads: Tensor, end: int) -> Tensor:
     return heads[:, :, :end].flatten(0, 1).contiguous()
 
 
-def _weights(rows: Tensor, key: Tensor, length: int) -> Tensor:
-    """(N, M * L, S) of a block of queries to the keys up to its end, `length` of which are its own."""
+def _weights(rows: Tensor, key: Tensor, length: int, hidden: Tensor | None = None) -> Tensor:
+    """(N, M * L, S) of a block of queries to the keys up to its end, `length` of which are its own; or to those that
+    are not `hidden` (B or 1, 1, L, S)."""
     scores = torch.bmm(rows, key.transpose(1, 2))
+    if hidden is not None:
+        scores.view(len(hidden), -1, *hidden.shape[2:]).masked_fill_(hidden, -torch.inf)
+        return scores.softmax(-1)
     future = torch.full((length, length), -torch.inf, dtype=scores.dtype, device=scores.device).triu(1)
     scores.view(len(scores), -1, length, scores.shape[-1])[..., -length:].add_(future)
     return scores.softmax(-1)
