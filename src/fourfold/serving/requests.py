@@ -185,7 +185,7 @@ class SamplingFields(_Open):
     def refuse_unknown(self) -> None:
         """Say no to what would silently be ignored otherwise."""
         neutral: dict[str, tuple[Any, ...]] = {
-            "functions": (None, []), "function_call": (None, "none"), "suffix": (None, ""), "echo": (None, False),
+            "functions": (None, []), "function_call": (None, "none"), "suffix": (None, ""),
             "modalities": (None, ["text"]), "audio": (None,), "prediction": (None,), "web_search_options": (None,),
         }  # fmt: skip
         for name, value in (self.model_extra or {}).items():
@@ -220,6 +220,22 @@ class CompletionRequest(SamplingFields):
     prompt: str | list[str] | Ids | list[Ids]
     logprobs: int | None = Field(default=None, ge=0, le=MOST_ALTERNATIVES)
     best_of: int | None = Field(default=None, ge=1, le=64)
+    max_tokens: int | None = Field(default=None, ge=0)
+    echo: bool | None = None
+
+    def check_echo(self) -> None:
+        """A text is either read, with its log-probabilities, or continued."""
+        if not self.echo and self.max_tokens == 0:
+            raise ApiError(400, "'max_tokens' may be 0 only with 'echo'.", param="max_tokens")
+        if not self.echo:
+            return
+        if self.max_tokens != 0 or self.stream or self.n != 1 or self.logprobs is None:
+            raise ApiError(
+                400,
+                "With 'echo' a text is read, not continued: send max_tokens 0, logprobs, one choice and no stream.",
+                param="echo",
+                code="unsupported",
+            )
 
     def prompts(self) -> list[str | list[int]]:
         single = isinstance(self.prompt, str) or (bool(self.prompt) and isinstance(self.prompt[0], int))
