@@ -18,7 +18,7 @@ from fourfold.models import CausalLM, State, Step
 
 STATE_AT_ONCE = 1 << 14
 """Tokens that the states of one batch hold at most (a batch has one row at least)."""
-FILLED_UP = 128
+FILLED_UP = 32
 """Places of a batch that may be filled up to its longest row: more of them cost more than another call."""
 
 

@@ -68,8 +68,9 @@ class ChatCompletion(BaseModel):
 
 class TextLogprobs(BaseModel):
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]] | None
+    token_logprobs: list[float | None]
+    """None of an echoed text's first token."""
+    top_logprobs: list[dict[str, float] | None] | None
     text_offset: list[int]
 
 

@@ -9,6 +9,7 @@ from fastapi import Request, Response
 
 from fourfold.inference import Sampling
 from fourfold.serving.answering import respond, told
+from fourfold.serving.echoing import echo
 from fourfold.serving.errors import ApiError
 from fourfold.serving.loaded import Loaded, Voice
 from fourfold.serving.logprobs import TextLogprobs
@@ -18,10 +19,11 @@ from fourfold.serving.writing import Piece, Work, check_length, plan
 
 
 async def complete(service: Service, request: Request, body: CompletionRequest) -> Response:
-    """Continue each prompt."""
+    """Continue each prompt, or tell how probable it is."""
     loaded = service.loaded()
     voice = loaded.voice(body.model)
     check_length(service, body.max_tokens)
+    body.check_echo()
     prompts, most = body.prompts(), service.limits.choices
     if len(prompts) * body.sampled > most:
         asked = len(prompts) * body.sampled
@@ -29,6 +31,8 @@ async def complete(service: Service, request: Request, body: CompletionRequest) 
     sampling = body.sampling(
         body.max_tokens or service.limits.answer_tokens, alternatives=body.logprobs or 0, draft=loaded.draft
     )
+    if body.echo:
+        return await echo(service, request, body, await asyncio.to_thread(_rows, loaded, voice, prompts))
     try:
         work = await asyncio.to_thread(_work, loaded, voice, body, prompts, sampling)
     except Exception as error:
@@ -40,6 +44,10 @@ async def complete(service: Service, request: Request, body: CompletionRequest) 
 def _work(
     loaded: Loaded, voice: Voice, body: CompletionRequest, prompts: list[str | list[int]], sampling: Sampling
 ) -> Work:
+    return plan(loaded, voice, _rows(loaded, voice, prompts), sampling, body.sampled, body.n)
+
+
+def _rows(loaded: Loaded, voice: Voice, prompts: list[str | list[int]]) -> list[list[int]]:
     assert loaded.model is not None
     size = loaded.model.module.vocabulary_size
     rows = []
@@ -48,7 +56,7 @@ def _work(
         if any(id >= size for id in ids):
             raise ApiError(400, f"Token ids of this model are below {size}.", param="prompt")
         rows.append(ids)
-    return plan(loaded, voice, rows, sampling, body.sampled, body.n)
+    return rows
 
 
 class TextForm:

@@ -43,7 +43,9 @@ class TextLogprobs:
             others = token.alternatives[: self.alternatives]
             found["tokens"].append(text)
             found["token_logprobs"].append(max(token.log_prob, LEAST))
-            found["top_logprobs"].append({spelt(id, self.tokenizer)[0]: max(value, LEAST) for id, value in others})
+            # From the least probable on: of tokens that look alike (parts of characters) the best stays.
+            alike = {spelt(id, self.tokenizer)[0]: max(value, LEAST) for id, value in reversed(others)}
+            found["top_logprobs"].append(dict(reversed(alike.items())))
             found["text_offset"].append(self.offset)
             self.offset += len(text)
         return {**found, "top_logprobs": found["top_logprobs"] if self.alternatives else None}

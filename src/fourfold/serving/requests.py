@@ -127,6 +127,8 @@ class CompletionRequest(SamplingFields):
     logprobs: int | None = Field(default=None, ge=0, le=MOST_ALTERNATIVES)
     best_of: int | None = Field(default=None, ge=1, le=64)
     """So many answers are sampled, of which the `n` with the highest mean log-probability are given."""
+    max_tokens: int | None = Field(default=None, ge=0)
+    echo: bool | None = None
 
     @property
     def sampled(self) -> int:
@@ -138,6 +140,20 @@ class CompletionRequest(SamplingFields):
                 400, "'best_of' samples at least 'n' answers, and cannot be streamed or searched for.", param="best_of"
             )
         return self.best_of
+
+    def check_echo(self) -> None:
+        """A text is either read, with its log-probabilities, or continued."""
+        if not self.echo and self.max_tokens == 0:
+            raise ApiError(400, "'max_tokens' may be 0 only with 'echo'.", param="max_tokens")
+        if not self.echo:
+            return
+        if self.max_tokens != 0 or self.stream or self.n != 1 or self.logprobs is None:
+            raise ApiError(
+                400,
+                "With 'echo' a text is read, not continued: send max_tokens 0, logprobs, one choice and no stream.",
+                param="echo",
+                code="unsupported",
+            )
 
     def prompts(self) -> list[str | list[int]]:
         single = isinstance(self.prompt, str) or (bool(self.prompt) and isinstance(self.prompt[0], int))

@@ -140,7 +140,7 @@ class SamplingFields(Open):
     def refuse_unknown(self) -> None:
         """Say no to what would silently be ignored otherwise."""
         neutral: dict[str, tuple[Any, ...]] = {
-            "functions": (None, []), "function_call": (None, "none"), "suffix": (None, ""), "echo": (None, False),
+            "functions": (None, []), "function_call": (None, "none"), "suffix": (None, ""),
             "modalities": (None, ["text"]), "audio": (None,), "prediction": (None,), "web_search_options": (None,),
         }  # fmt: skip
         for name, value in (self.model_extra or {}).items():

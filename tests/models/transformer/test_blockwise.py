@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from fourfold.models import Step, make_module, model_config
 from fourfold.models.transformer import ALiBi, attention
-from fourfold.models.transformer.blockwise import BLOCK, blockwise_attention
+from fourfold.models.transformer.blockwise import BLOCK, blockwise_attention, mix_by_blocks
 
 
 def random_heads(rows, heads, groups, length, size, kind=torch.float32):
@@ -66,9 +66,58 @@ def test_bf16_is_as_near_to_fp32_as_the_kernel_of_torch():
     assert all(own < 1.5 * other for own, other in zip(ours, theirs, strict=True))
 
 
+@pytest.mark.parametrize(("length", "past"), [(5, 3), (BLOCK + 30, 70), (2, BLOCK)])
+def test_after_a_past_each_query_sees_one_key_more(length, past):
+    query, key, value = (t.detach() for t in random_heads(2, 4, 2, past + length, size=16))
+    allowed = torch.ones(length, past + length, dtype=torch.bool).tril(past)
+    expected = F.scaled_dot_product_attention(query[:, :, past:], key, value, allowed, enable_gqa=True)
+    torch.testing.assert_close(
+        mix_by_blocks(query[:, :, past:] / 4, key, value, None, True), expected, rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_sees_what_a_mask_allows(alike):
+    query, key, value = (t.detach() for t in random_heads(3, 4, 2, BLOCK + 30, size=16))
+    starts = torch.tensor(
+        [0] if alike else [0, 7, 40]
+    )  # tokens before the row's own, as with pasts of their own lengths
+    places = torch.arange(BLOCK + 30)
+    allowed = (places <= places[:20, None] + starts[:, None, None])[:, None]
+    expected = F.scaled_dot_product_attention(query[:, :, :20], key, value, allowed, enable_gqa=True)
+    ours = mix_by_blocks(query[:, :, :20] / 4, key, value, allowed, False)
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_the_operator_keeps_the_rules_of_operators():
     given = random_heads(1, 2, 1, 20, size=8)
     torch.library.opcheck(blockwise_attention, (*given, None, True))
+
+
+def test_a_model_reads_through_it_in_bf16_after_pasts_of_their_own_lengths(monkeypatch):
+    options = {"family": "llama", "layers": 2, "hidden_size": 32, "heads": 2, "kv_heads": 1, "context": 64}
+    model = make_module(model_config(options, 11)).eval()
+    model.initialise(torch.Generator().manual_seed(0))
+    calls = []
+
+    def watched(query, key, value, allowed, causal):
+        calls.append(causal)
+        return mix_by_blocks(query, key, value, allowed, causal)
+
+    def read(native):
+        monkeypatch.setattr(attention, "NATIVE", native)
+        state = model.new_state(2, 32)
+        model.hidden(Step(ids=torch.arange(16).view(2, 8) % 11, lengths=torch.tensor([8, 5])), state)
+        return model.hidden(Step(ids=torch.arange(12).view(2, 6) % 11), state).float()
+
+    monkeypatch.setattr(attention, "mix_by_blocks", watched)
+    with torch.no_grad():
+        wide = read(native=True)
+        assert calls == []
+        model.to(torch.bfloat16)
+        theirs, ours = read(native=False), read(native=True)
+    assert calls == [True, True, False, False]
+    assert (ours - wide).norm() < 1.5 * (theirs - wide).norm()
 
 
 @pytest.mark.parametrize(("family", "other"), [("llama", {}), ("bert", {}), ("llama", {"positions": ALiBi()})])

@@ -38,7 +38,8 @@ class Endpoint:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"generate", "chat"})
+        """Whether it scores is known when it is asked to."""
+        return frozenset({"generate", "chat", "score", "log_likelihood"})
 
     @property
     def is_local(self) -> bool:

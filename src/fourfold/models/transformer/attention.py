@@ -137,7 +137,7 @@ class AttentionLayer(nn.Module):
         if first:
             key, value = key[:, :, first:], value[:, :, first:]
         rows, heads, length, size = query.shape
-        products, trains = 1 < length and _products_pay(value, sight), torch.is_grad_enabled()
+        products, trains = length > 1 and _products_pay(value, sight), torch.is_grad_enabled()
         if self.softcap is not None or record is not None or (products and trains and key.shape[2] <= BLOCK):
             return self._mix_by_hand(query, key, value, sight, record)
         if products:

@@ -86,8 +86,8 @@ def _blocks(length: int, keys: int, causal: bool) -> list[tuple[int, int, int]]:
 
 
 def _rows(heads: Tensor, groups: int, start: int, end: int) -> Tensor:
-    """(N, M * L, P) the queries of a block, those that share a key-value head one after another."""
-    return heads[:, :, start:end].unflatten(1, (groups, -1)).flatten(2, 3).flatten(0, 1)
+    """(N, M * L, P) a block of (B, G * M, T, P), copied once: a product would copy it each time."""
+    return heads[:, :, start:end].reshape(len(heads) * groups, -1, heads.shape[-1]).contiguous()
 
 
 def _heads(rows: Tensor, like: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ def _heads(rows: Tensor, like: Tensor) -> Tensor:
 
 
 def _prefix(heads: Tensor, end: int) -> Tensor:
-    """(N, S, P) keys or values up to a token; a product with a cut-off part of memory takes twice as long."""
+    """(N, S, P) the keys or values before `end`."""
     return heads[:, :, :end].flatten(0, 1).contiguous()
 
 

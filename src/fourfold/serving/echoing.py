@@ -1,0 +1,98 @@
+"""POST /v1/completions with `echo` and nothing to write: how probable each token of a given text is.
+
+Letters: T tokens of a text, K alternatives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import torch
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+
+from fourfold.inference import Token
+from fourfold.models import Step
+from fourfold.serving.answering import note, told, while_connected
+from fourfold.serving.errors import ApiError
+from fourfold.serving.loaded import Loaded, Voice
+from fourfold.serving.logprobs import TextLogprobs, spelt
+from fourfold.serving.requests import CompletionRequest
+from fourfold.serving.service import Service
+
+POSITIONS_AT_ONCE = 256
+"""Positions whose logits are held together."""
+
+
+async def echo(service: Service, request: Request, body: CompletionRequest, rows: Sequence[list[int]]) -> Response:
+    """The log-probabilities of each prompt's tokens; the first token has nothing before it and no probability."""
+    loaded = service.loaded()
+    voice = loaded.voice(body.model)
+    alternatives = body.logprobs or 0
+    try:
+        with service.admitted(len(rows)):
+            work = asyncio.to_thread(
+                lambda: [_choice(loaded, voice, n, ids, alternatives) for n, ids in enumerate(rows)]
+            )
+            choices = await while_connected(request, work)
+    except Exception as error:
+        raise told(error) from error
+    tokens = sum(map(len, rows))
+    note(request, model=voice.name, prompt_tokens=tokens, texts=len(rows))
+    service.metrics.read.add(tokens)
+    usage = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
+    head = {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": int(time.time())}
+    return JSONResponse({**head, "model": voice.name, "choices": choices, "usage": usage})
+
+
+def _choice(loaded: Loaded, voice: Voice, index: int, ids: list[int], alternatives: int) -> dict[str, Any]:
+    spelled = [spelt(id, voice.tokenizer) for id in ids]
+    found = TextLogprobs(voice.tokenizer, alternatives).take(_read(loaded, voice, ids, alternatives))
+    found["token_logprobs"][:1] = [None]
+    if found["top_logprobs"] is not None:
+        found["top_logprobs"][:1] = [None]
+    found["text_offset"] = _starts([raw for _, raw in spelled])
+    text = b"".join(raw for _, raw in spelled).decode(errors="replace")
+    return {"index": index, "text": text, "logprobs": found, "finish_reason": "length"}
+
+
+def _starts(spelled: Sequence[bytes]) -> list[int]:
+    """The character each token begins at; one that begins inside a character begins with it."""
+    begun = accumulate((sum(map(_begins, raw)) for raw in spelled[:-1]), initial=0)
+    return [
+        place if not raw or _begins(raw[0]) else max(0, place - 1) for place, raw in zip(begun, spelled, strict=True)
+    ]
+
+
+def _begins(byte: int) -> bool:
+    """Whether a character of UTF-8 begins with this byte."""
+    return byte & 0xC0 != 0x80
+
+
+@torch.inference_mode()
+def _read(loaded: Loaded, voice: Voice, ids: list[int], alternatives: int) -> list[Token]:
+    """The tokens of a text, each under those before it."""
+    model = loaded.model
+    assert model is not None
+    if (context := model.module.context) is not None and len(ids) > context:
+        raise ApiError(400, f"The text has {len(ids)} tokens, and the context {context}.", param="prompt")
+    if not ids:
+        raise ApiError(400, "There is no text to read.", param="prompt")
+    device = model.device
+    gates = None if voice.gates is None else torch.tensor([voice.gates], device=device)
+    tokens = [Token(ids[0], 0.0)]
+    if len(ids) == 1:
+        return tokens
+    hidden = model.module.hidden(Step(ids=torch.tensor([ids[:-1]], device=device), adapters=gates))[0]
+    for start in range(0, len(hidden), POSITIONS_AT_ONCE):
+        told = model.module.logits(hidden[start : start + POSITIONS_AT_ONCE]).float().log_softmax(-1)
+        best, which = told.topk(min(alternatives, told.shape[-1]))  # (T, K)
+        for row, id in enumerate(ids[start + 1 : start + 1 + len(told)]):
+            others = tuple(zip(which[row].tolist(), best[row].tolist(), strict=True))
+            tokens.append(Token(id, float(told[row, id]), alternatives=others))
+    return tokens
