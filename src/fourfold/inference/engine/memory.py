@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fourfold.inference.engine.paged_rows import PagedRows
 from fourfold.inference.engine.request import EngineLimits
 from fourfold.inference.engine.row import Held, Row
-from fourfold.models import CausalLM, EncoderDecoder, JoinableState, State, TransformerLM
+from fourfold.models import CausalLM, EncoderDecoder, JoinableState, Packed, State, TransformerLM
 
 USUAL_BYTES = 512 * 2**20
 """Memory of keys and values, where the context of the model does not ask for more."""
@@ -25,7 +25,7 @@ class Memory(Protocol):
     """Where the engine keeps what was read of each row."""
 
     together: bool
-    """Whether several rows may go through the model in one call."""
+    """Whether rows that are not `exact` may go through the model in one call."""
     divisible: bool
     """Whether a prompt may be read in pieces."""
 
@@ -34,6 +34,9 @@ class Memory(Protocol):
 
     def holds(self, dtype: torch.dtype) -> bool:
         """Whether it was made for weights of this kind."""
+
+    def exact(self, row: Row) -> bool:
+        """Whether the row's numbers are the same bits whatever else is in its calls, and wherever its pieces begin."""
 
     def begin(self, row: Row, beside: Sequence[Row]) -> bool:
         """Take a row in; what is known of its beginning counts as read. False: not now, `beside` need the room."""
@@ -106,6 +109,9 @@ class OwnStates:
     def holds(self, dtype: torch.dtype) -> bool:
         return True
 
+    def exact(self, row: Row) -> bool:
+        return False
+
     def begin(self, row: Row, beside: Sequence[Row]) -> bool:
         row.held = Held(self.model.new_state(1, row.longest), [row])
         return True
@@ -176,9 +182,16 @@ def _joined(parts: list[State]) -> State:
 
 def weights_now(model: CausalLM) -> tuple[object, ...]:
     """Something that changes when the weights of a model do, or what acts beside them."""
-    if not isinstance(model, nn.Module):
-        return ()
-    return tuple(
-        (parameter.data_ptr(), 0 if parameter.is_inference() else parameter._version, parameter.dtype, parameter.device)
-        for parameter in model.parameters()
-    )
+    found: list[object] = []
+    left: list[nn.Module] = [model] if isinstance(model, nn.Module) else []
+    while left:  # `parameters()` takes five times as long, and a lone request waits for it
+        module = left.pop()
+        left.extend(child for child in module._modules.values() if child is not None)
+        found.extend(_version(weight) for weight in module._parameters.values() if weight is not None)
+        if isinstance(module, Packed):
+            found.append(_version(module.codes))
+    return tuple(found)
+
+
+def _version(weight: Tensor) -> tuple[object, ...]:
+    return (weight.data_ptr(), 0 if weight.is_inference() else weight._version, weight.dtype, weight.device)

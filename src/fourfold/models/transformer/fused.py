@@ -70,14 +70,12 @@ def run_fused(stack: Transformer, step: Step, cache: PagedCache) -> Tensor | Non
     """
     if not _plain(step, cache) or stack.training or torch.is_grad_enabled():
         return None
-    plan = _plans.get(stack)
-    if plan is None or not plan.holds():
-        plan = _plans[stack] = _make_plan(stack)
+    plan = _plan(stack)
     if plan is None or (step.adapters is None and plan.adapted()):
         return None
     rows, length = step.ids.shape
     counts = [length] * rows if step.lengths is None else step.lengths.tolist()
-    if max(cache.starts) + length > stack.config.context:
+    if max(start + count for start, count in zip(cache.starts, counts, strict=True)) > stack.config.context:
         return None
     cache.reserve(length)
     positions = positions_of(step, cache.lengths)
@@ -91,6 +89,20 @@ def run_fused(stack: Transformer, step: Step, cache: PagedCache) -> Tensor | Non
     output = torch.zeros_like(x)
     output[real] = hidden
     return output
+
+
+def is_fused(stack: Transformer) -> bool:
+    """Whether every plain step on pages that no delta acts on runs compiled, from the token vectors on."""
+    on_cpu = next(stack.parameters()).device.type == "cpu"
+    direct = on_cpu and stack.embedding_norm is None and stack.projection is None
+    return direct and not stack.training and _plan(stack) is not None
+
+
+def _plan(stack: Transformer) -> Plan | None:
+    plan = _plans.get(stack)
+    if plan is None or not plan.holds():
+        plan = _plans[stack] = _make_plan(stack)
+    return plan
 
 
 def _plain(step: Step, cache: PagedCache) -> bool:
