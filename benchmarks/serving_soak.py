@@ -121,12 +121,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--kinds", type=int, default=60)
     parser.add_argument("--leaving", type=float, default=0.2, help="Share of requests that are left in the middle.")
-    parser.add_argument(
-        "--dtype", default="auto", help="the numbers of the weights; auto: as the file has them, packed"
-    )
+    parser.add_argument("--dtype", help="Numbers of the weights; without it as the file has them, packed.")
     options = parser.parse_args()
-    words = ["-m", "fourfold", "serve", options.model, "--port", "0", "--batch-invariant", "--dtype", options.dtype,
-             "--max-running", str(options.clients), "--timeout", "600"]  # fmt: skip
+    words = ["-m", "fourfold", "serve", options.model, "--port", "0", "--batch-invariant", "--max-running",
+             str(options.clients), "--timeout", "600", *(["--dtype", options.dtype] if options.dtype else [])]  # fmt: skip
     with started(words, r"Serving .* at (http://[^/]+)/v1") as (address, pid):
         raise SystemExit(asyncio.run(soak(address, pid, options)))
 

@@ -112,7 +112,7 @@ class TransformerLM(nn.Module):
 
     @property
     def batch_invariant(self) -> bool:
-        """Whether a plain step on pages without deltas, and `logits`, give a row the same bits whatever else is in the call."""
+        """Whether a row has the same bits whatever else is in the call: plain steps on pages, no deltas; `logits`."""
         head = self.head
         if head is None or head.dense is not None or head.norm is not None:
             return False
