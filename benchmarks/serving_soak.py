@@ -123,8 +123,8 @@ def main() -> None:
     parser.add_argument("--leaving", type=float, default=0.2, help="Share of requests that are left in the middle.")
     parser.add_argument("--dtype", help="Numbers of the weights; without it as the file has them, packed.")
     options = parser.parse_args()
-    words = ["-m", "fourfold", "serve", options.model, "--port", "0", "--batch-invariant", "--max-running",
-             str(options.clients), "--timeout", "600", *(["--dtype", options.dtype] if options.dtype else [])]  # fmt: skip
+    words = ["-m", "fourfold", "serve", options.model, "--port", "0", "--batch-invariant", "--timeout", "600",
+             "--max-running", str(options.clients), *(["--dtype", options.dtype] if options.dtype else [])]  # fmt: skip
     with started(words, r"Serving .* at (http://[^/]+)/v1") as (address, pid):
         raise SystemExit(asyncio.run(soak(address, pid, options)))
 
