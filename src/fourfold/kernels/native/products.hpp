@@ -47,6 +47,7 @@ struct Inputs {  // (count, blocks * 32) inputs as bytes, value = scale * code
 constexpr int AHEAD = 4096;  // bytes
 constexpr int STACK = 64;  // inputs that stay in the nearest caches while the weights pass
 INLINE int least_of(int a, int b) { return a < b ? a : b; }
+INLINE int most_of(int a, int b) { return a > b ? a : b; }
 
 INLINE int kind_of(const Weight& w) { return w.bits == 8 ? SIGNED8 : w.levels ? LEVELS4 : PLAIN4; }
 INLINE int blocks_of(const Weight& w) { return (w.columns + BLOCK - 1) / BLOCK; }
@@ -57,7 +58,8 @@ INLINE const uint8_t* block_codes(const Weight& w, int64_t tile, int block) {
 }
 
 // One tile times R inputs: sums over blocks of scale * (sum of codes) + least * (sum of inputs).
-template <int KIND, bool FINE, int R> INLINE void tile_product(const Weight& w, int tile, const Inputs& x, int64_t first, Floats* sums) {
+template <int KIND, bool FINE, int R>
+NOINLINE void tile_product(const Weight& w, int tile, const Inputs& x, int64_t first, Floats* sums) {
     const int blocks = x.blocks, groups = groups_of(w);
     const uint16_t* scales = w.scales + int64_t(tile) * groups * LANES;
     const uint16_t* leasts = w.leasts ? w.leasts + int64_t(tile) * groups * LANES : nullptr;
