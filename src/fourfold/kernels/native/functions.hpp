@@ -15,6 +15,7 @@
 
 #define INLINE inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline))
+#define EACH _Pragma("GCC unroll 16")  // written out, so that what a loop keeps for each stays in registers
 enum Kind { PLAIN4, LEVELS4, SIGNED8 };
 
 struct Functions {
