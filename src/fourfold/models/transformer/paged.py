@@ -7,6 +7,8 @@ Letters: L layers, N pages, B rows, G key-value heads, P head size, T new tokens
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
@@ -293,5 +295,10 @@ def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> 
     """Zeros; on the CPU such that the kernel hands out memory when it is written, not now."""
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
+    size = max(math.prod(shape) * dtype.itemsize, 1)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):  # numpy would ask for pages of 2 MiB, one of which holds much of a layer
+        area = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        area.madvise(mmap.MADV_NOHUGEPAGE)
+        return torch.frombuffer(area, dtype=torch.uint8)[: math.prod(shape) * dtype.itemsize].view(dtype).view(shape)
     plain = np.zeros((*shape[:-1], shape[-1] * dtype.itemsize), np.uint8)
     return torch.from_numpy(plain).view(dtype)
