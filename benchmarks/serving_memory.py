@@ -34,7 +34,7 @@ def ours(model: str, context: int, ids: list[int]) -> float:
     from fourfold.inference import Engine, EngineLimits, Request, Sampler, Sampling
 
     lm = fourfold.load(model)
-    page = lm.module.stack.page_shape.bytes(torch.float32)
+    page = lm.module.stack.page_shape.bytes(torch.bfloat16)
     engine = Engine(lm.module, lm.device, limits=EngineLimits(kv_bytes=page * (context // 16 + 1)))
     asked = Request(ids=ids, max_tokens=WRITTEN, sampler=Sampler(Sampling(temperature=0)))
     assert sum(1 for _ in engine.submit(asked)) == WRITTEN + 1

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fourfold.inference.engine.paged_rows import PagedRows
 from fourfold.inference.engine.request import EngineLimits
 from fourfold.inference.engine.row import Held, Row
-from fourfold.models import CausalLM, EncoderDecoder, JoinableState, Packed, State, TransformerLM
+from fourfold.models import CausalLM, EncoderDecoder, JoinableState, Packed, State, TransformerLM, is_packed
 
 USUAL_BYTES = 512 * 2**20
 """Memory of keys and values, where the context of the model does not ask for more."""
@@ -75,7 +75,7 @@ def make_memory(model: CausalLM, limits: EngineLimits, device: torch.device) -> 
     stack = model.decoder if isinstance(model, EncoderDecoder) else stack
     if stack is None:
         return OwnStates(model, limits, device)
-    dtype = limits.kv_dtype or next(stack.parameters()).dtype
+    dtype = limits.kv_dtype or (torch.bfloat16 if is_packed(stack) else next(stack.parameters()).dtype)
     page = stack.page_shape.bytes(dtype)
     room = limits.kv_bytes or _usual_bytes(page * (stack.config.context // 16 + 2))
     pages = stack.new_pages(max(1, room // page), dtype)

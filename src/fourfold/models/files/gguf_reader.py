@@ -7,8 +7,8 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 an
 
 from __future__ import annotations
 
-import mmap
 import math
+import mmap
 import struct
 from pathlib import Path
 from typing import Any, NamedTuple
