@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import mmap
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fourfold.kernels import LowBit, dense, product, rows_of
+from fourfold.models.untouched import untouched
 
 LINE, LARGE_PAGE = 64, 1 << 21
 """Bytes of a cache line and of a large page of memory."""
@@ -99,13 +99,7 @@ class LargePages:
 
     @staticmethod
     def _piece(size: int) -> Tensor:
-        size += LARGE_PAGE
-        if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux, which has them for memory that no other process shares
-            area = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            area.madvise(mmap.MADV_HUGEPAGE)
-        else:
-            area = mmap.mmap(-1, size)
-        room = torch.frombuffer(area, dtype=torch.uint8)
+        room = untouched(size + LARGE_PAGE, large=True)
         return room[-room.data_ptr() % LARGE_PAGE :]
 
 

@@ -8,7 +8,6 @@ Letters: L layers, N pages, B rows, G key-value heads, P head size, T new tokens
 from __future__ import annotations
 
 import math
-import mmap
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fourfold.errors import FourfoldError
+from fourfold.models.untouched import untouched
 
 PAGE = 16
 """Tokens of a page."""
@@ -295,10 +295,5 @@ def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> 
     """Zeros; on the CPU such that the kernel hands out memory when it is written, not now."""
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
-    size = max(math.prod(shape) * dtype.itemsize, 1)
-    if hasattr(mmap, "MADV_NOHUGEPAGE"):  # numpy would ask for pages of 2 MiB, one of which holds much of a layer
-        area = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        area.madvise(mmap.MADV_NOHUGEPAGE)
-        return torch.frombuffer(area, dtype=torch.uint8)[: math.prod(shape) * dtype.itemsize].view(dtype).view(shape)
-    plain = np.zeros((*shape[:-1], shape[-1] * dtype.itemsize), np.uint8)
-    return torch.from_numpy(plain).view(dtype)
+    # In large pages one token would take 2 MiB of every layer.
+    return untouched(math.prod(shape) * dtype.itemsize, large=False).view(dtype).view(shape)
