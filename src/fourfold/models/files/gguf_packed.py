@@ -58,7 +58,9 @@ def pack_rows(raw: Tensor, kind: int, columns: int, pages: LargePages | None = N
         if not all(bool(scales.isfinite().all()) for scales in (part.scales, part.leasts) if scales is not None):
             return None
         if whole is None:
-            whole = part._replace(rows=rows, **{name: _room(of, rows, pages) for name, of in _tiled(part)})
+            leasts = None if part.leasts is None else _room(part.leasts, rows, pages)
+            codes, scales = _room(part.codes, rows, pages), _room(part.scales, rows, pages)
+            whole = part._replace(rows=rows, codes=codes, scales=scales, leasts=leasts)
         for name, numbers in _tiled(part):
             getattr(whole, name)[start // LANES :][: len(numbers)] = numbers
     return whole
