@@ -5,8 +5,8 @@
 Every client asks one of `--kinds` different requests (random length of prompt and answer, greedy or sampled with a
 seed), again and again. Each was asked once alone before; the answer among the others has to be the same, and of an
 answer that was left in the middle the part that was read has to be the beginning of it. The server runs with
---batch-invariant, without which only the distribution is promised to be the same (docs/serving.md). At the end the
-server's own numbers say whether blocks are still held.
+--batch-invariant, without which only packed weights promise more than the same distribution (docs/engine.md). At the
+end the server's own numbers say whether blocks are still held.
 """
 
 from __future__ import annotations
@@ -121,10 +121,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--kinds", type=int, default=60)
     parser.add_argument("--leaving", type=float, default=0.2, help="Share of requests that are left in the middle.")
-    parser.add_argument("--dtype", default="fp32")
+    parser.add_argument("--dtype", help="Numbers of the weights; without it as the file has them, packed.")
     options = parser.parse_args()
-    words = ["-m", "fourfold", "serve", options.model, "--port", "0", "--batch-invariant", "--dtype", options.dtype,
-             "--max-running", str(options.clients), "--timeout", "600"]  # fmt: skip
+    words = ["-m", "fourfold", "serve", options.model, "--port", "0", "--batch-invariant", "--timeout", "600",
+             "--max-running", str(options.clients), *(["--dtype", options.dtype] if options.dtype else [])]  # fmt: skip
     with started(words, r"Serving .* at (http://[^/]+)/v1") as (address, pid):
         raise SystemExit(asyncio.run(soak(address, pid, options)))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
+from functools import update_wrapper
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,4 +34,35 @@ def processors() -> int:
 def _compiled(function: F, **options: bool) -> F:
     if find_spec("numba") is None:
         return function
-    return cast(F, import_module("numba").njit(cache=True, nogil=True, **options)(function))
+    return cast(F, _Later(function, options))
+
+
+class _Later:
+    """A function that numba compiles when one is first called: importing numba takes 60 MB and half a second."""
+
+    known: ClassVar[list[_Later]] = []
+    lock: ClassVar[threading.RLock] = threading.RLock()
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, bool]) -> None:
+        self.function, self.options = function, options
+        self.made: Callable[..., Any] | None = None
+        self.known.append(self)
+        update_wrapper(self, function)
+
+    def __call__(self, *values: Any) -> Any:
+        if self.made is None:
+            self._make_all()
+        assert self.made is not None
+        return self.made(*values)
+
+    @classmethod
+    def _make_all(cls) -> None:
+        """They call each other, and numba has to find what it made where their modules have these."""
+        with cls.lock:
+            numba = import_module("numba")
+            for later in [later for later in cls.known if later.made is None]:
+                later.made = numba.njit(cache=True, nogil=True, **later.options)(later.function)
+            for later in cls.known:
+                names = later.function.__globals__
+                found = {name: value.made for name, value in names.items() if isinstance(value, _Later)}
+                names.update(found)

@@ -18,7 +18,7 @@ import torch
 
 from fourfold.errors import unknown_name
 
-VERSION = 3
+VERSION = 4
 """Of the structures below, the same as in `native/shapes.hpp`."""
 SETS = {"portable": 0, "avx2": 1, "avx512": 2}
 """Sets of instructions, each including those before it."""
@@ -67,7 +67,7 @@ class StepCall(ctypes.Structure):
         *((name, c_void_p) for name in ("hidden", "cosine", "sine", "row", "position", "tables")),
         *((name, c_void_p) for name in ("keys", "values", "key_scales", "value_scales")),
         ("pages", c_int64),
-        *((name, c_int32) for name in ("tokens", "width", "page", "number")),
+        *((name, c_int32) for name in ("tokens", "width", "page", "number", "angles")),
     )
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from fourfold.kernels import LowBit, dense, product, rows_of
+from fourfold.models.untouched import untouched
 
 LINE, LARGE_PAGE = 64, 1 << 21
 """Bytes of a cache line and of a large page of memory."""
+PIECE = 16 * LARGE_PAGE
+"""Memory taken at once."""
 
 
 class Packed(nn.Module):
@@ -75,28 +78,38 @@ class PackedEmbedding(nn.Module):
         return rows_of(self.packed.matrix, ids)
 
 
-def settle(module: nn.Module) -> None:
-    """Move all packed numbers of a module on the CPU side by side into large pages of memory.
+class LargePages:
+    """Memory for packed numbers, side by side in pages of 2 MiB where the system has them.
 
-    One token reads every weight once: with pages of 4 KiB a fifth of the time goes into finding them.
+    One token reads every weight once: with pages of 4 KiB a fifth of the time goes into finding them. Memory is taken
+    in pieces and used up in order, so that little more is in use than what was placed.
     """
-    holders = [part for part in module.modules() if isinstance(part, Packed)]
-    sizes = [-(-buffer.nbytes // LINE) * LINE for part in holders for buffer in part.buffers()]
-    if not sizes:
-        return
-    size = sum(sizes) + LARGE_PAGE
-    if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux, which has them for memory that no other process shares
-        area = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        area.madvise(mmap.MADV_HUGEPAGE)
-    else:
-        area = mmap.mmap(-1, size)
-    room = torch.frombuffer(area, dtype=torch.uint8)
-    at = -room.data_ptr() % LARGE_PAGE
-    for part in holders:
-        for name, buffer in list(part.named_buffers()):
-            place = room[at : at + buffer.nbytes].view(buffer.dtype).view(buffer.shape)
-            setattr(part, name, place.copy_(buffer))
-            at += -(-buffer.nbytes // LINE) * LINE
+
+    def __init__(self) -> None:
+        self._room = torch.empty(0, dtype=torch.uint8)
+
+    def empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Beside the one before it."""
+        wanted = math.prod(shape) * dtype.itemsize
+        size = -(-wanted // LINE) * LINE
+        if size > len(self._room):
+            self._room = self._piece(max(size, PIECE))
+        place, self._room = self._room[:wanted], self._room[size:]
+        return place.view(dtype).view(shape)
+
+    @staticmethod
+    def _piece(size: int) -> Tensor:
+        room = untouched(size + LARGE_PAGE, large=True)
+        return room[-room.data_ptr() % LARGE_PAGE :]
+
+
+def settle(module: nn.Module) -> None:
+    """Move all packed numbers of a module on the CPU into large pages."""
+    pages = LargePages()
+    for part in module.modules():
+        if isinstance(part, Packed):
+            for name, buffer in list(part.named_buffers()):
+                setattr(part, name, pages.empty(buffer.shape, buffer.dtype).copy_(buffer))
 
 
 class _Product(torch.autograd.Function):

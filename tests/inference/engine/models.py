@@ -16,18 +16,21 @@ from fourfold.models import (
     build_model,
 )
 from fourfold.models.ngram import train_ngram
-from fourfold.models.transformer import DynamicNTKScaling, Head, Relative, Rotary
+from fourfold.models.transformer import DynamicNTKScaling, FeedForward, Head, Relative, Rotary
+from tests.models.packing import pack_in_bytes
 from tests.models.transformer.axes import BASE
 
 LONG = replace(BASE, context=256, layers=6, head=Head(tied=False))
 PAGE_BYTES = 2 * 6 * 2 * 16 * 8 * 4
 """Of the small transformer: keys and values of 6 layers, 2 heads, 16 tokens, 8 numbers in fp32."""
+COMPILED = replace(LONG, attention=replace(LONG.attention, head_size=16), feed_forward=FeedForward(size=64))
+"""The smallest that the compiled stack knows."""
 KINDS = ("llama", "window", "dynamic", "prefix", "encoder-decoder", "lstm", "feed-forward", "ngram")
 
 
 def build(kind: str) -> CausalLM:
     """Weights large enough that the next token is no tie."""
-    config = LONG
+    config = COMPILED if kind == "packed" else LONG
     if kind == "window":
         config = replace(LONG, attention=replace(LONG.attention, windows=(8,)))
     if kind == "dynamic":
@@ -49,6 +52,8 @@ def build(kind: str) -> CausalLM:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3.0) if parameter.dim() > 1 else None
+    if kind == "packed":
+        pack_in_bytes(model)
     if kind == "adapted":
         adapt(model)
     return model.eval()

@@ -12,6 +12,7 @@ import torch
 from fourfold.errors import FourfoldError, UserError
 from fourfold.inference import Sampler, Sampling
 from fourfold.inference.engine import Engine, EngineLimits, Overloaded, Request, Search, Token
+from fourfold.kernels import kernels
 from fourfold.models import CausalLM, Step, TransformerLM
 from fourfold.models.transformer import PAGE, Rotary
 from tests.inference.engine.models import KINDS, PAGE_BYTES, build
@@ -238,9 +239,21 @@ def test_adapters_differ_within_a_batch() -> None:
         engine.submit(request(ids, adapters=(1.0,)))
 
 
-def test_same_text_whatever_else_is_decoded() -> None:
-    """In bf16, where products of other shapes have other bits; the numbers themselves are compared."""
-    model = build("llama").bfloat16()
+@pytest.mark.parametrize(("kind", "asked"), [("llama", True), ("packed", True), ("packed", False)])
+def test_same_text_whatever_else_is_decoded(kind: str, asked: bool) -> None:
+    """In bf16, where products of other shapes have other bits; the numbers themselves are compared.
+
+    The compiled stack on packed weights keeps them without being asked, and in one call for all.
+    """
+    model = build(kind)
+    if kind == "packed":
+        if not model.batch_invariant:
+            pytest.skip(kernels().why)
+    else:
+        model = model.bfloat16()
+    sizes, plain = [], model.hidden
+    model.hidden = lambda step, state: sizes.append(len(step.ids)) or plain(step, state)
+    page = model.stack.page_shape.bytes(next(model.parameters()).dtype)
     ids = [i % 50 for i in range(150)]
     wanted = [ids[:n] for n in (7, 150, 135)]
 
@@ -256,7 +269,7 @@ def test_same_text_whatever_else_is_decoded() -> None:
         assert all(one.batch_invariant for one in running)
         return found
 
-    limits = EngineLimits(batch_invariant=True, rows=4, kv_bytes=12 * (PAGE_BYTES // 2))
+    limits = EngineLimits(batch_invariant=asked, rows=4, kv_bytes=12 * page)
     solo = []
     for at in range(3):
         solo.append(answers(Engine(model, DEVICE, limits=limits), [])[at])
@@ -264,8 +277,10 @@ def test_same_text_whatever_else_is_decoded() -> None:
     others = [request(ids[n : n + 10], 60) for n in range(1, 7)]
     for _ in range(2):
         assert answers(engine, others) == solo
-    assert engine.counts().prefix_hits > 0
-    assert engine.counts().preemptions > 0
+    counts = engine.counts()
+    assert counts.prefix_hits > 0
+    assert counts.preemptions > 0
+    assert (max(sizes) > 1) == (kind == "packed")
 
 
 def test_several_answers_read_one_prompt_once() -> None:

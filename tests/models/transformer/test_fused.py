@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from fourfold.kernels import kernels, pack
+from fourfold.kernels import kernels
 from fourfold.models import LowRankDelta, Step, TransformerLM
-from fourfold.models.linear import Linear, hold, places_to_pack
+from fourfold.models.linear import Linear
 from fourfold.models.packed import Packed
 from fourfold.models.transformer import Attention, Embedding, FeedForward, Norm, Rotary, TransformerConfig
 from fourfold.models.transformer.fused import run_fused
 from fourfold.models.transformer.paged import PagedCache
+from tests.models.packing import pack_in_bytes
 
 pytestmark = pytest.mark.skipif(kernels().library is None, reason=kernels().why)
 
@@ -59,12 +60,7 @@ def made(config: TransformerConfig) -> TransformerLM:
     for parameter in model.parameters():
         noise = torch.randn(parameter.shape, generator=numbers)
         parameter.data += noise * (0.1 if parameter.dim() > 1 else 0.3)
-    for name in places_to_pack(model):
-        blocks = model.get_parameter(f"{name}.weight").detach().unflatten(1, (-1, 32))
-        scales = blocks.abs().amax(dim=2).div(127).half()
-        codes = (blocks / scales.float()[..., None]).round().clamp(-127, 127).to(torch.int8)
-        hold(model, name, Packed(pack(codes.flatten(1), scales)))
-    return model.eval()
+    return pack_in_bytes(model).eval()
 
 
 def paged(model: TransformerLM, rows: int, dtype: torch.dtype = torch.float32) -> PagedCache:

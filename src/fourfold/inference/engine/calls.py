@@ -31,11 +31,16 @@ class Outcome(NamedTuple):
     failed: dict[Row, Exception]
 
 
-def grouped(chunks: Sequence[Chunk], together: bool) -> Iterator[list[Chunk]]:
-    """Chunks of one call each: the rows that write in one, prompts of about one length in others."""
-    if not together:
-        yield from ([chunk] for chunk in chunks)
-        return
+def grouped(chunks: Sequence[Chunk], memory: Memory) -> Iterator[list[Chunk]]:
+    """Chunks of one call each: rows that do not notice company together, the others as the memory has it."""
+    exact = [memory.exact(chunk.row) for chunk in chunks]
+    yield from _in_company([chunk for chunk, alike in zip(chunks, exact, strict=True) if alike])
+    others = [chunk for chunk, alike in zip(chunks, exact, strict=True) if not alike]
+    yield from _in_company(others) if memory.together else ([chunk] for chunk in others)
+
+
+def _in_company(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
+    """The rows that write in one call, prompts of about one length in others."""
     if single := [chunk for chunk in chunks if chunk.new == 1]:
         yield single
     group: list[Chunk] = []
@@ -61,7 +66,7 @@ def call(model: CausalLM, memory: Memory, chunks: list[Chunk], device: torch.dev
         return _merged([call(model, memory, [chunk], device) for chunk in chunks])
     if len(chunks) > 1:
         for chunk in chunks:
-            chunk.row.running.batch_invariant = False
+            chunk.row.running.batch_invariant &= memory.exact(chunk.row)
     return found
 
 
@@ -107,12 +112,14 @@ def _prefix(lengths: Tensor) -> Tensor:
     return torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
 
 
-def gates(rows: Sequence[Row], device: torch.device) -> Tensor | None:
-    """(B, deltas) which low-rank deltas act on which row; None: all on all."""
+def gates(rows: Sequence[Row], device: torch.device) -> Tensor | int | None:
+    """(B, deltas) which low-rank deltas act on which row; None: all on all; 0: none on any."""
     wanted = [row.request.adapters for row in rows]
     size = max((len(gate) for gate in wanted if gate is not None), default=0)
     if all(gate is None for gate in wanted):
         return None
+    if not any(gate is None or any(gate) for gate in wanted):
+        return 0
     return torch.tensor([[1.0] * size if gate is None else list(gate) for gate in wanted], device=device)
 
 

@@ -82,7 +82,7 @@ class Engine:
             self._take_in()
             try:
                 chunks = self.scheduler.plan()
-                for group in grouped(chunks, self.memory.together):
+                for group in grouped(chunks, self.memory):
                     self._call(group)
             except Exception as error:  # not of one request: nobody may wait for ever
                 for row in list(self.scheduler.rows()):

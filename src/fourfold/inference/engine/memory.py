@@ -16,7 +16,7 @@ from fourfold.inference.engine.paged_rows import PagedRows
 from fourfold.inference.engine.request import EngineLimits
 from fourfold.inference.engine.row import Held, Row
 from fourfold.inference.engine.searches import Searches
-from fourfold.models import CausalLM, EncoderDecoder, JoinableState, State, TransformerLM
+from fourfold.models import CausalLM, EncoderDecoder, JoinableState, Packed, State, TransformerLM
 from fourfold.models.transformer import PAGE, Transformer
 
 USUAL_BYTES = 512 * 2**20
@@ -27,7 +27,7 @@ class Memory(Protocol):
     """Where the engine keeps what was read of each row."""
 
     together: bool
-    """Whether several rows may go through the model in one call."""
+    """Whether rows that are not `exact` may go through the model in one call."""
     divisible: bool
     """Whether a prompt may be read in pieces."""
 
@@ -36,6 +36,9 @@ class Memory(Protocol):
 
     def holds(self, dtype: torch.dtype) -> bool:
         """Whether it was made for weights of this kind."""
+
+    def exact(self, row: Row) -> bool:
+        """Whether the row's numbers are the same bits whatever else is in its calls, and wherever its pieces begin."""
 
     def begin(self, row: Row, beside: Sequence[Row]) -> bool:
         """Take a row in; what is known of its beginning counts as read. False: not now, `beside` need the room."""
@@ -73,19 +76,18 @@ def make_memory(model: CausalLM, limits: EngineLimits, device: torch.device) -> 
     stack = _writing_stack(model)
     if stack is None:
         return OwnStates(model, limits, device)
-    dtype = limits.kv_dtype or next(stack.parameters()).dtype
+    dtype = limits.kv_dtype or stack.page_dtype
     page = stack.page_shape.bytes(dtype)
     pages = stack.new_pages(max(1, _room(stack, limits, dtype) // page), dtype)
     return PagedRows(model, stack, pages, limits)
 
 
 def make_searches(model: CausalLM, limits: EngineLimits) -> Searches:
-    """Searches hold keys and values in the weights' dtype, outside the pages; states that stay small count nothing."""
+    """Searches have keys and values outside the pages of rows; states that stay small count nothing."""
     stack = _writing_stack(model)
     if stack is None:
         return Searches(0, 0)
-    dtype = next(stack.parameters()).dtype
-    return Searches(stack.page_shape.bytes(dtype) // PAGE, _room(stack, limits, dtype))
+    return Searches(stack.page_shape.bytes(stack.page_dtype) // PAGE, _room(stack, limits, stack.page_dtype))
 
 
 def _writing_stack(model: CausalLM) -> Transformer | None:
@@ -124,6 +126,9 @@ class OwnStates:
 
     def holds(self, dtype: torch.dtype) -> bool:
         return True
+
+    def exact(self, row: Row) -> bool:
+        return False
 
     def begin(self, row: Row, beside: Sequence[Row]) -> bool:
         row.held = Held(self.model.new_state(1, row.longest), [row])
@@ -195,9 +200,16 @@ def _joined(parts: list[State]) -> State:
 
 def weights_now(model: CausalLM) -> tuple[object, ...]:
     """Something that changes when the weights of a model do, or what acts beside them."""
-    if not isinstance(model, nn.Module):
-        return ()
-    return tuple(
-        (parameter.data_ptr(), 0 if parameter.is_inference() else parameter._version, parameter.dtype, parameter.device)
-        for parameter in model.parameters()
-    )
+    found: list[object] = []
+    left: list[nn.Module] = [model] if isinstance(model, nn.Module) else []
+    while left:  # `parameters()` takes five times as long, and a lone request waits for it
+        module = left.pop()
+        left.extend(child for child in module._modules.values() if child is not None)
+        found.extend(_version(weight) for weight in module._parameters.values() if weight is not None)
+        if isinstance(module, Packed):
+            found.append(_version(module.codes))
+    return tuple(found)
+
+
+def _version(weight: Tensor) -> tuple[object, ...]:
+    return (weight.data_ptr(), 0 if weight.is_inference() else weight._version, weight.dtype, weight.device)

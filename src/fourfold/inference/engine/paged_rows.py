@@ -6,13 +6,14 @@ from collections.abc import Hashable, Sequence
 from typing import final
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from fourfold.inference.engine.prefixes import Node, PrefixTree
 from fourfold.inference.engine.request import EngineLimits
 from fourfold.inference.engine.row import Row
 from fourfold.inference.engine.swapping import Swapped
-from fourfold.models import CausalLM, EncoderDecoder, State
+from fourfold.models import CausalLM, EncoderDecoder, Linear, State, TransformerLM
 from fourfold.models.transformer import (
     PAGE,
     DynamicNTKScaling,
@@ -40,6 +41,8 @@ class PagedRows:
         # Angles that depend on the longest row of a call would depend on company and pieces.
         self.divisible = not stretched
         self.together = not (stretched or limits.batch_invariant)
+        self._compiled = self._adapted = False
+        self._look_at_model()
         self._sharing = limits.share_prefixes and not stretched and not isinstance(model, EncoderDecoder)
         self._joined: tuple[list[Row], Source] | None = None
 
@@ -52,6 +55,11 @@ class PagedRows:
 
     def holds(self, dtype: torch.dtype) -> bool:
         return self.store.numbers == dtype
+
+    def exact(self, row: Row) -> bool:
+        gates = row.request.adapters
+        without = not self._adapted if gates is None else self._adapted and not any(gates)
+        return self._compiled and without and not row.request.whole
 
     def begin(self, row: Row, beside: Sequence[Row]) -> bool:
         spare = sum(max(1, -(-other.prompt // PAGE) - len(other.table)) for other in beside)
@@ -74,7 +82,7 @@ class PagedRows:
         if not most:
             return 0
         most = next((at for at in range(0, most, PAGE) if row.ids[at : at + PAGE] != other.ids[at : at + PAGE]), most)
-        return self._aligned(most) - len(self._known(row)) * PAGE
+        return self._aligned(row, most) - len(self._known(row)) * PAGE
 
     def reserve(self, row: Row, new: int) -> bool:
         at = row.read // PAGE
@@ -99,7 +107,8 @@ class PagedRows:
         return EncoderDecoderState(self._sources(rows), cache)
 
     def settle(self, row: Row) -> None:
-        full = min(row.read, self._aligned(row.prompt) if self.limits.batch_invariant else row.read) // PAGE
+        alike = row.read if self._may_be_divided(row) else min(row.read, self._aligned(row, row.prompt))
+        full = alike // PAGE
         if full <= row.kept or not self._shares(row):
             return
         node = row.node or self.tree.root(_kind(row))
@@ -112,7 +121,7 @@ class PagedRows:
                 self.store.share([node.page])
                 self.store.release([page])
                 row.table[at] = node.page
-                row.running.batch_invariant = self.limits.batch_invariant
+                row.running.batch_invariant &= self.limits.batch_invariant or self.exact(row)
             row.node, row.kept = node, at + 1
 
     def branch(self, row: Row, other: Row) -> None:
@@ -149,12 +158,20 @@ class PagedRows:
 
     def forget(self) -> None:
         self.tree.clear()
+        self._look_at_model()
 
     def pages(self) -> tuple[int, int, int]:
         cached, free = self.tree.idle, self.store.free
         return self.store.count - free - cached, free, cached
 
     # ---- inside
+
+    def _look_at_model(self) -> None:
+        model = self.model
+        self._compiled = isinstance(model, TransformerLM) and model.batch_invariant
+        self._adapted = isinstance(model, nn.Module) and any(
+            isinstance(layer, Linear) and layer.deltas for layer in model.modules()
+        )
 
     def _ensure(self, wanted: int) -> bool:
         """So many free pages, at the cost of what is only kept for later."""
@@ -170,10 +187,14 @@ class PagedRows:
         if not self._shares(row):
             return []
         nodes = self.tree.match(_kind(row), row.ids[: len(row.ids) - 1])
-        return nodes[: self._aligned(len(nodes) * PAGE) // PAGE]
+        return nodes[: self._aligned(row, len(nodes) * PAGE) // PAGE]
 
-    def _aligned(self, tokens: int) -> int:
-        return tokens // STRIDE * STRIDE if self.limits.batch_invariant else tokens
+    def _may_be_divided(self, row: Row) -> bool:
+        """Whether nothing is lost where its pieces end anywhere."""
+        return self.exact(row) or not self.limits.batch_invariant
+
+    def _aligned(self, row: Row, tokens: int) -> int:
+        return tokens if self._may_be_divided(row) else tokens // STRIDE * STRIDE
 
     def _source(self, model: EncoderDecoder, row: Row) -> Source:
         ids = row.request.source if row.request.source is not None else model.config.empty_source

@@ -94,7 +94,8 @@ class EngineLimits:
     kv_bytes: int | None = None
     """Memory of keys and values; None: one full context or 512 MiB, whichever is more. Searches have as much again."""
     kv_dtype: torch.dtype | None = None
-    """Keys and values are kept in this; None: the weights' dtype, `torch.int8` takes about half of bf16."""
+    """Keys and values are kept in this; None: bf16 beside packed weights, else the weights' dtype. `torch.int8` takes
+    about half of bf16."""
     share_prefixes: bool = True
     """Prompts that begin alike are read once."""
     batch_invariant: bool = False

@@ -90,8 +90,8 @@ class Scheduler:
                 return
             self._preempt(max(later, key=lambda r: r.number))
         if new:
-            if chunks and new < row.pending and not self.limits.batch_invariant:
-                row.running.batch_invariant = False  # where its pieces end depends on others
+            if chunks and new < row.pending:  # where its pieces end depends on others
+                row.running.batch_invariant &= self._invariant(row)
             chunks.append(Chunk(row, new))
 
     def _piece(self, row: Row, chunks: list[Chunk]) -> int:
@@ -103,7 +103,7 @@ class Scheduler:
             return row.pending
         first = all(chunk.new == 1 for chunk in chunks)
         budget = self.limits.tokens - _tokens(chunks)
-        if self.limits.batch_invariant:
+        if self.limits.batch_invariant and not self.memory.exact(row):
             return min(row.pending, STRIDE - row.read % STRIDE) if budget > 0 or first else 0
         if first:
             budget = max(budget, min(self.limits.tokens, LEAST_PIECE))
@@ -144,8 +144,12 @@ class Scheduler:
         if row.read:
             self.prefix_hits += 1
             self.prefix_tokens += row.read
-            row.running.batch_invariant = self.limits.batch_invariant
+            row.running.batch_invariant &= self._invariant(row)
         return row
+
+    def _invariant(self, row: Row) -> bool:
+        """Whether it may share and be divided without another bit in its numbers."""
+        return self.limits.batch_invariant or self.memory.exact(row)
 
     def _waits_for_prompt(self, row: Row) -> bool:
         """Whether somebody is reading what this row would have to read too."""

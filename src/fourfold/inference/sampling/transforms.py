@@ -42,7 +42,8 @@ def keep_typical(logits: Tensor, p: Option) -> Tensor:
     """
     log_probs = logits.log_softmax(-1)
     probabilities = log_probs.exp()
-    entropy = -(probabilities * log_probs.masked_fill(probabilities == 0, 0)).sum(-1, keepdim=True)
+    parts = probabilities * log_probs.masked_fill(probabilities == 0, 0)
+    entropy = -parts.cumsum(-1)[..., -1:]  # a plain sum of a lone row is split among threads, so it has other last bits
     order = (-log_probs - entropy).abs().sort(dim=-1, stable=True).indices
     ordered = probabilities.gather(-1, order)
     dropped = ordered.cumsum(-1) - ordered >= p

@@ -1,4 +1,4 @@
-// Keys and values in pages, and attention of one query of one head to them.
+// Keys and values in pages, and attention of queries of one row to them.
 
 template <int NUMBER> struct Stored;  // one way of keeping keys and values: 16 numbers from memory and into it
 template <> struct Stored<0> {
@@ -78,69 +78,122 @@ INLINE Floats totals(Floats* v) {
            __builtin_shufflevector(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
 }
 
-// softmax(scale * query K^T) V over positions [from, to]; `scores` has room for all positions and 16 more.
-template <int NUMBER, int PARTS>
-INLINE void attend(
-    const Model& model, const Head& head, int row, int from, int to, const float* query, float* scores, float* mixed) {
+struct Query {  // one head of one token: where it comes from, where its result goes, which positions it sees
+    const float* asked;
+    float* mixed;
+    int from, to;
+};
+constexpr int QUERIES = 4;  // that read keys and values together; each has the same bits as alone
+
+INLINE Floats seen(const Query& query, int at, Floats v, Floats other) {  // 16 positions from `at`
+    const Ints position = COUNTED + at;
+    return (position < query.from) | (position > query.to) ? other : v;
+}
+
+// scale * query K^T of M queries for the positions [from, to], 16 at a time, into `scores` (M, longest); the largest.
+template <int NUMBER, int PARTS, int M>
+INLINE void score(const Model& model, const Head& head, int row, int from, int to, const Query* queries, float* scores,
+                  int64_t longest, Floats* most) {
     typedef typename Stored<NUMBER>::Number Number;
     const Step& step = *head.step;
-    constexpr int SIZE = PARTS * LANES;
     const Number* keys = static_cast<const Number*>(step.keys);
-    const Number* values = static_cast<const Number*>(step.values);
-    Floats asked[PARTS];
-    for (int i = 0; i < PARTS; ++i) asked[i] = load<Floats>(query + i * LANES) * model.scale;
-    const int first = from / LANES * LANES;
-    Floats most = all(-1e30f);
-    for (int at = first; at <= to; at += LANES) {  // a page has 16 tokens
+    Floats asked[M][PARTS];
+    for (int m = 0; m < M; ++m) {
+        most[m] = all(-1e30f);
+        for (int i = 0; i < PARTS; ++i) asked[m][i] = load<Floats>(queries[m].asked + i * LANES) * model.scale;
+    }
+    for (int at = from; at <= to; at += LANES) {  // a page has 16 tokens
         const int64_t place = head.place(row, at);
-        Floats sums[LANES];
+        Floats sums[M][LANES];
         for (int key = 0; key < LANES; ++key) {
-            const Number* k = keys + (place + key) * SIZE;
-            Floats sum = asked[0] * Stored<NUMBER>::read(k);
-            for (int i = 1; i < PARTS; ++i) sum = mad(asked[i], Stored<NUMBER>::read(k + i * LANES), sum);
-            sums[key] = sum;
+            const Number* k = keys + (place + key) * PARTS * LANES;
+            Floats values[PARTS];
+            for (int i = 0; i < PARTS; ++i) values[i] = Stored<NUMBER>::read(k + i * LANES);
+            for (int m = 0; m < M; ++m) {
+                Floats sum = asked[m][0] * values[0];
+                for (int i = 1; i < PARTS; ++i) sum = mad(asked[m][i], values[i], sum);
+                sums[m][key] = sum;
+            }
         }
-        Floats found = totals(sums);
-        if (NUMBER == 2) found *= load<Floats>(step.key_scales + place);
-        if (model.softcap > 0) found = hyperbolic_tangent(found / model.softcap) * model.softcap;
-        const Ints position = COUNTED + at;
-        found = (position < from) | (position > to) ? all(-1e30f) : found;
-        store(scores + at - first, found);
-        most = larger(most, found);
+        for (int m = 0; m < M; ++m) {
+            Floats found = totals(sums[m]);
+            if (NUMBER == 2) found *= load<Floats>(step.key_scales + place);
+            if (model.softcap > 0) found = hyperbolic_tangent(found / model.softcap) * model.softcap;
+            found = seen(queries[m], at, found, all(-1e30f));
+            store(scores + m * longest + at - from, found);
+            most[m] = larger(most[m], found);
+        }
     }
-    const Floats top = all(largest(most));
-    Floats sum = {}, outputs[PARTS];
-    for (int i = 0; i < PARTS; ++i) outputs[i] = Floats{};
-    for (int at = first; at <= to; at += LANES) {
+}
+
+// softmax(scale * query K^T) V of M queries of one row, of heads that share keys and values.
+template <int NUMBER, int PARTS, int M>
+NOINLINE void attend(const Model& model, const Head& head, int row, const Query* queries, float* scores, int64_t longest) {
+    typedef typename Stored<NUMBER>::Number Number;
+    const Step& step = *head.step;
+    const Number* values = static_cast<const Number*>(step.values);
+    int from = queries[0].from, to = queries[0].to;
+    for (int m = 1; m < M; ++m) from = least_of(from, queries[m].from), to = most_of(to, queries[m].to);
+    from = from / LANES * LANES;
+    Floats most[M], sum[M], outputs[M][PARTS];
+    score<NUMBER, PARTS, M>(model, head, row, from, to, queries, scores, longest, most);
+    for (int m = 0; m < M; ++m) {
+        most[m] = all(largest(most[m])), sum[m] = Floats{};
+        for (int i = 0; i < PARTS; ++i) outputs[m][i] = Floats{};
+    }
+    for (int at = from; at <= to; at += LANES) {
         const int64_t place = head.place(row, at);
-        const Ints position = COUNTED + at;
-        Floats weight = exponential(load<Floats>(scores + at - first) - top);
-        weight = (position < from) | (position > to) ? Floats{} : weight;
-        sum += weight;
-        if (NUMBER == 2) weight *= load<Floats>(step.value_scales + place);
-        float weights[LANES];
-        store(weights, weight);
-        const int count = to - at < LANES ? to - at + 1 : LANES;  // what lies behind may be anything
-        for (int key = at < from ? from - at : 0; key < count; ++key) {
-            const Number* v = values + (place + key) * SIZE;
-            const Floats share = all(weights[key]);
-            for (int i = 0; i < PARTS; ++i) outputs[i] = mad(share, Stored<NUMBER>::read(v + i * LANES), outputs[i]);
+        float weights[M][LANES];
+        for (int m = 0; m < M; ++m) {
+            Floats weight = seen(queries[m], at, exponential(load<Floats>(scores + m * longest + at - from) - most[m]), Floats{});
+            sum[m] += weight;
+            if (NUMBER == 2) weight *= load<Floats>(step.value_scales + place);
+            store(weights[m], weight);
+        }
+        const int count = least_of(to - at + 1, LANES);  // what lies behind may be anything
+        for (int key = 0; key < count; ++key) {
+            const Number* v = values + (place + key) * PARTS * LANES;
+            Floats value[PARTS];
+            for (int i = 0; i < PARTS; ++i) value[i] = Stored<NUMBER>::read(v + i * LANES);
+            for (int m = 0; m < M; ++m) {
+                const Floats share = all(weights[m][key]);
+                for (int i = 0; i < PARTS; ++i) outputs[m][i] = mad(share, value[i], outputs[m][i]);
+            }
         }
     }
-    const float inverse = 1.0f / total(sum);
-    for (int i = 0; i < PARTS; ++i) store(mixed + i * LANES, outputs[i] * inverse);
+    for (int m = 0; m < M; ++m) {
+        const float inverse = 1.0f / total(sum[m]);
+        for (int i = 0; i < PARTS; ++i) store(queries[m].mixed + i * LANES, outputs[m][i] * inverse);
+    }
+}
+
+// Any number of queries of one row; a call of four is filled up with the last one.
+template <int NUMBER, int PARTS>
+INLINE void attend_all(
+    const Model& model, const Head& head, int row, const Query* queries, int count, float* scores, int64_t longest) {
+    constexpr bool FEW = PARTS == 4 || PARTS == 8;  // sizes worth a kernel for four
+    for (int at = 0; at < count;) {
+        if (!FEW || count - at == 1) {
+            attend<NUMBER, PARTS, 1>(model, head, row, queries + at++, scores, longest);
+        } else {
+            Query four[QUERIES];
+            for (int m = 0; m < QUERIES; ++m) four[m] = queries[least_of(at + m, count - 1)];
+            attend<NUMBER, PARTS, FEW ? QUERIES : 1>(model, head, row, four, scores, longest);
+            at += QUERIES;
+        }
+    }
 }
 
 template <int NUMBER>
 INLINE void attend_sized(
-    const Model& model, const Head& head, int row, int from, int to, const float* query, float* scores, float* mixed) {
+    const Model& model, const Head& head, int row, const Query* queries, int count, float* scores, int64_t longest) {
     switch (model.head_size / LANES) {
-        case 1: return attend<NUMBER, 1>(model, head, row, from, to, query, scores, mixed);
-        case 2: return attend<NUMBER, 2>(model, head, row, from, to, query, scores, mixed);
-        case 4: return attend<NUMBER, 4>(model, head, row, from, to, query, scores, mixed);
-        case 5: return attend<NUMBER, 5>(model, head, row, from, to, query, scores, mixed);
-        case 6: return attend<NUMBER, 6>(model, head, row, from, to, query, scores, mixed);
-        case 8: return attend<NUMBER, 8>(model, head, row, from, to, query, scores, mixed);
-        default: return attend<NUMBER, 16>(model, head, row, from, to, query, scores, mixed);
+        case 1: return attend_all<NUMBER, 1>(model, head, row, queries, count, scores, longest);
+        case 2: return attend_all<NUMBER, 2>(model, head, row, queries, count, scores, longest);
+        case 4: return attend_all<NUMBER, 4>(model, head, row, queries, count, scores, longest);
+        case 5: return attend_all<NUMBER, 5>(model, head, row, queries, count, scores, longest);
+        case 6: return attend_all<NUMBER, 6>(model, head, row, queries, count, scores, longest);
+        case 8: return attend_all<NUMBER, 8>(model, head, row, queries, count, scores, longest);
+        default: return attend_all<NUMBER, 16>(model, head, row, queries, count, scores, longest);
     }
 }

@@ -238,7 +238,7 @@ static void attend_backward(const Attention& call, int row, int group, int padde
     }
 }
 
-static void causal_attention(const Attention& call, bool backward, int threads) {
+void causal_attention(const Attention& call, bool backward, int threads) {
     const int padded = (call.length + 31) / 32 * 32;
     run_team(threads, [&](Team& team, int) {
         Room room(padded, call.size);

@@ -47,6 +47,7 @@ struct Inputs {  // (count, blocks * 32) inputs as bytes, value = scale * code
 constexpr int AHEAD = 4096;  // bytes
 constexpr int STACK = 64;  // inputs that stay in the nearest caches while the weights pass
 INLINE int least_of(int a, int b) { return a < b ? a : b; }
+INLINE int most_of(int a, int b) { return a > b ? a : b; }
 
 INLINE int kind_of(const Weight& w) { return w.bits == 8 ? SIGNED8 : w.levels ? LEVELS4 : PLAIN4; }
 INLINE int blocks_of(const Weight& w) { return (w.columns + BLOCK - 1) / BLOCK; }
@@ -56,8 +57,10 @@ INLINE const uint8_t* block_codes(const Weight& w, int64_t tile, int block) {
     return w.codes + (tile * blocks_of(w) + block) * (LANES * BLOCK * w.bits / 8);
 }
 
-// One tile times R inputs: sums over blocks of scale * (sum of codes) + least * (sum of inputs).
-template <int KIND, bool FINE, int R> INLINE void tile_product(const Weight& w, int tile, const Inputs& x, int64_t first, Floats* sums) {
+// One tile times R inputs: sums over blocks of scale * (sum of codes) + least * (sum of inputs). `fresh`: the tile is
+// read for the first time in a while.
+template <int KIND, bool FINE, int R>
+NOINLINE void tile_product(const Weight& w, int tile, const Inputs& x, int64_t first, bool fresh, Floats* sums) {
     const int blocks = x.blocks, groups = groups_of(w);
     const uint16_t* scales = w.scales + int64_t(tile) * groups * LANES;
     const uint16_t* leasts = w.leasts ? w.leasts + int64_t(tile) * groups * LANES : nullptr;
@@ -66,9 +69,9 @@ template <int KIND, bool FINE, int R> INLINE void tile_product(const Weight& w, 
     const int wide = FINE ? 1 : w.group / BLOCK;
     int until = wide;  // blocks left in the group, counted: a division a block would cost more than the block
     Floats sum[R];
-    for (int r = 0; r < R; ++r) sum[r] = Floats{};
+    EACH for (int r = 0; r < R; ++r) sum[r] = Floats{};
     for (int block = 0; block < blocks; ++block, codes += SIZE) {
-        if (R == 1) {  // one input is bound by memory: ask for what comes
+        if (R == 1 || fresh) {  // from memory, which few inputs are bound by: ask for what comes
             for (int line = 0; line < SIZE; line += 64) __builtin_prefetch(codes + AHEAD + line);
             __builtin_prefetch(reinterpret_cast<const char*>(scales) + AHEAD / 4);
             if (leasts) __builtin_prefetch(reinterpret_cast<const char*>(leasts) + AHEAD / 4);
@@ -77,7 +80,7 @@ template <int KIND, bool FINE, int R> INLINE void tile_product(const Weight& w, 
         const Floats scale = widen_half(scales);
         const Floats other = FINE ? widen_half(scales + LANES) : scale;
         const Floats least = leasts ? widen_half(leasts) : Floats{};
-        for (int r = 0; r < R; ++r) {
+        EACH for (int r = 0; r < R; ++r) {
             const int64_t at = (first + r) * blocks + block;
             const int8_t* inputs = x.codes + at * BLOCK;
             const float input_scale = x.scales[at];
@@ -96,7 +99,7 @@ template <int KIND, bool FINE, int R> INLINE void tile_product(const Weight& w, 
             if (leasts) leasts += LANES;
         }
     }
-    for (int r = 0; r < R; ++r) sums[r] = sum[r];
+    EACH for (int r = 0; r < R; ++r) sums[r] = sum[r];
 }
 
 // Tiles [from, to) times inputs [begin, end); `put(input, tile, values)` takes the 16 outputs, bias added.
@@ -106,9 +109,9 @@ INLINE void tiles_product(const Weight& w, int from, int to, const Inputs& x, in
         const int count = end - first >= 8 ? 8 : end - first >= 4 ? 4 : 1;
         for (int tile = from; tile < to; ++tile) {
             Floats sums[8];
-            if (count == 8) tile_product<KIND, FINE, 8>(w, tile, x, first, sums);
-            else if (count == 4) tile_product<KIND, FINE, 4>(w, tile, x, first, sums);
-            else tile_product<KIND, FINE, 1>(w, tile, x, first, sums);
+            if (count == 8) tile_product<KIND, FINE, 8>(w, tile, x, first, first == begin, sums);
+            else if (count == 4) tile_product<KIND, FINE, 4>(w, tile, x, first, first == begin, sums);
+            else tile_product<KIND, FINE, 1>(w, tile, x, first, first == begin, sums);
             Floats bias = {};
             if (w.bias)
                 for (int i = 0; i < LANES && tile * LANES + i < w.rows; ++i) bias[i] = w.bias[tile * LANES + i];

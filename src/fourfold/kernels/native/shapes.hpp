@@ -2,7 +2,7 @@
 #pragma once
 #include <cstdint>
 
-constexpr int VERSION = 3;
+constexpr int VERSION = 4;
 
 constexpr int LANES = 16;  // output rows of a tile, side by side in one vector
 constexpr int BLOCK = 32;  // inputs that share a scale once they are quantized
@@ -37,13 +37,13 @@ struct Model {
 // Tokens of one step: token n continues row `row[n]` at `position[n]`; a row's tokens come in order.
 struct Step {
     float* hidden;        // (tokens, hidden) in: embeddings; out: after the last norm
-    const float* cosine;  // (views, tokens, turned / 2)
+    const float* cosine;  // (views, angles, turned / 2), of every position
     const float* sine;
     const int32_t *row, *position, *tables;  // tables (rows, width): pages of each row
     void *keys, *values;                     // (layers, pages, groups, page, head_size)
     float *key_scales, *value_scales;        // (layers, pages, groups, page) of 8-bit keys and values
     int64_t pages;
-    int32_t tokens, width, page, number;  // number: 0 fp32, 1 bf16, 2 int8
+    int32_t tokens, width, page, number, angles;  // number: 0 fp32, 1 bf16, 2 int8
 };
 
 // A tensor (B, H, T, P) of bf16 whose last dimension is dense; strides in numbers.

@@ -4,6 +4,7 @@
 //               | output product, added | norm, quantize | gate and up products, activation, quantize | down, added
 
 constexpr int BUNCH = 64;  // tokens of one unit of work
+constexpr int NEAR = 8;    // of one unit of attention
 
 INLINE Floats activated(int activation, Floats v) {
     switch (activation) {
@@ -65,6 +66,7 @@ struct Pass {  // one call: the model, the step, the room
     const Model& model;
     const Step& step;
     Work work;
+    int64_t longest;
 
     // Norm and quantize every token's stream.
     INLINE void enter(Team& team, const float* gain) const {
@@ -92,7 +94,7 @@ struct Pass {  // one call: the model, the step, the room
             float* x = found + (token - begin) * size;
             const float* gain = kind == 0 ? layer.norm_query : layer.norm_key;
             if (kind < 2 && gain) norm(x, gain, model.epsilon, size, x);
-            const int64_t angle = (int64_t(layer.view) * step.tokens + token) * half;
+            const int64_t angle = (int64_t(layer.view) * step.angles + step.position[token]) * half;
             if (kind < 2) turn(model, step.cosine + angle, step.sine + angle, x);
             if (kind == 0) {
                 memcpy(work.queries + (token * model.heads + head) * size, x, size * sizeof(float));
@@ -103,16 +105,31 @@ struct Pass {  // one call: the model, the step, the room
         }
     }
 
-    INLINE void mix(const Layer& layer, int index, int head, int token, float* scores) const {
-        const int to = step.position[token], from = layer.window && to >= layer.window ? to - layer.window + 1 : 0;
-        const int64_t at = (int64_t(token) * model.heads + head) * model.head_size;
-        const Head place{&step, index, model.groups, head / (model.heads / model.groups)};
-        const float* query = work.queries + at;
-        float* mixed = work.attended + at;
-        const int row = step.row[token];
-        if (step.number == 0) attend_sized<0>(model, place, row, from, to, query, scores, mixed);
-        else if (step.number == 1) attend_sized<1>(model, place, row, from, to, query, scores, mixed);
-        else attend_sized<2>(model, place, row, from, to, query, scores, mixed);
+    // Attention of some tokens of one row, of the heads that share one head of keys and values.
+    INLINE void mix(const Layer& layer, int index, int group, int begin, int end, float* scores) const {
+        const int heads = model.heads / model.groups, row = step.row[begin];
+        const Head place{&step, index, model.groups, group};
+        for (int first = 0; first < heads; first += QUERIES) {
+            Query queries[NEAR * QUERIES];
+            int count = 0;
+            for (int token = begin; token < end; ++token)
+                for (int head = first; head < least_of(first + QUERIES, heads); ++head) {
+                    const int to = step.position[token], from = layer.window && to >= layer.window ? to - layer.window + 1 : 0;
+                    const int64_t at = (int64_t(token) * model.heads + group * heads + head) * model.head_size;
+                    queries[count++] = {work.queries + at, work.attended + at, from, to};
+                }
+            if (step.number == 0) attend_sized<0>(model, place, row, queries, count, scores, longest);
+            else if (step.number == 1) attend_sized<1>(model, place, row, queries, count, scores, longest);
+            else attend_sized<2>(model, place, row, queries, count, scores, longest);
+        }
+    }
+
+    // The tokens [begin, end) row by row.
+    INLINE void mix_rows(const Layer& layer, int index, int group, int begin, int end, float* scores) const {
+        for (int first = begin, next; first < end; first = next) {
+            for (next = first + 1; next < end && step.row[next] == step.row[first];) ++next;
+            mix(layer, index, group, first, next, scores);
+        }
     }
 
     // The stream plus a product; where the branch ends in a norm, the norm of the product.
@@ -168,8 +185,10 @@ struct Pass {  // one call: the model, the step, the room
         team.share(heads * bunches, [&](int unit) {
             bunch(unit, heads, [&](int head, int begin, int end) { project(layer, index, head, begin, end); });
         });
-        team.share(step.tokens * model.heads, [&](int unit) {
-            mix(layer, index, unit % model.heads, unit / model.heads, scores);
+        const int near = step.tokens > BUNCH ? NEAR : 1;
+        team.share((step.tokens + near - 1) / near * model.groups, [&](int unit) {
+            const int begin = unit / model.groups * near;
+            mix_rows(layer, index, unit % model.groups, begin, least_of(begin + near, step.tokens), scores);
         });
         team.share((step.tokens + 7) / 8, [&](int part) {
             for (int token = 8 * part; token < least_of(8 * part + 8, step.tokens); ++token)
@@ -190,9 +209,9 @@ void run_step(const Model& model, const Step& step, char* room, float* scores, i
         char* found = at;
         at += (size + 63) / 64 * 64;
         return static_cast<void*>(found);
-    })};
+    }), longest};
     run_team(threads, [&](Team& team, int member) {
-        for (int index = 0; index < model.count; ++index) pass.run_layer(team, index, scores + member * longest);
+        for (int index = 0; index < model.count; ++index) pass.run_layer(team, index, scores + member * QUERIES * longest);
         team.share(step.tokens, [&](int token) {
             float* x = step.hidden + int64_t(token) * model.hidden;
             if (model.norm) norm(x, model.norm, model.epsilon, model.hidden, x);

@@ -24,7 +24,7 @@ from fourfold.models.interop import GGUF_ARCHITECTURES as ARCHITECTURES
 from fourfold.models.interop import ROPE_FACTORS as FACTORS
 from fourfold.models.interop import Architecture, Section, fused_name, fused_parts, read_gguf_config
 from fourfold.models.linear import hold, is_packed, make_dense, places_to_pack
-from fourfold.models.packed import Packed, settle
+from fourfold.models.packed import LargePages, Packed
 from fourfold.models.transformer import TransformerConfig, TransformerLM
 from fourfold.tokenizers import Tokenizer, to_gguf
 
@@ -54,8 +54,6 @@ def load_gguf(
     assert isinstance(model, TransformerLM)
     for name, matrix in kept.items():
         hold(model, name.removesuffix(".weight"), Packed(matrix))
-    kept.clear()
-    settle(model)
     return model, metadata
 
 
@@ -65,12 +63,14 @@ def stays_packed(path: Path | str) -> bool:
 
 
 def _packed(model: nn.Module, weights: Weights) -> Iterator[tuple[str, LowBit]]:
-    """The matrices that stay packed, by the names of their weights."""
+    """The matrices that stay packed, by the names of their weights. What was read of the file is let go at once."""
+    pages = LargePages()
     for name in places_to_pack(model):
         if f"{name}.weight" in weights:
-            matrix = weights.packed(f"{name}.weight")
+            matrix = weights.packed(f"{name}.weight", pages)
             if matrix is not None and (matrix.rows, matrix.columns) == model.get_parameter(f"{name}.weight").shape:
                 yield f"{name}.weight", matrix
+                weights.let_go(f"{name}.weight")
 
 
 def _stand_in(matrix: LowBit) -> Tensor:
@@ -144,7 +144,7 @@ class Weights(Mapping[str, Tensor]):
         heads = interleaved_heads(ours, self.architecture, self.config)
         return tensor if heads is None or tensor.shape[0] % (2 * heads) else split_halves(tensor, heads)
 
-    def packed(self, ours: str) -> LowBit | None:
+    def packed(self, ours: str, pages: LargePages) -> LowBit | None:
         """A matrix as it is in the file, its rows in our order; None when it has to be unpacked."""
         name, rows = self._places[ours]
         info = self.file.tensors[name]
@@ -154,7 +154,11 @@ class Weights(Mapping[str, Tensor]):
         heads = interleaved_heads(ours, self.architecture, self.config)
         if heads is not None and raw.shape[0] % (2 * heads) == 0:
             raw = split_halves(raw, heads)
-        return pack_rows(raw, info.type, info.shape[1])
+        return pack_rows(raw, info.type, info.shape[1], pages)
+
+    def let_go(self, ours: str) -> None:
+        """The memory that its part of the mapped file takes."""
+        self.file.let_go(*self._places[ours])
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fourfold.kernels import LowBit, join, pack
+from fourfold.kernels import LowBit, pack
 from fourfold.models.files.gguf_blocks import (
     Q4_0,
     Q4_1,
@@ -30,7 +30,9 @@ from fourfold.models.files.gguf_blocks import (
     scales_and_leasts,
     six_bits,
 )
+from fourfold.models.packed import LargePages
 
+LANES = 16
 VALUES_AT_ONCE = 1 << 20
 """Packed together: what is on the way takes a few bytes a value."""
 
@@ -43,14 +45,35 @@ class Codes(NamedTuple):
     leasts: Tensor | None = None
 
 
-def pack_rows(raw: Tensor, kind: int, columns: int) -> LowBit | None:
-    """A matrix from (R, bytes) blocks of one of the types in `PACKED`; None if a scale is no fp16 number."""
-    rows = raw.shape[0]
-    step = max(VALUES_AT_ONCE // columns // 16, 1) * 16
-    parts = [_part(raw[start : start + step].contiguous(), kind, columns) for start in range(0, rows, step)]
-    matrix = join(parts) if len(parts) > 1 else parts[0]
-    shared = [scales for scales in (matrix.scales, matrix.leasts) if scales is not None]
-    return matrix if all(bool(scales.isfinite().all()) for scales in shared) else None
+def pack_rows(raw: Tensor, kind: int, columns: int, pages: LargePages | None = None) -> LowBit | None:
+    """A matrix from (R, bytes) blocks of one of the types in `PACKED`; None if a scale is no fp16 number.
+
+    It lies in `pages`, where its parts are put as they are made.
+    """
+    rows, pages = raw.shape[0], pages or LargePages()
+    step = max(VALUES_AT_ONCE // columns // LANES, 1) * LANES
+    whole: LowBit | None = None
+    for start in range(0, rows, step):
+        part = _part(raw[start : start + step].contiguous(), kind, columns)
+        if not all(bool(scales.isfinite().all()) for scales in (part.scales, part.leasts) if scales is not None):
+            return None
+        if whole is None:
+            leasts = None if part.leasts is None else _room(part.leasts, rows, pages)
+            codes, scales = _room(part.codes, rows, pages), _room(part.scales, rows, pages)
+            whole = part._replace(rows=rows, codes=codes, scales=scales, leasts=leasts)
+        for name, numbers in _tiled(part):
+            getattr(whole, name)[start // LANES :][: len(numbers)] = numbers
+    return whole
+
+
+def _tiled(part: LowBit) -> list[tuple[str, Tensor]]:
+    """What a part has of each tile of rows."""
+    found = {"codes": part.codes, "scales": part.scales, "leasts": part.leasts}
+    return [(name, numbers) for name, numbers in found.items() if numbers is not None]
+
+
+def _room(part: Tensor, rows: int, pages: LargePages) -> Tensor:
+    return pages.empty((-(-rows // LANES), *part.shape[1:]), part.dtype)
 
 
 def _part(raw: Tensor, kind: int, columns: int) -> LowBit:

@@ -8,6 +8,7 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 an
 from __future__ import annotations
 
 import math
+import mmap
 import struct
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,11 +67,21 @@ class GGUF:
 
     def raw(self, name: str, rows: slice = ALL) -> Tensor:
         """The bytes of a tensor or of some of its rows, in the mapped file."""
+        return torch.from_numpy(self._data[self._span(name, rows)])
+
+    def let_go(self, name: str, rows: slice = ALL) -> None:
+        """Nobody needs these bytes now: their memory is free, and a later look reads the file again."""
+        span, page = self._span(name, rows), mmap.PAGESIZE
+        first, last = -(-span.start // page) * page, span.stop // page * page
+        if last > first and hasattr(mmap, "MADV_DONTNEED") and isinstance(mapped := self._data.base, mmap.mmap):
+            mapped.madvise(mmap.MADV_DONTNEED, first, last - first)
+
+    def _span(self, name: str, rows: slice) -> slice:
         info = self.tensors[name]
         start, end, _ = rows.indices(info.shape[0])
         # A packed vector may have fewer bytes than values; only a whole one can be asked for.
         first, last = (info.size * row // info.shape[0] for row in (start, max(start, end)))
-        return torch.from_numpy(self._data[info.offset + first : info.offset + last])
+        return slice(info.offset + first, info.offset + last)
 
 
 def read_gguf(path: Path | str) -> GGUF:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import polars
 from numpy.typing import NDArray
 
 from fourfold.errors import UserError
@@ -82,10 +81,14 @@ class Columns:
 
     def __init__(self, order: int, words: list[str], last: bool) -> None:
         self._order, self._last = order, last
+        import polars  # 23 MB, which nobody else needs
+
         self._words = polars.Enum(words)
 
     def read(self, block: list[str]) -> Section | None:
         """The n-grams of the block, or None where any line is not regular."""
+        import polars
+
         order = self._order
         text = (
             polars.Series(block, dtype=polars.String).str.strip_chars("\r\n").str.replace_all("\t", " ", literal=True)

@@ -6,10 +6,9 @@ import gzip
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import polars
 from numpy.typing import NDArray
 
 from fourfold.errors import UserError
@@ -19,6 +18,9 @@ from fourfold.models.ngram.estimate import NEVER
 from fourfold.models.ngram.model import NGramLM
 from fourfold.models.ngram.word_tokenizer import END, START, UNKNOWN
 from fourfold.progress import track
+
+if TYPE_CHECKING:
+    import polars
 
 ROWS_AT_ONCE = 1 << 20
 
@@ -45,6 +47,8 @@ def write_arpa(model: NGramLM, path: Path, token_strings: Sequence[str]) -> None
 
 
 def _names(model: NGramLM, token_strings: Sequence[str]) -> _Names:
+    import polars  # 23 MB, which nobody else needs
+
     if len(token_strings) != model.vocabulary_size:
         raise UserError("not one string a token", expected=model.vocabulary_size, got=len(token_strings))
     config = model.config
@@ -78,6 +82,8 @@ def _write(model: NGramLM, names: _Names, stream: IO[bytes] | gzip.GzipFile) -> 
 
 def _unigrams(model: NGramLM, names: _Names) -> polars.DataFrame:
     """All tokens, and what a reader expects besides: <unk>, <s>, </s>."""
+    import polars
+
     size, config, trie = model.vocabulary_size, model.config, unpacked(model.trie)
     log_prob = _log10(trie.log_prob[1 : size + 1])
     back_off = _log10(trie.back_off[1 : size + 1]) if model.order > 1 else np.zeros(size, np.float32)
@@ -109,6 +115,8 @@ def _longer(model: NGramLM, names: _Names) -> Iterator[Iterator[polars.DataFrame
 def _frames(
     grams: NDArray[np.int32], names: _Names, log_prob: NDArray[np.float32], back_off: NDArray[np.float32]
 ) -> Iterator[polars.DataFrame]:
+    import polars
+
     for begin in range(0, len(grams), ROWS_AT_ONCE):
         part = slice(begin, begin + ROWS_AT_ONCE)
         columns = [

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fourfold.kernels import LayerCall, ModelCall, StepCall, WeightCall, described, kernel_threads, kernels
 from fourfold.models.linear import Linear
 from fourfold.models.packed import Packed
-from fourfold.models.protocols import Step, positions_of
+from fourfold.models.protocols import Step
 from fourfold.models.transformer.attention import AttentionLayer
 from fourfold.models.transformer.block import Block
 from fourfold.models.transformer.config import TransformerConfig
@@ -29,9 +29,10 @@ from fourfold.models.transformer.norms import RMSNorm
 from fourfold.models.transformer.options import Rotary
 from fourfold.models.transformer.paged import PAGE, PagedCache
 
-LANES, BLOCK = 16, 32
+LANES, BLOCK, QUERIES = 16, 32, 4
 HEAD_SIZES = (16, 32, 64, 80, 96, 128, 256)
 WIDEST = 8192
+FIRST_ANGLES = 512
 ACTIVATIONS = ("silu", "gelu", "gelu-tanh", "relu", "tanh")
 NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 
@@ -49,6 +50,8 @@ class Plan(NamedTuple):
     """Of each linear layer its modules, the packed weight, and of that the tensors and its codes: what the addresses
     point into, by which a changed stack is known. As dictionaries: there are hundreds to look at before each token."""
     deltas: list[Members]
+    angles: list[Tensor]
+    """(views, positions, R/2) cosines and sines of the positions that were needed so far."""
     kept: list[object]
     """Kept alive with it."""
 
@@ -70,21 +73,18 @@ def run_fused(stack: Transformer, step: Step, cache: PagedCache) -> Tensor | Non
     """
     if not _plain(step, cache) or stack.training or torch.is_grad_enabled():
         return None
-    plan = _plans.get(stack)
-    if plan is None or not plan.holds():
-        plan = _plans[stack] = _make_plan(stack)
+    plan = _plan(stack)
     if plan is None or (step.adapters is None and plan.adapted()):
         return None
     rows, length = step.ids.shape
     counts = [length] * rows if step.lengths is None else step.lengths.tolist()
-    if max(cache.starts) + length > stack.config.context:
+    if max(start + count for start, count in zip(cache.starts, counts, strict=True)) > stack.config.context:
         return None
     cache.reserve(length)
-    positions = positions_of(step, cache.lengths)
-    x = stack.embed(step, positions).float()
+    x = stack.embed(step, cache.lengths).float()  # no scheme that is compiled has positions on entry
     real = None if min(counts) == length else torch.arange(length) < torch.tensor(counts)[:, None]
     hidden = x.reshape(-1, x.shape[-1]).contiguous() if real is None else x[real]
-    _call(stack, plan, hidden, positions, real, counts, cache)
+    _call(stack, plan, hidden, counts, cache)
     cache.advance(torch.tensor(counts))
     if real is None:
         return hidden.view(x.shape)
@@ -93,23 +93,29 @@ def run_fused(stack: Transformer, step: Step, cache: PagedCache) -> Tensor | Non
     return output
 
 
+def is_fused(stack: Transformer) -> bool:
+    """Whether every plain step on pages that no delta acts on runs compiled, from the token vectors on."""
+    on_cpu = next(stack.parameters()).device.type == "cpu"
+    direct = on_cpu and stack.embedding_norm is None and stack.projection is None
+    return direct and not stack.training and _plan(stack) is not None
+
+
+def _plan(stack: Transformer) -> Plan | None:
+    plan = _plans.get(stack)
+    if plan is None or not plan.holds():
+        plan = _plans[stack] = _make_plan(stack)
+    return plan
+
+
 def _plain(step: Step, cache: PagedCache) -> bool:
     asked = (step.documents, step.prefix, step.segments, step.source, step.trace, step.positions)
     without = step.adapters is None or (isinstance(step.adapters, int) and step.adapters == 0)
     return without and all(part is None for part in asked) and cache.pages.device.type == "cpu"
 
 
-def _call(
-    stack: Transformer,
-    plan: Plan,
-    hidden: Tensor,
-    positions: Tensor,
-    real: Tensor | None,
-    counts: list[int],
-    cache: PagedCache,
-) -> None:
+def _call(stack: Transformer, plan: Plan, hidden: Tensor, counts: list[int], cache: PagedCache) -> None:
     """Fill (N, D) `hidden`, which holds the embeddings, with the stack's output."""
-    cosine, sine = _rotations(stack, plan, positions, real)
+    cosine, sine = _angles(stack, plan, max(start + count for start, count in zip(cache.starts, counts, strict=True)))
     row = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     position = np.concatenate([np.arange(s, s + n, dtype=np.int32) for s, n in zip(cache.starts, counts, strict=True)])
     width = max(map(len, cache.tables))
@@ -124,28 +130,29 @@ def _call(
         row=row.ctypes.data, position=position.ctypes.data, tables=tables.ctypes.data,
         keys=pages.keys.data_ptr(), values=pages.values.data_ptr(), key_scales=key_scales, value_scales=value_scales,
         pages=pages.keys.shape[1], tokens=len(hidden), width=width, page=PAGE, number=NUMBERS[pages.dtype],
+        angles=cosine.shape[1],
     )  # fmt: skip
     running, threads = kernels(), kernel_threads()
     assert running.library is not None
     longest = (width + 1) * PAGE
-    scores = torch.empty(threads * longest)
+    scores = torch.empty(threads * QUERIES * longest)
     room = torch.empty(running.library.fourfold_step_room(ctypes.byref(plan.model), len(hidden)), dtype=torch.uint8)
     addresses = (ctypes.byref(plan.model), ctypes.byref(call), room.data_ptr(), scores.data_ptr())
     running.library.fourfold_step(*addresses, longest, threads, running.set)
 
 
-def _rotations(stack: Transformer, plan: Plan, positions: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
-    """(views, N, R/2) cosines and sines."""
-    found = []
-    for window in plan.windows:
-        scheme = stack.positions if window is None or stack.local_positions is None else stack.local_positions
-        rotation = scheme.rotation(positions, torch.float32)
-        assert rotation is not None
-        found.append([part[:, 0] if real is None else part[:, 0][real] for part in rotation[:2]])
-    if len(found) == 1:
-        return found[0][0].contiguous(), found[0][1].contiguous()
-    cosines, sines = zip(*found, strict=True)
-    return torch.stack([part.flatten(0, -2) for part in cosines]), torch.stack([part.flatten(0, -2) for part in sines])
+def _angles(stack: Transformer, plan: Plan, positions: int) -> list[Tensor]:
+    """Cosines and sines of at least so many positions; twice as many when they do not suffice."""
+    if not plan.angles or plan.angles[0].shape[1] < positions:
+        wanted = torch.arange(min(max(2 * positions, FIRST_ANGLES), stack.config.context))[None]
+        found = []
+        for window in plan.windows:
+            scheme = stack.positions if window is None or stack.local_positions is None else stack.local_positions
+            rotation = scheme.rotation(wanted, torch.float32)
+            assert rotation is not None
+            found.append(rotation[:2])
+        plan.angles[:] = [torch.stack([part[which][0, 0] for part in found]) for which in (0, 1)]
+    return plan.angles
 
 
 def _fits(config: TransformerConfig) -> bool:
@@ -192,7 +199,7 @@ def _make_plan(stack: Transformer) -> Plan | None:
         turned=config.rotary_size, interleaved=config.positions.interleaved, epsilon=config.norm.epsilon,
         scale=config.attention.scale or config.head_size**-0.5, softcap=config.attention.softcap or 0.0,
     )  # fmt: skip
-    return Plan(model, windows, packed, [child.deltas._modules for child in linear], [*kept, calls])
+    return Plan(model, windows, packed, [child.deltas._modules for child in linear], [], [*kept, calls])
 
 
 def _layer_call(layer: Block, windows: tuple[int | None, ...], kept: list[object]) -> LayerCall:

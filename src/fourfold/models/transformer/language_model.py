@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from fourfold.models.linear import Linear, project
+from fourfold.models.packed import PackedEmbedding
 from fourfold.models.protocols import State, Step, Trace
 from fourfold.models.transformer.cache import Earlier, KeyValueCache
 from fourfold.models.transformer.config import TransformerConfig
 from fourfold.models.transformer.feed_forward import ACTIVATIONS
-from fourfold.models.transformer.fused import run_fused
+from fourfold.models.transformer.fused import is_fused, run_fused
 from fourfold.models.transformer.initialisation import initialise
 from fourfold.models.transformer.model import Transformer
 from fourfold.models.transformer.norms import make_norm
@@ -108,6 +109,16 @@ class TransformerLM(nn.Module):
             raise ValueError("the model has no language-model head")
         logits: Tensor = self.head(hidden, self.stack.embedding)
         return logits
+
+    @property
+    def batch_invariant(self) -> bool:
+        """Whether a row has the same bits whatever else is in the call: plain steps on pages, no deltas; `logits`."""
+        head = self.head
+        if head is None or head.dense is not None or head.norm is not None:
+            return False
+        table = self.stack.embedding if head.projection is None else head.projection
+        packed = isinstance(table, PackedEmbedding) or (isinstance(table, Linear) and table.packed is not None)
+        return packed and is_fused(self.stack)
 
     def new_state(self, rows: int, capacity: int) -> KeyValueCache:
         return self.stack.new_cache(rows, capacity)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from fourfold.models.linear import Linear
+from fourfold.models.linear import Linear, is_packed
 from fourfold.models.protocols import Step, positions_of
 from fourfold.models.transformer.attention import Call, Source, View
 from fourfold.models.transformer.block import Block
@@ -102,13 +102,18 @@ class Transformer(nn.Module):
         """What a page of its keys and values holds."""
         return PageShape(self.config.layers, self.config.kv_heads, self.config.head_size)
 
+    @property
+    def page_dtype(self) -> torch.dtype:
+        """What pages hold unless told otherwise: the weights' dtype, bf16 beside packed weights."""
+        return torch.bfloat16 if is_packed(self) else next(self.parameters()).dtype
+
     def new_pages(self, count: int, dtype: torch.dtype | None = None) -> Pages:
-        """A store of so many pages for any number of rows; the weights' dtype unless one is given."""
+        """A store of so many pages for any number of rows, in `page_dtype` unless another is given."""
         weight, windows = next(self.parameters()), [self.config.window(layer) for layer in range(self.config.layers)]
         return Pages(
             self.page_shape,
             count,
-            dtype or weight.dtype,
+            dtype or self.page_dtype,
             weight.device,
             numbers=weight.dtype,
             window=None if None in windows else max(window or 0 for window in windows),

@@ -7,6 +7,7 @@ Letters: L layers, N pages, B rows, G key-value heads, P head size, T new tokens
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fourfold.errors import FourfoldError
+from fourfold.models.untouched import untouched
 
 PAGE = 16
 """Tokens of a page."""
@@ -293,5 +295,5 @@ def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> 
     """Zeros; on the CPU such that the kernel hands out memory when it is written, not now."""
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
-    plain = np.zeros((*shape[:-1], shape[-1] * dtype.itemsize), np.uint8)
-    return torch.from_numpy(plain).view(dtype)
+    # In large pages one token would take 2 MiB of every layer.
+    return untouched(math.prod(shape) * dtype.itemsize, large=False).view(dtype).view(shape)
