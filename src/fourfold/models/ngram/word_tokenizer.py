@@ -93,7 +93,7 @@ class WordTokenizer:
 
     def save(self, folder: Path) -> None:
         with atomic_file(folder / LIST) as stream:
-            stream.write(b"".join(word + b"\n" for word in self.index.words()))
+            stream.write(self.index.lines())
         write_json(folder / self.file_name, {"unit": self.unit, "words": self.vocabulary_size})
 
     @classmethod
