@@ -92,8 +92,18 @@ class WordIndex:
 
     def number(self, word: bytes) -> int:
         """The id of one word, whole; -1 where it is not known."""
-        ids, _ = self._read(word, False, grow=False)
-        return int(ids[0]) if len(ids) == 1 else -1
+        value = _OFFSET
+        for byte in word:
+            value = (value ^ byte) * _PRIME % (1 << 64)
+        value = (value ^ value >> 32) & int(_LOWER)
+        slots = self.table.slots
+        slot = value & len(slots) - 1
+        while (entry := int(slots[slot])) != int(EMPTY):
+            number = entry & int(_LOWER)
+            if entry >> 32 == value and self.word(number) == word:
+                return number
+            slot = slot + 1 & len(slots) - 1
+        return -1
 
     def word(self, number: int) -> bytes:
         """The word of that id."""
@@ -275,16 +285,8 @@ def _absorb(other: WordTable, table: WordTable, known: int, ids: Indices) -> int
     return known
 
 
-@compiled
 def _is_sound(table: WordTable) -> bool:
     """Whether every word has room in the pool, no slot names a word that is not there, and one slot is free."""
-    free = 0
-    for entry in table.slots:
-        if entry == EMPTY:
-            free += 1
-        elif np.int64(entry & _LOWER) >= len(table.starts) - 1:
-            return False
-    for word in range(len(table.starts) - 1):
-        if table.starts[word] >= table.starts[word + 1]:
-            return False
-    return free > 0
+    numbers = table.slots[table.slots != EMPTY] & _LOWER
+    inside = len(numbers) < len(table.slots) and int(numbers.max(initial=0)) < max(len(table.starts) - 1, 1)
+    return inside and bool((table.starts[1:] > table.starts[:-1]).all())

@@ -8,6 +8,7 @@ so no n-gram is ever written out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fourfold.errors import UserError
-from fourfold.kernels import Depths, Indices, Integers, add_occurrences, refine
+from fourfold.kernels import Depths, Indices, Integers, add_occurrences, processors, refine
 from fourfold.progress import track
 
 MAX_ORDER = 10
@@ -151,8 +152,9 @@ def with_continuations(
     shapes: list[Shape], counts: list[Indices], openings: list[Indices], bos_id: int | None, new: NewArray = np.empty
 ) -> tuple[OrderCounts, ...]:
     """The tables of all orders; `openings` are the rows of each order that begin a document."""
-    orders = []
-    for level, (words, prefixes, suffixes) in enumerate(shapes):
+
+    def table(level: int) -> OrderCounts:
+        words, prefixes, suffixes = shapes[level]
         continuations = counts[level]
         if level + 1 < len(shapes):
             continuations = new(len(words), np.int32)
@@ -163,12 +165,12 @@ def with_continuations(
                 continuations[opening] += 1  # the start is one more thing that can come before
             elif level:
                 continuations[opening] = counts[level][opening]
-        orders.append(
-            OrderCounts(
-                words=words, prefixes=prefixes, suffixes=suffixes, counts=counts[level], continuations=continuations
-            )
+        return OrderCounts(
+            words=words, prefixes=prefixes, suffixes=suffixes, counts=counts[level], continuations=continuations
         )
-    return tuple(orders)
+
+    with ThreadPoolExecutor(processors()) as pool:
+        return tuple(pool.map(table, range(len(shapes))))
 
 
 def check_stream(stream: Stream, order: int, vocabulary_size: int) -> None:
