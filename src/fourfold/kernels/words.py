@@ -241,7 +241,7 @@ def _id(text: Bytes, start: int, end: int, table: WordTable, known: int, grow: b
     slot = value & last
     while table.slots[slot] != EMPTY:
         if table.slots[slot] >> _HALF == value:
-            number = np.int64(table.slots[slot] & _LOWER)
+            number = int(np.int64(table.slots[slot] & _LOWER))
             if _is_word(text, start, end, table, number):
                 return number, known
         slot = (slot + np.uint64(1)) & last

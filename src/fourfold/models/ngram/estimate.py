@@ -52,7 +52,9 @@ def estimate(
     if counts.never_predicted is not None:
         levels[0].log_prob[counts.never_predicted] = NEVER
     if any(thresholds):
-        levels = thin(levels, [_kept(counts, order, thresholds[order - 1], new) for order in range(1, counts.order + 1)], new)
+        levels = thin(
+            levels, [_kept(counts, order, thresholds[order - 1], new) for order in range(1, counts.order + 1)], new
+        )
     return Estimate(levels, tuple(rule.discounts for rule in rules), tuple(rule.weights for rule in rules))
 
 

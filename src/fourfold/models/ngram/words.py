@@ -13,9 +13,9 @@ from fourfold.kernels import Indices, Integers, WordIndex
 from fourfold.models.ngram.disk import DiskStream, NewFiles, count_ngrams_on_disk
 from fourfold.models.ngram.estimate import check_pruning
 from fourfold.models.ngram.model import NGramLM
+from fourfold.models.ngram.reading import read_word_blocks, read_words
 from fourfold.models.ngram.smoothing import check_smoothing, smoothing_named
 from fourfold.models.ngram.training import fit, train_ngram_flat
-from fourfold.models.ngram.reading import read_word_blocks, read_words
 from fourfold.models.ngram.word_tokenizer import MARKS, UNKNOWN, Unit, WordTokenizer
 from fourfold.progress import say
 
