@@ -4,8 +4,8 @@
 
 TEXT is one sentence a line. Training and loading run in fresh processes, the compiled kernels in numba's cache; a
 first, uncounted round fills it. With `--lmplz DIR`, a folder with KenLM's `lmplz` and `build_binary`, the peer trains
-on the same text in alternation. Loading: in a fresh process, after its imports, by the clock. Scoring: what `fourfold
-score FILE --lines` does (the file read, words to ids, every line's total) beside the `kenlm` package, line by line on
+on the same text in alternation. Loading: in a fresh process, after its imports, by the clock. Scoring: `score_lines`,
+which `fourfold score FILE --lines` rests on (the file read, words to ids, every line's total), beside the `kenlm` package, line by line on
 lines that are in memory, on the same model and `--peer-lines` lines of the middle of the text, one thread each. With
 `--memory` counting on disk is timed too, and the two models are compared bit by bit. By the clock and in processor
 seconds; peak memory of the process, of it what is not mapped from files; the load of the machine is printed.
