@@ -1,7 +1,10 @@
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.kernels import WordIndex, read_words_plain
+from fourfold.kernels.words import EMPTY
 
 MARKS = [b"<unk>", b"<s>", b"</s>"]
 PIECES = st.sampled_from([" ", "\n", "\t", "\r\n", "\x0b", "a", "ab", "<s>", "</s", "中文", "é", "▁", "\u00a0", "𝄞"])
@@ -36,3 +39,38 @@ def test_many_words_outgrow_the_table():
 def test_words_with_white_space_are_not_one_word():
     assert WordIndex([b"a b", b"c"]).known == 3
     assert WordIndex([b"a"]).number(b"a b") == -1
+
+
+def test_words_of_another_index_are_taken_up_in_its_order():
+    index, other = WordIndex([*MARKS, b"a", b"b"]), WordIndex([*MARKS, b"c", b"a"])
+    assert index.absorb(other).tolist() == [0, 1, 2, 5, 3]
+    assert index.words() == [*MARKS, b"a", b"b", b"c"]
+    assert index.find(b"c b x")[0].tolist() == [5, 4, -1]
+
+
+def test_an_index_is_its_arrays():
+    index = WordIndex([f"w{number}".encode() for number in range(1000)])
+    table = index.compact()
+    again = WordIndex.of_table(table)
+    assert (again.known, again.words()) == (1000, index.words())
+    assert again.find(b"w999 w1000")[0].tolist() == [999, -1]
+    assert again.add(b"new w3")[0].tolist() == [1000, 3]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda table: table._replace(slots=table.slots[:-1]),
+        lambda table: table._replace(slots=table.slots[:1]),
+        lambda table: table._replace(slots=np.where(table.slots == EMPTY, np.uint64(1 << 40), table.slots)),
+        lambda table: table._replace(slots=np.where(table.slots == EMPTY, table.slots, table.slots + np.uint64(9))),
+        lambda table: table._replace(starts=table.starts[::-1].copy()),
+        lambda table: table._replace(starts=np.sort(table.starts)[[0, 0, *range(1, len(table.starts))]]),
+        lambda table: table._replace(pool=table.pool[:-1]),
+        lambda table: table._replace(starts=table.starts[:0]),
+    ],
+)
+def test_arrays_that_lead_astray_are_refused(damage):
+    table = WordIndex([b"a", b"bc", b"def"]).compact()
+    with pytest.raises(ValueError, match="arrays"):
+        WordIndex.of_table(damage(table))

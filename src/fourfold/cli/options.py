@@ -39,9 +39,14 @@ DataType = Annotated[str | None, typer.Option("--dtype", help="fp32, bf16 or fp1
 
 def load_model(reference: str, dtype: str | None = None) -> LanguageModel | TextEncoder | Endpoint:
     """Any model reference; a remark says what was chosen."""
-    from fourfold.inference import load
+    from fourfold.errors import UserError
+    from fourfold.inference import ContextEncoder, load
 
-    return load(reference, dtype=dtype)
+    found = load(reference, dtype=dtype)
+    if isinstance(found, ContextEncoder):
+        advice = "From Python: fourfold.load(FOLDER).states(texts), or .embed(texts)."
+        raise UserError("ELMo is features for other models; no command reads it", where=reference, advice=advice)
+    return found
 
 
 def load_tokenizer(reference: str) -> Tokenizer:

@@ -15,6 +15,7 @@ from fourfold.inference.choices import (
     regex,
 )
 from fourfold.inference.constraints import matcher_for
+from fourfold.inference.contextual import ContextEncoder
 from fourfold.inference.encoder import Filling, TextEncoder
 from fourfold.inference.endpoint import Endpoint, EndpointOptions, Price, Usage
 from fourfold.inference.engine import Engine, EngineCounts, EngineLimits, Overloaded, Request, Running, Token
@@ -46,6 +47,7 @@ __all__ = [
     "Capability",
     "ChatModel",
     "Constraint",
+    "ContextEncoder",
     "Continuation",
     "Contrastive",
     "Drafts",

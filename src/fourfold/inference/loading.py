@@ -22,6 +22,7 @@ from torch import nn
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json
+from fourfold.inference.contextual import ContextEncoder
 from fourfold.inference.encoder import TextEncoder
 from fourfold.inference.endpoint import Endpoint
 from fourfold.inference.foreign import FOREIGN, load_foreign
@@ -29,6 +30,7 @@ from fourfold.inference.language_model import LanguageModel, TextTokenizer, end_
 from fourfold.inference.results import CHOSEN_BY_FILES, Sampling
 from fourfold.kernels import INSTRUCTIONS, kernels
 from fourfold.models import CausalLM, EncoderDecoder, TransformerLM
+from fourfold.models.elmo import ElmoLM
 from fourfold.models.files import attach_adapter, load_gguf, load_model, stays_packed
 from fourfold.models.interop import Pooling, encoder_folder, read_pooling
 from fourfold.models.ngram import WordTokenizer, read_arpa
@@ -58,7 +60,7 @@ class Parts(NamedTuple):
 
 def load(
     reference: str | Path, *, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None
-) -> LanguageModel | TextEncoder | Endpoint:
+) -> LanguageModel | TextEncoder | ContextEncoder | Endpoint:
     """The model a reference names.
 
     Without `dtype`: packed GGUF files stay packed where our kernels are compiled, everything else is in bf16 where
@@ -218,9 +220,9 @@ def _settings(folder: Path) -> Mapping[str, Any]:
     return settings
 
 
-def _put_together(parts: Parts, reference: str, device: torch.device) -> LanguageModel | TextEncoder:
+def _put_together(parts: Parts, reference: str, device: torch.device) -> LanguageModel | TextEncoder | ContextEncoder:
     module, tokenizer = parts.module, parts.tokenizer
-    assert isinstance(module, CausalLM)
+    assert isinstance(module, CausalLM | ElmoLM)
     size = tokenizer.vocabulary_size if isinstance(tokenizer, Tokenizer | WordTokenizer) else 0
     if size > module.vocabulary_size:
         raise UserError(
@@ -228,6 +230,9 @@ def _put_together(parts: Parts, reference: str, device: torch.device) -> Languag
         )
     module.eval()
     name = reference if reference == "smollm2" else Path(reference).name
+    if isinstance(module, ElmoLM):
+        assert isinstance(tokenizer, Tokenizer)
+        return ContextEncoder(module, tokenizer, name=name, device=device)
     if isinstance(module, TransformerLM) and module.config.mask == "bidirectional":
         assert isinstance(tokenizer, Tokenizer)
         labels = _labels(parts.settings.get("id2label"))

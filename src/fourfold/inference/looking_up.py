@@ -16,7 +16,7 @@ from fourfold.models import DirectScorer, Step
 
 IGNORED = -1
 """In place of a target that is not asked for."""
-ROWS_SIDE_BY_SIDE = 16
+ROWS_SIDE_BY_SIDE = 32
 """Rows that texts are laid out in: looking one up hides the wait for another."""
 LINE_BYTES = 1 << 20
 """About as many bytes of lines are scored together."""

@@ -8,7 +8,7 @@ from fourfold.kernels.contexts import Work as ContextWork
 from fourfold.kernels.contexts import new_work as new_context_work
 from fourfold.kernels.contexts import train_contexts, train_contexts_plain
 from fourfold.kernels.grouping import Groups, Indices, Integers, group_keys, group_keys_plain
-from fourfold.kernels.jit import compiled, compiled_for_threads
+from fourfold.kernels.jit import compiled, compiled_for_threads, processors
 from fourfold.kernels.low_bit import (
     LowBit,
     dense,
@@ -23,7 +23,7 @@ from fourfold.kernels.low_bit import (
 from fourfold.kernels.native import TOLD as INSTRUCTIONS
 from fourfold.kernels.native import Kernels, LayerCall, ModelCall, StepCall, WeightCall, kernels
 from fourfold.kernels.native import threads as kernel_threads
-from fourfold.kernels.refining import Refined, group_tokens, refine, refine_plain
+from fourfold.kernels.refining import Depths, Refined, add_occurrences, refine, refine_plain
 from fourfold.kernels.terms import TermCounts, TextCodes, count_terms, count_terms_plain, hash_term
 from fourfold.kernels.trie import (
     Codes,
@@ -37,7 +37,7 @@ from fourfold.kernels.trie import (
     walk_scored,
     walk_scored_plain,
 )
-from fourfold.kernels.words import WordIndex, read_words_plain
+from fourfold.kernels.words import WordIndex, WordTable, read_words_plain
 
 __all__ = [
     "INSTRUCTIONS",
@@ -46,6 +46,7 @@ __all__ = [
     "ContextPaths",
     "ContextShape",
     "ContextWork",
+    "Depths",
     "Floats",
     "Groups",
     "Indices",
@@ -61,6 +62,8 @@ __all__ = [
     "Trie",
     "WeightCall",
     "WordIndex",
+    "WordTable",
+    "add_occurrences",
     "attends_natively",
     "causal_attention",
     "causal_attention_backward",
@@ -74,13 +77,13 @@ __all__ = [
     "described",
     "group_keys",
     "group_keys_plain",
-    "group_tokens",
     "hash_term",
     "join",
     "kernel_threads",
     "kernels",
     "new_context_work",
     "pack",
+    "processors",
     "product",
     "product_plain",
     "read_words_plain",

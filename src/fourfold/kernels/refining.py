@@ -1,15 +1,17 @@
-"""Sort the positions of a text by the n-gram that ends at each, one token longer at a time.
+"""Group the positions of a text by the n-gram that ends at each, one token longer at a time.
 
-Positions in the order of their n-grams lie in groups, one for each distinct n-gram. Those of an n-gram one token
-longer are the positions after a group's, sorted by the token there: groups are refined, never sorted against each
-other. So no key is built that could be too long for an integer, and most groups are a handful of numbers.
+An n-gram one token longer is a pair: the group of the position before, and the token. Pairs are packed with their
+positions into integers of 63 bits and sorted. Where all do not fit, or to keep a sort within the processor's caches,
+they are first dealt out to buckets, ranges of groups that hold about as many positions each; buckets are independent,
+so threads share them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,147 +19,179 @@ from numpy.typing import NDArray
 from fourfold.kernels.grouping import Indices, Integers
 from fourfold.kernels.jit import compiled, processors
 
-FEW = 24
-"""Numbers that are sorted by insertion."""
+Depths = NDArray[np.uint8] | Indices
+Part = TypeVar("Part")
+BITS = 63
+BINS = 16
+"""Bits of a group that positions are tallied by before buckets are cut."""
+BUCKET = 1 << 16
+"""Positions of a bucket: half a megabyte."""
 
 
 class Refined(NamedTuple):
-    """The distinct n-grams one token longer, sorted by (prefix, last token), and where each occurs."""
+    """The distinct n-grams one token longer, sorted by (prefix, last token)."""
 
-    positions: Indices
-    """Where each n-gram ends, in the order of the n-grams; rising within one."""
-    starts: Integers
-    """For each n-gram, where its positions begin, and the end of the last."""
     words: Indices
     prefixes: Indices
     """Group of the n-gram without its last token."""
     suffixes: Indices
     """Group of the n-gram without its first token."""
+    counts: Indices
 
 
-def group_tokens(tokens: Indices, vocabulary_size: int) -> tuple[Indices, Integers]:
-    """The positions of each token, one token after the other, and where those of each begin: n-grams of length 1."""
-    starts = np.zeros(vocabulary_size + 1, np.int64)
-    np.cumsum(np.bincount(tokens, minlength=vocabulary_size), out=starts[1:])
-    return _scatter(tokens, starts[:-1].copy()), starts
+class _Text(NamedTuple):
+    """What the kernels read."""
+
+    tokens: Indices
+    depth: Depths
+    nodes: Indices
+    least: int
+    """Tokens of the same document that must stand before a position."""
 
 
-def refine(tokens: Indices, depth: Indices, nodes: Indices, positions: Indices, starts: Integers) -> Refined:
-    """One token longer; `nodes`, the group each position is in, is brought up to date in place.
+class _Buckets(NamedTuple):
+    bin_shift: int
+    """A group without so many of its lower bits is its bin."""
+    bucket_of: Integers
+    """Of each bin."""
+    first: Integers
+    """Lowest group of each bucket, which its keys leave out."""
+    starts: Integers
+    """Of each bucket among the keys, and the end of the last."""
+    token_bits: int
+    position_bits: int
 
-    `depth` counts the tokens of the same document before each; an n-gram lies within one document.
-    Positions that no longer n-gram ends at keep their old entry in `nodes`.
+
+def refine(tokens: Indices, depth: Depths, nodes: Indices, length: int, groups: int, vocabulary_size: int) -> Refined:
+    """N-grams of `length` tokens; `nodes`, the group each position is in among `groups`, is brought up to date.
+
+    `depth` counts the tokens of the same document before each; an n-gram lies within one document. Positions that no
+    n-gram of that length ends at keep their old entry in `nodes`.
     """
-    groups = len(starts) - 1
-    cuts = np.searchsorted(starts, np.linspace(0, len(positions), processors() + 1)[1:-1]).tolist()
-    ranges = [(low, high) for low, high in pairwise([0, *cuts, groups]) if low < high]
+    text = _Text(tokens, depth, nodes, length - 1)
+    stretches = _cut(len(tokens), processors())
+    with ThreadPoolExecutor(processors()) as pool:
+        buckets, cursors = _bucket(text, stretches, groups, vocabulary_size, pool)
+        keys = np.empty(int(buckets.starts[-1]), np.int64)
+        _all(pool, lambda part: _deal(text, *stretches[part], buckets, cursors[part], keys), range(len(stretches)))
 
-    def one(range: tuple[int, int]) -> Refined:
-        return _refine_range(tokens, depth, nodes, positions, starts, range)
+        def sort(bucket: tuple[int, int]) -> int:
+            keys[slice(*bucket)].sort()
+            return _distinct(keys, *bucket, buckets.position_bits)
 
-    with ThreadPoolExecutor(len(ranges) or 1) as pool:
-        parts = list(pool.map(one, ranges))
-    found = positions_before = 0
-    ends = [np.zeros(1, np.int64)]
-    for part in parts:
-        if found:
-            nodes[part.positions] += np.int32(found)
-        ends.append(part.starts[1:] + positions_before)
-        found, positions_before = found + len(part.words), positions_before + len(part.positions)
-    joined = (np.concatenate(arrays) for arrays in zip(*((p.positions, *p[2:]) for p in parts), strict=True))
-    longer, words, prefixes, suffixes = joined if parts else (np.empty(0, np.int32) for _ in range(4))
-    return Refined(longer, np.concatenate(ends), words, prefixes, suffixes)
+        bounds = list(pairwise(buckets.starts.tolist()))
+        rows = np.cumsum([0, *_all(pool, sort, bounds)])
+        found = Refined(*(np.empty(int(rows[-1]), np.int32) for _ in Refined._fields))
+        places = zip(bounds, buckets.first.tolist(), rows.tolist(), strict=False)
+        _all(pool, lambda place: _name(keys, *place[0], *place[1:], buckets, nodes, found), places)
+    return found
 
 
-def _refine_range(
-    tokens: Indices, depth: Indices, nodes: Indices, positions: Indices, starts: Integers, prefixes: tuple[int, int]
+def refine_plain(
+    tokens: Indices, depth: Depths, nodes: Indices, length: int, groups: int, vocabulary_size: int
 ) -> Refined:
-    """What `refine` finds after the groups of one range, counted from there; a thread can do it alone."""
-    low, high = prefixes
-    size = int(starts[high] - starts[low])
-    words, before, suffixes, longer = (np.empty(size, np.int32) for _ in range(4))
-    ends = np.empty(size + 1, np.int64)
-    room = np.empty(int(np.diff(starts[low : high + 1]).max(initial=0)), np.int64)
-    found = _refine(tokens, depth, nodes, positions, starts, low, high, room, longer, ends, words, before, suffixes)
-    return Refined(longer[: ends[found]], ends[: found + 1], words[:found], before[:found], suffixes[:found])
-
-
-def refine_plain(tokens: Indices, depth: Indices, nodes: Indices, positions: Indices, starts: Integers) -> Refined:
     """The same by `numpy.unique` of (group, token) pairs."""
-    groups = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    after = positions.astype(np.int64) + 1
-    inside = after < len(tokens)
-    inside[inside] = depth[after[inside]] > 0
-    pairs = np.stack([groups[inside], tokens[after[inside]]], axis=1)
-    found, inverse = np.unique(pairs, axis=0, return_inverse=True)
-    order = np.lexsort((after[inside], inverse.reshape(-1)))
-    longer, group = after[inside][order].astype(np.int32), inverse.reshape(-1)[order].astype(np.int32)
-    bounds = np.searchsorted(group, np.arange(len(found) + 1))
-    suffixes = nodes[longer[bounds[:-1]]].copy()
-    nodes[longer] = group
-    words, prefixes = found[:, 1].astype(np.int32), found[:, 0].astype(np.int32)
-    return Refined(longer, bounds, words, prefixes, suffixes)
+    ends = np.flatnonzero(depth >= length - 1)
+    pairs = np.stack([nodes[ends - 1], tokens[ends]], axis=1)
+    found, first, group, counts = np.unique(pairs, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    suffixes = nodes[ends[first]]
+    nodes[ends] = group.reshape(-1)
+    return Refined(*(column.astype(np.int32) for column in (found[:, 1], found[:, 0], suffixes, counts)))
 
 
 @compiled
-def _scatter(tokens: Indices, cursors: Integers) -> Indices:
-    positions = np.empty(len(tokens), np.int32)
-    for position in range(len(tokens)):
-        token = tokens[position]
-        positions[cursors[token]] = position
-        cursors[token] += 1
-    return positions
+def add_occurrences(numbers: Indices, tally: Indices) -> None:
+    """Add to each entry of `tally` how often its place is among the numbers."""
+    for number in numbers:
+        tally[number] += 1
+
+
+def _all(pool: ThreadPoolExecutor, work: Callable[[Part], Any], parts: Iterable[Part]) -> list[Any]:
+    return list(pool.map(work, parts))
+
+
+def _cut(size: int, parts: int) -> list[tuple[int, int]]:
+    return list(pairwise(np.linspace(0, size, parts + 1).astype(int).tolist()))
+
+
+def _bucket(
+    text: _Text, stretches: list[tuple[int, int]], groups: int, vocabulary_size: int, pool: ThreadPoolExecutor
+) -> tuple[_Buckets, list[Integers]]:
+    """Buckets of about equal size, and where the keys of each stretch go in each."""
+    token_bits, position_bits = (vocabulary_size - 1).bit_length(), len(text.tokens).bit_length()
+    most = BITS - token_bits - position_bits
+    bin_shift = min(max(groups.bit_length() - BINS, 0), most)
+    bins = ((groups - 1) >> bin_shift) + 1
+    tallies = np.stack(_all(pool, lambda stretch: _tally(text, *stretch, bin_shift, bins), stretches))
+    bucket_of, firsts = _cut_bins(tallies.sum(axis=0), 1 << (most - bin_shift))
+    sums = np.stack([np.add.reduceat(tally, firsts) for tally in tallies])  # (stretches, buckets)
+    before = np.cumsum(sums.T.reshape(-1)).reshape(sums.T.shape) - sums.T
+    starts = np.append(before[:, 0], sums.sum())
+    buckets = _Buckets(bin_shift, bucket_of, firsts << bin_shift, starts, token_bits, position_bits)
+    return buckets, [np.ascontiguousarray(column) for column in before.T]
+
+
+@compiled
+def _cut_bins(tally: Integers, widest: int) -> tuple[Integers, Integers]:
+    """The bucket of each bin, and the first bin of each bucket, of which none is wider."""
+    bucket_of, firsts = np.empty(len(tally), np.int64), np.empty(len(tally), np.int64)
+    buckets, held = 0, 0
+    for number in range(len(tally)):
+        if buckets == 0 or held + tally[number] > BUCKET or number - firsts[buckets - 1] >= widest:
+            firsts[buckets] = number
+            buckets += 1
+            held = 0
+        held += tally[number]
+        bucket_of[number] = buckets - 1
+    return bucket_of, firsts[:buckets].copy()
+
+
+@compiled
+def _tally(text: _Text, start: int, end: int, bin_shift: int, bins: int) -> Integers:
+    found = np.zeros(bins, np.int64)
+    for position in range(max(start, 1), end):
+        if text.depth[position] >= text.least:
+            found[text.nodes[position - 1] >> bin_shift] += 1
+    return found
+
+
+@compiled
+def _deal(text: _Text, start: int, end: int, buckets: _Buckets, cursors: Integers, keys: Integers) -> None:
+    """The keys of a stretch, each to its bucket."""
+    for position in range(max(start, 1), end):
+        if text.depth[position] >= text.least:
+            node = np.int64(text.nodes[position - 1])
+            bucket = buckets.bucket_of[node >> buckets.bin_shift]
+            pair = (node - buckets.first[bucket]) << buckets.token_bits | np.int64(text.tokens[position])
+            keys[cursors[bucket]] = pair << buckets.position_bits | position
+            cursors[bucket] += 1
+
+
+@compiled
+def _distinct(keys: Integers, start: int, end: int, position_bits: int) -> int:
+    found = 0
+    for place in range(start, end):
+        found += place == start or keys[place] >> position_bits != keys[place - 1] >> position_bits
+    return found
 
 
 # budget: the arrays a kernel reads and fills, each a parameter
 @compiled
-def _refine(  # noqa: PLR0913
-    tokens: Indices,
-    depth: Indices,
-    nodes: Indices,
-    positions: Indices,
-    starts: Integers,
-    low: int,
-    high: int,
-    room: Integers,
-    longer: Indices,
-    ends: Integers,
-    words: Indices,
-    prefixes: Indices,
-    suffixes: Indices,
-) -> int:
-    """Fill the five arrays from `longer` on; returns how many groups there are."""
-    groups, end = 0, 0
-    ends[0] = 0
-    for prefix in range(low, high):
-        size = 0
-        for place in range(starts[prefix], starts[prefix + 1]):
-            after = np.int64(positions[place]) + 1
-            if after < len(tokens) and depth[after] > 0:
-                room[size] = np.int64(tokens[after]) << 32 | after
-                size += 1
-        _sort(room, size)
-        for place in range(size):
-            word, after = room[place] >> 32, room[place] & 0xFFFFFFFF
-            if place == 0 or word != words[groups - 1]:
-                words[groups], prefixes[groups], suffixes[groups] = word, prefix, nodes[after]
-                groups += 1
-            nodes[after] = groups - 1
-            longer[end] = after
-            end += 1
-            ends[groups] = end
-    return groups
-
-
-@compiled
-def _sort(numbers: NDArray[np.int64], size: int) -> None:
-    """The first `size` numbers in rising order, in place."""
-    if size > FEW:
-        numbers[:size].sort()
-        return
-    for place in range(1, size):
-        number, before = numbers[place], place - 1
-        while before >= 0 and numbers[before] > number:
-            numbers[before + 1] = numbers[before]
-            before -= 1
-        numbers[before + 1] = number
+def _name(
+    keys: Integers, start: int, end: int, first: int, row: int, buckets: _Buckets, nodes: Indices, found: Refined
+) -> None:
+    """Fill the rows of a bucket from `row` on, and give its positions their new group."""
+    before = np.int64(-1)
+    row -= 1
+    for place in range(start, end):
+        pair = keys[place] >> buckets.position_bits
+        position = keys[place] & ((1 << buckets.position_bits) - 1)
+        if pair != before:
+            row += 1
+            found.words[row] = pair & ((1 << buckets.token_bits) - 1)
+            found.prefixes[row] = (pair >> buckets.token_bits) + first
+            found.suffixes[row] = nodes[position]
+            found.counts[row] = 0
+            before = pair
+        found.counts[row] += 1
+        nodes[position] = row

@@ -100,25 +100,114 @@ def walk_scored(
 ) -> tuple[Integers, Floats]:
     """`walk`, and (B, T) log P(target | context); 0 beyond `lengths` and for negative (ignored) targets.
 
-    Where a target is the next id, the search that scored it has found the next context too. Rows advance side by
-    side, so that the processor looks up one while it waits for another.
+    Where a target is the next id, the search that scored it has found the next context too. All rows are searched
+    together, so that the processor looks up one while it waits for another.
     """
+    size = len(start)
     nodes = np.zeros(ids.shape, np.int64)
     scores = np.zeros(ids.shape, np.float32)
-    last, after = start.copy(), np.zeros(len(start), np.int64)
+    last, after = start.copy(), np.zeros(size, np.int64)
+    asked = _new_searches(size)
     for column in range(ids.shape[1]):
-        for row in range(ids.shape[0]):
-            if column >= lengths[row]:
-                continue
-            token, new = ids[row, column], fresh[row, column]
-            if column and not new and token == targets[row, column - 1]:
-                node = after[row]
-            else:
-                node, _ = _step(trie, 0 if new else last[row], token)
-            nodes[row, column] = last[row] = node
-            if targets[row, column] >= 0:
-                after[row], scores[row, column] = _step(trie, node, targets[row, column])
+        count = 0
+        for row in range(size):
+            if column < lengths[row]:
+                token, new = ids[row, column], fresh[row, column]
+                if column and not new and token == targets[row, column - 1]:
+                    last[row] = after[row]
+                else:
+                    count = _ask(asked, count, row, 0 if new else last[row], token)
+        if count:
+            _search(trie, asked, count)
+        for place in range(count):
+            last[asked.row[place]] = asked.after[place]
+        count = 0
+        for row in range(size):
+            if column < lengths[row]:
+                nodes[row, column] = last[row]
+                if targets[row, column] >= 0:
+                    count = _ask(asked, count, row, last[row], targets[row, column])
+        _search(trie, asked, count)
+        for place in range(count):
+            row = asked.row[place]
+            after[row], scores[row, column] = asked.after[place], asked.found[place]
     return nodes, scores
+
+
+class _Searches(NamedTuple):
+    """Steps taken together: what each is asked and what it found, and where it stands."""
+
+    row: Integers
+    token: Integers
+    node: Integers
+    after: Integers
+    found: NDArray[np.float64]
+    low: Integers
+    end: Integers
+    left: Integers
+    active: Integers
+    """Searches that are not at an end."""
+    halving: Integers
+    """Those among the children of their node."""
+
+
+@compiled
+def _new_searches(size: int) -> _Searches:
+    row, token, node, after = (np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64),
+                               np.empty(size, np.int64))  # fmt: skip
+    low, end, left = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
+    active, halving = np.empty(size, np.int64), np.empty(size, np.int64)
+    return _Searches(row, token, node, after, np.empty(size, np.float64), low, end, left, active, halving)
+
+
+@compiled
+def _ask(asked: _Searches, count: int, row: int, node: int, token: int) -> int:
+    asked.row[count], asked.node[count], asked.token[count] = row, node, token
+    return count + 1
+
+
+@compiled
+def _search(trie: Trie, asked: _Searches, count: int) -> None:
+    """`_step` for the first `count` questions, all one move at a time."""
+    active, halving, low, left = asked.active, asked.halving, asked.low, asked.left
+    for place in range(count):
+        asked.found[place], active[place] = 0.0, place
+    while count:
+        searched = 0
+        for number in range(count):
+            place = active[number]
+            node = asked.node[place]
+            low[place], asked.end[place] = trie.first_child[node], trie.first_child[node + 1]
+            left[place] = (asked.end[place] - low[place]) * (node != 0)  # a token's own node needs no search
+            halving[searched] = place
+            searched += left[place] > 0
+        while searched:
+            still = 0
+            for number in range(searched):
+                place = halving[number]
+                half = (left[place] + 1) >> 1
+                low[place] += half * (trie.word[low[place] + half - 1] < asked.token[place])
+                left[place] -= half
+                halving[still] = place
+                still += left[place] > 0
+            searched = still
+        still = 0
+        for number in range(count):
+            place = active[number]
+            node, token, child = asked.node[place], asked.token[place], low[place]
+            if node == 0:
+                child = token + 1
+                asked.after[place] = child if child < len(trie.back_off) else 0
+            elif child < asked.end[place] and trie.word[child] == token:
+                asked.after[place] = child if child < len(trie.back_off) else trie.suffix[child]
+            else:
+                asked.found[place] += _look_up(trie.back_off_book, trie.back_off[node])
+                asked.node[place] = trie.suffix[node]
+                active[still] = place
+                still += 1
+                continue
+            asked.found[place] += _look_up(trie.log_prob_book, trie.log_prob[child])
+        count = still
 
 
 @compiled

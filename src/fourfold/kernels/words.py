@@ -7,7 +7,7 @@ The words that are known stand end to end in a pool of bytes, found by open addr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice, pairwise
+from itertools import islice
 from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -21,6 +21,8 @@ Number = TypeVar("Number", bound=np.generic)
 _OFFSET = 0xCBF29CE484222325
 _PRIME = 0x100000001B3
 _NEWLINE, _SPACE = 10, 32
+_HALF, _LOWER = np.uint64(32), np.uint64(0xFFFFFFFF)
+EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 _SEPARATOR = np.array(list("▁".encode()), np.uint8)
 """Stands between words whose characters are read one by one."""
 
@@ -29,14 +31,16 @@ WORDS_AT_ONCE = 1 << 16
 """Of a given list, that are taken up together."""
 
 
-class _Table(NamedTuple):
-    slots: Indices
-    """Id of the word a hash leads to, or -1; a power of two of them, at least twice as many as words."""
-    hashes: NDArray[np.uint64]
-    """Of each word."""
+class WordTable(NamedTuple):
+    """What words are found in; the arrays may be mapped from files."""
+
+    slots: NDArray[np.uint64]
+    """A word's hash in the upper half and its id in the lower, or `EMPTY`; a power of two of them, at least twice as
+    many as words."""
     starts: Integers
     """For each word, where its bytes begin; and where the next ones will."""
     pool: Bytes
+    """All words, a newline after each."""
 
 
 class WordIndex:
@@ -48,12 +52,23 @@ class WordIndex:
 
     def __init__(self, words: Iterable[bytes] = (), *, characters: bool = False) -> None:
         self.known = 0
-        self._characters = characters
-        self._table = _Table(
-            np.full(2, -1, np.int32), np.empty(0, np.uint64), np.zeros(1, np.int64), np.empty(0, np.uint8)
-        )
+        self.characters = characters
+        self.table = WordTable(np.full(2, EMPTY, np.uint64), np.zeros(1, np.int64), np.empty(0, np.uint8))
         for some in _batched(words):
             self._read(b" ".join(some), False, grow=True)
+
+    @classmethod
+    def of_table(cls, table: WordTable, *, characters: bool = False) -> Self:
+        """An index as it was, without a look at its words; ValueError where the arrays could lead a search astray."""
+        slots, starts, pool = table
+        known = len(starts) - 1
+        if known < 0 or len(slots) & (len(slots) - 1) or len(slots) < 2 * max(known, 1):
+            raise ValueError("the sizes of the arrays do not fit")
+        if starts[0] != 0 or starts[-1] != len(pool) or not _is_sound(table):
+            raise ValueError("the arrays contradict each other")
+        index = cls(characters=characters)
+        index.known, index.table = known, table
+        return index
 
     @classmethod
     def of_lines(cls, lines: bytes, *, characters: bool = False) -> Self:
@@ -69,27 +84,57 @@ class WordIndex:
 
         The last line may lack its newline.
         """
-        return self._read(lines, self._characters, grow=True)
+        return self._read(lines, self.characters, grow=True)
 
     def find(self, lines: bytes) -> tuple[Indices, Integers]:
         """The same with -1 for words that are not known."""
-        return self._read(lines, self._characters, grow=False)
+        return self._read(lines, self.characters, grow=False)
 
     def number(self, word: bytes) -> int:
         """The id of one word, whole; -1 where it is not known."""
-        ids, _ = self._read(word, False, grow=False)
-        return int(ids[0]) if len(ids) == 1 else -1
+        value = _OFFSET
+        for byte in word:
+            value = (value ^ byte) * _PRIME % (1 << 64)
+        value = (value ^ value >> 32) & int(_LOWER)
+        slots = self.table.slots
+        slot = value & len(slots) - 1
+        while (entry := int(slots[slot])) != int(EMPTY):
+            number = entry & int(_LOWER)
+            if entry >> 32 == value and self.word(number) == word:
+                return number
+            slot = slot + 1 & len(slots) - 1
+        return -1
 
     def word(self, number: int) -> bytes:
         """The word of that id."""
-        start, end = self._table.starts[number : number + 2].tolist()
-        return self._table.pool[start:end].tobytes()
+        start, end = self.table.starts[number : number + 2].tolist()
+        return self.table.pool[start : end - 1].tobytes()
 
     def words(self) -> list[bytes]:
         """All known words, in the order of their ids."""
-        _, _, starts, pool = self._table
-        text = pool[: starts[self.known]].tobytes()
-        return [text[start:end] for start, end in pairwise(starts[: self.known + 1].tolist())]
+        return self.lines().split(b"\n")[:-1]
+
+    def lines(self) -> bytes:
+        """All of them, a newline after each."""
+        return self.table.pool[: self.table.starts[self.known]].tobytes()
+
+    def absorb(self, other: WordIndex) -> Indices:
+        """Take up the words of another, in its order; the id here of each of its."""
+        size = int(other.table.starts[other.known])
+        self._make_room(size, other.known)
+        ids = np.empty(other.known, np.int32)
+        self.known = _absorb(other.table, self.table, self.known, ids)
+        return ids
+
+    def compact(self) -> WordTable:
+        """The arrays without room to grow."""
+        slots, starts, pool = self.table
+        size = 1 << max(2 * self.known, 1).bit_length()
+        if len(slots) > size:
+            smaller = np.full(size, EMPTY, np.uint64)
+            _fill(smaller, slots)
+            slots = smaller
+        return WordTable(slots, starts[: self.known + 1], pool[: starts[self.known]])
 
     def _read(
         self, lines: bytes, characters: bool, *, grow: bool, words: int | None = None
@@ -97,25 +142,27 @@ class WordIndex:
         """`words`: as many as there can be, where that is known."""
         text = np.frombuffer(lines, np.uint8)
         count = int(np.count_nonzero(text == _NEWLINE)) + (not lines.endswith(b"\n") and bool(lines))
+        most = len(text) if characters else (len(text) + 1) // 2
         if grow:
-            self._make_room(len(text), len(text) if words is None else words)
-        ids, ends = np.empty(len(text), np.int32), np.empty(count, np.int64)
-        written, self.known = _read(text, self._table, self.known, characters, grow, ids, ends)
+            self._make_room(2 * most, most if words is None else words)
+        ids, ends = np.empty(most, np.int32), np.empty(count, np.int64)
+        written, self.known = _read(text, self.table, self.known, characters, grow, ids, ends)
         return ids[:written].copy(), ends
 
     def _make_room(self, size: int, new: int) -> None:
-        """For so many new words in so many bytes."""
-        slots, hashes, starts, pool = self._table
+        """For so many new words that take, with a newline each, so many bytes."""
+        slots, starts, pool = self.table
         words = self.known + new + 1
         used = int(starts[self.known])
-        if len(hashes) < words:
-            hashes, starts = _longer(hashes, 2 * words), _longer(starts, 2 * words + 1)
-        if len(pool) < used + size + len(_SEPARATOR):
-            pool = _longer(pool, 2 * (used + size + len(_SEPARATOR)))
+        if len(starts) < words + 1:
+            starts = _longer(starts, 2 * words + 1)
+        if len(pool) < used + size + len(_SEPARATOR) + 1:
+            pool = _longer(pool, 2 * (used + size + len(_SEPARATOR) + 1))
         if len(slots) < 2 * words:
-            slots = np.full(1 << (2 * words).bit_length(), -1, np.int32)
-            _fill(slots, hashes[: self.known])
-        self._table = _Table(slots, hashes, starts, pool)
+            wider = np.full(1 << (2 * words).bit_length(), EMPTY, np.uint64)
+            _fill(wider, slots)
+            slots = wider
+        self.table = WordTable(slots, starts, pool)
 
 
 def read_words_plain(lines: bytes, known: dict[bytes, int], characters: bool) -> tuple[list[int], list[int]]:
@@ -145,7 +192,7 @@ def _longer(array: NDArray[Number], size: int) -> NDArray[Number]:
 
 @compiled
 def _read(
-    text: Bytes, table: _Table, known: int, characters: bool, grow: bool, ids: Indices, ends: Integers
+    text: Bytes, table: WordTable, known: int, characters: bool, grow: bool, ids: Indices, ends: Integers
 ) -> tuple[int, int]:
     """Fill `ids` and `ends`; returns how many ids there are and how many words are known."""
     written = line = place = begun = 0
@@ -184,32 +231,35 @@ def _is_space(byte: int) -> bool:
 
 
 @compiled
-def _id(text: Bytes, start: int, end: int, table: _Table, known: int, grow: bool) -> tuple[int, int]:
+def _id(text: Bytes, start: int, end: int, table: WordTable, known: int, grow: bool) -> tuple[int, int]:
     """The id of the word text[start:end], a new one (or -1) if need be, and how many words are known then."""
     value = np.uint64(_OFFSET)
     for place in range(start, end):
         value = (value ^ np.uint64(text[place])) * np.uint64(_PRIME)
+    value = (value ^ value >> _HALF) & _LOWER
     last = np.uint64(len(table.slots) - 1)
-    slot = (value ^ value >> np.uint64(32)) & last
-    while table.slots[slot] >= 0:
-        number = table.slots[slot]
-        if table.hashes[number] == value and _is_word(text, start, end, table, number):
-            return number, known
+    slot = value & last
+    while table.slots[slot] != EMPTY:
+        if table.slots[slot] >> _HALF == value:
+            number = int(np.int64(table.slots[slot] & _LOWER))
+            if _is_word(text, start, end, table, number):
+                return number, known
         slot = (slot + np.uint64(1)) & last
     if not grow:
         return -1, known
-    table.slots[slot] = known
-    table.hashes[known] = value
+    table.slots[slot] = value << _HALF | np.uint64(known)
     begin = table.starts[known]
-    table.pool[begin : begin + end - start] = text[start:end]
-    table.starts[known + 1] = begin + end - start
+    after = begin + end - start
+    table.pool[begin:after] = text[start:end]
+    table.pool[after] = _NEWLINE
+    table.starts[known + 1] = after + 1
     return known, known + 1
 
 
 @compiled
-def _is_word(text: Bytes, start: int, end: int, table: _Table, number: int) -> bool:
+def _is_word(text: Bytes, start: int, end: int, table: WordTable, number: int) -> bool:
     begin = table.starts[number]
-    if table.starts[number + 1] - begin != end - start:
+    if table.starts[number + 1] - begin != end - start + 1:
         return False
     place = 0
     while place < end - start and table.pool[begin + place] == text[start + place]:
@@ -218,11 +268,25 @@ def _is_word(text: Bytes, start: int, end: int, table: _Table, number: int) -> b
 
 
 @compiled
-def _fill(slots: Indices, hashes: NDArray[np.uint64]) -> None:
-    last = np.uint64(len(slots) - 1)
-    for number in range(len(hashes)):
-        value = hashes[number]
-        slot = (value ^ value >> np.uint64(32)) & last
-        while slots[slot] >= 0:
-            slot = (slot + np.uint64(1)) & last
-        slots[slot] = number
+def _fill(wider: NDArray[np.uint64], slots: NDArray[np.uint64]) -> None:
+    last = np.uint64(len(wider) - 1)
+    for entry in slots:
+        if entry != EMPTY:
+            slot = entry >> _HALF & last
+            while wider[slot] != EMPTY:
+                slot = (slot + np.uint64(1)) & last
+            wider[slot] = entry
+
+
+@compiled
+def _absorb(other: WordTable, table: WordTable, known: int, ids: Indices) -> int:
+    for word in range(len(ids)):
+        ids[word], known = _id(other.pool, other.starts[word], other.starts[word + 1] - 1, table, known, True)
+    return known
+
+
+def _is_sound(table: WordTable) -> bool:
+    """Whether every word has room in the pool, no slot names a word that is not there, and one slot is free."""
+    numbers = table.slots[table.slots != EMPTY] & _LOWER
+    inside = len(numbers) < len(table.slots) and int(numbers.max(initial=0)) < max(len(table.starts) - 1, 1)
+    return inside and bool((table.starts[1:] > table.starts[:-1]).all())

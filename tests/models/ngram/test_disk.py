@@ -50,6 +50,7 @@ def test_a_model_counted_on_disk_is_the_same_model(tmp_path, unit):
     found, other_words = train_word_ngram([text], 4, unit=unit, min_count=2, prune=(0, 0, 1), on_disk=on_disk)
     assert found.config == wanted.config
     assert other_words.words == words.words
+    assert all(isinstance(array, np.memmap) for array in found.trie[:5])  # smoothing kept to files as well
     for name, one, other in zip(found.trie._fields, found.trie, wanted.trie, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=name)
     assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]

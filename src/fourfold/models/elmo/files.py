@@ -12,7 +12,7 @@ from fourfold.models.codec import plain, read_option
 from fourfold.models.elmo.config import ElmoConfig
 from fourfold.models.elmo.model import ElmoLM
 
-KIND = "fourfold-elmo"
+ELMO = "fourfold-elmo"
 WEIGHTS = "model.safetensors"
 
 
@@ -21,7 +21,7 @@ def save_elmo(model: ElmoLM, folder: Path) -> None:
 
     with atomic_folder(folder) as part:
         save_file({name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}, part / WEIGHTS)
-        write_json(part / "config.json", {"model_type": KIND, **plain(model.config)})
+        write_json(part / "config.json", {"model_type": ELMO, **plain(model.config)})
 
 
 def load_elmo(folder: Path) -> ElmoLM:
@@ -29,8 +29,8 @@ def load_elmo(folder: Path) -> ElmoLM:
     from safetensors.torch import load_file
 
     keys = read_json(folder / "config.json")
-    if not isinstance(keys, dict) or keys.pop("model_type", None) != KIND:
-        raise UserError("not an ELMo folder", where=folder / "config.json", expected=f'"model_type": "{KIND}"')
+    if not isinstance(keys, dict) or keys.pop("model_type", None) != ELMO:
+        raise UserError("not an ELMo folder", where=folder / "config.json", expected=f'"model_type": "{ELMO}"')
     config: ElmoConfig = read_option(ElmoConfig, keys, folder / "config.json")
     with torch.device("meta"):
         model = ElmoLM(config)

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json, write_json
+from fourfold.models.elmo import ELMO, load_elmo
 from fourfold.models.families import FAMILIES, family_for, family_named
 from fourfold.models.files.family_config import SENSELESS as SENSELESS
 from fourfold.models.files.family_config import Config, read_family_config
@@ -96,6 +97,8 @@ def load_model(
         raise UserError("the configuration has no model_type", where=folder / "config.json")
     if kind == NGRAM:
         return load_ngram(folder)
+    if kind == ELMO:
+        return load_elmo(folder)
     if kind in OWN_KINDS:
         tensors = read_weights(folder)
         module = make_empty(read_own({key: value for key, value in keys.items() if key != KEY}, folder), len(tensors))
@@ -104,7 +107,7 @@ def load_model(
         tensors.dtype = dtype(module) if callable(dtype) else dtype
         return fill(module, own_names(module, tensors), folder)
     if kind not in FAMILIES:
-        raise unknown_name("model architecture", kind, [*FAMILIES, *OWN_KINDS, NGRAM], folder / "config.json")
+        raise unknown_name("model architecture", kind, [*FAMILIES, *OWN_KINDS, NGRAM, ELMO], folder / "config.json")
     family = family_named(kind)
     tensors = read_weights(folder)
     config = read_family_config(family, keys, folder / "config.json", tensors.keys())

@@ -8,16 +8,16 @@ from __future__ import annotations
 import numpy as np
 
 from fourfold.errors import UserError
-from fourfold.kernels import Integers
+from fourfold.kernels import Indices
 from fourfold.models.ngram.counts import NGramCounts
-from fourfold.models.ngram.shares import Doubles, Shares, Smoothing, by_context
+from fourfold.models.ngram.shares import Doubles, Part, Rule, Shares, Smoothing, counts_of_counts
 from fourfold.progress import say
 
 RELIABLE = 5
 """Counts above it are left as they are: the k of Katz (1987), section V."""
 
 
-def katz(counts: NGramCounts, order: int) -> Shares:
+def katz(counts: NGramCounts, order: int) -> Rule:
     """Katz back-off with Good-Turing discounts (Katz 1987, equations 8 to 18; Chen & Goodman 1998, section 2.4).
 
     A count r up to k keeps d_r r, with d_r = (r*/r - A) / (1 - A), r* = (r + 1) n_{r+1} / n_r and
@@ -26,19 +26,20 @@ def katz(counts: NGramCounts, order: int) -> Shares:
     counts are all above k would leave nothing, so its total is taken one higher, as if one unseen token had
     followed; and where all tokens were seen, what was taken away is given back in proportion.
     """
-    table = counts.orders[order - 1]
-    ratios = _ratios(table.counts, order)
-    discounted = table.counts * ratios[np.minimum(table.counts, len(ratios) - 1)]
-    totals = by_context(counts, order, table.counts)
-    kept_sums = by_context(counts, order, discounted)
-    totals += (totals > 0) & (totals - kept_sums < 1e-9 * totals)
-    kept = discounted / np.maximum(totals, 1)[table.prefixes]
-    return Shares(kept, None, discounts=tuple(float(ratio) for ratio in ratios[1:-1]), interpolated=False)
+    ratios = _ratios(counts.orders[order - 1].counts, order)
+
+    def share(part: Part) -> Shares:
+        discounted = part.counts * ratios[np.minimum(part.counts, len(ratios) - 1)]
+        totals = part.by_context(part.counts)
+        totals += (totals > 0) & (totals - part.by_context(discounted) < 1e-9 * totals)
+        return Shares(discounted / np.maximum(totals, 1)[part.prefixes], None, interpolated=False)
+
+    return Rule(share, discounts=tuple(float(ratio) for ratio in ratios[1:-1]))
 
 
-def good_turing_ratios(counts: Integers, k: int) -> Doubles | None:
+def good_turing_ratios(counts: Indices, k: int) -> Doubles | None:
     """d_0 = 0, d_1 … d_k and 1 for all above; None where they do not come out above 0 and at most 1."""
-    n = np.bincount(np.minimum(counts, k + 2), minlength=k + 3).astype(float)
+    n = counts_of_counts(counts, k + 2).astype(float)
     if not n[1 : k + 1].all():
         return None
     r = np.arange(1, k + 1)
@@ -52,7 +53,7 @@ def good_turing_ratios(counts: Integers, k: int) -> Doubles | None:
     return np.concatenate([[0.0], ratios, [1.0]])
 
 
-def _ratios(counts: Integers, order: int) -> Doubles:
+def _ratios(counts: Indices, order: int) -> Doubles:
     for k in range(RELIABLE, 0, -1):
         ratios = good_turing_ratios(counts, k)
         if ratios is not None:
@@ -72,10 +73,9 @@ def stupid_back_off(alpha: float = 0.4) -> Smoothing:
     if not 0 < alpha <= 1:
         raise UserError("stupid back-off needs a factor above 0 and at most 1", got=alpha)
 
-    def smoothing(counts: NGramCounts, order: int) -> Shares:
-        table = counts.orders[order - 1]
-        totals = by_context(counts, order, table.counts)
-        kept = table.counts / np.maximum(totals, 1)[table.prefixes]
+    def share(part: Part) -> Shares:
+        totals = part.by_context(part.counts)
+        kept = part.counts / np.maximum(totals, 1)[part.prefixes]
         return Shares(kept, np.where(totals > 0, alpha, 1.0), interpolated=False)
 
-    return smoothing
+    return lambda counts, order: Rule(share)

@@ -7,17 +7,22 @@ so no n-gram is ever written out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fourfold.errors import UserError
-from fourfold.kernels import Indices, Integers, group_tokens, refine
+from fourfold.kernels import Depths, Indices, Integers, add_occurrences, processors, refine
 from fourfold.progress import track
 
 MAX_ORDER = 10
+DEEPEST = 255
+NewArray = Callable[[int, Any], NDArray[Any]]
+"""Makes room for so many numbers of a type: `numpy.empty`, or in a file."""
 Shape = tuple[Indices, Indices, Indices]
 """Words, prefixes and suffixes of a table."""
 
@@ -29,9 +34,9 @@ class OrderCounts:
     words: Indices
     prefixes: Indices
     suffixes: Indices
-    counts: Integers
+    counts: Indices
     """How often each occurs."""
-    continuations: Integers
+    continuations: Indices
     """How many different tokens come before it; its count for n-grams that begin at the document start,
     where nothing can (Chen & Goodman 1998, section 3; Heafield et al. 2013, section 3.1, 'adjusted counts')."""
 
@@ -70,8 +75,8 @@ class Stream:
     """Documents laid end to end, each between its start and end marks."""
 
     tokens: Indices
-    depth: Indices
-    """How many tokens of the same document come before each token."""
+    depth: Depths
+    """How many tokens of the same document come before each token, at most `DEEPEST`: no order is that high."""
 
 
 def join_documents(sequences: Iterable[ArrayLike]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -90,7 +95,8 @@ def mark_documents(
     lengths = np.diff(ends, prepend=0) + before + after
     starts = np.cumsum(lengths) - lengths
     total = int(lengths.sum())
-    depth = (np.arange(total, dtype=np.int64) - np.repeat(starts, lengths)).astype(np.int32)
+    depth = np.arange(total, dtype=np.int32)
+    depth -= np.repeat(starts.astype(np.int32), lengths)
     stream = np.empty(total, np.int32)
     inside = np.ones(total, np.bool_)
     if bos is not None:
@@ -99,7 +105,7 @@ def mark_documents(
         last = starts + lengths - 1
         stream[last], inside[last] = eos, False
     stream[inside] = tokens[: total - len(ends) * (before + after)]
-    return Stream(tokens=stream, depth=depth)
+    return Stream(tokens=stream, depth=np.minimum(depth, DEEPEST).astype(np.uint8))
 
 
 def part_of(stream: Stream, chosen: NDArray[np.bool_]) -> Stream:
@@ -128,42 +134,43 @@ def count_ngrams(
     check_stream(stream, order, vocabulary_size)
     shapes: list[Shape] = []
     nodes = stream.tokens.copy()
-    positions, starts = group_tokens(stream.tokens, vocabulary_size)
     empty = np.zeros(vocabulary_size, np.int32)
     predicted = stream.tokens if bos_id is None else stream.tokens[stream.depth > 0]
-    counts = [np.bincount(predicted, minlength=vocabulary_size).astype(np.int64)]
+    counts = [np.bincount(predicted, minlength=vocabulary_size).astype(np.int32)]
     shapes.append((np.arange(vocabulary_size, dtype=np.int32), empty, empty))
     openings: list[Indices] = [stream.tokens[stream.depth == 0]]
     for length in track(range(2, order + 1), "count n-grams", unit="orders"):
-        positions, starts, words, prefixes, suffixes = refine(stream.tokens, stream.depth, nodes, positions, starts)
-        shapes.append((words, prefixes, suffixes))
-        counts.append(np.diff(starts))
+        found = refine(stream.tokens, stream.depth, nodes, length, len(counts[-1]), vocabulary_size)
+        shapes.append((found.words, found.prefixes, found.suffixes))
+        counts.append(found.counts)
         openings.append(nodes[stream.depth == length - 1])
     orders = with_continuations(shapes, counts, openings, bos_id)
     return NGramCounts(orders=orders, vocabulary_size=vocabulary_size, bos_id=bos_id, eos_id=eos_id)
 
 
 def with_continuations(
-    shapes: list[Shape], counts: list[Integers], openings: list[Indices], bos_id: int | None
+    shapes: list[Shape], counts: list[Indices], openings: list[Indices], bos_id: int | None, new: NewArray = np.empty
 ) -> tuple[OrderCounts, ...]:
     """The tables of all orders; `openings` are the rows of each order that begin a document."""
-    orders = []
-    for level, (words, prefixes, suffixes) in enumerate(shapes):
+
+    def table(level: int) -> OrderCounts:
+        words, prefixes, suffixes = shapes[level]
         continuations = counts[level]
         if level + 1 < len(shapes):
-            continuations = np.bincount(shapes[level + 1][2], minlength=len(words)).astype(np.int64)
-            opening = np.zeros(len(words), np.bool_)
-            opening[openings[level]] = True
+            continuations = new(len(words), np.int32)
+            continuations[:] = 0
+            add_occurrences(shapes[level + 1][2], continuations)
+            opening = np.unique(openings[level])
             if bos_id is None:
                 continuations[opening] += 1  # the start is one more thing that can come before
             elif level:
                 continuations[opening] = counts[level][opening]
-        orders.append(
-            OrderCounts(
-                words=words, prefixes=prefixes, suffixes=suffixes, counts=counts[level], continuations=continuations
-            )
+        return OrderCounts(
+            words=words, prefixes=prefixes, suffixes=suffixes, counts=counts[level], continuations=continuations
         )
-    return tuple(orders)
+
+    with ThreadPoolExecutor(processors()) as pool:
+        return tuple(pool.map(table, range(len(shapes))))
 
 
 def check_stream(stream: Stream, order: int, vocabulary_size: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class DiskStream:
         """More documents: their tokens, and where each ends among these."""
         part = mark_documents(tokens, ends, *self._marks)
         _append(self._folder / "tokens", part.tokens)
-        _append(self._folder / "depth", np.minimum(part.depth, 255).astype(np.uint8))  # no order is that high
+        _append(self._folder / "depth", part.depth)
 
     def rename(self, new_ids: Indices) -> None:
         """Give every token a new id."""
@@ -52,6 +53,19 @@ class DiskStream:
     def read(self) -> Stream:
         tokens, depth = _mapped(self._folder / "tokens", np.int32), _mapped(self._folder / "depth", np.uint8)
         return Stream(tokens=tokens, depth=depth)
+
+
+class NewFiles:
+    """Arrays in files without a name: the system keeps of them in memory what there is room for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, size: int, dtype: Any) -> Any:
+        if not size:
+            return np.empty(0, dtype)
+        with TemporaryFile(dir=self._folder) as stream:
+            return np.memmap(stream, dtype, mode="w+", shape=size)
 
 
 @dataclass(frozen=True)
@@ -102,13 +116,13 @@ def count_ngrams_on_disk(
         counts.append(found)
         openings.append(opening)
         (folder / f"nodes-{length - 1}").unlink(missing_ok=True)
-    orders = with_continuations(shapes, counts, openings, bos_id)
+    orders = with_continuations(shapes, counts, openings, bos_id, NewFiles(folder))
     return NGramCounts(orders=orders, vocabulary_size=vocabulary_size, bos_id=bos_id, eos_id=eos_id)
 
 
 def _first(
     stream: Stream, cuts: Sequence[tuple[int, int]], vocabulary_size: int, bos_id: int | None
-) -> tuple[Shape, Integers, Indices]:
+) -> tuple[Shape, Indices, Indices]:
     """Order 1: a row for every token."""
     counts, openings = np.zeros(vocabulary_size, np.int64), []
     for start, end in cuts:
@@ -116,7 +130,8 @@ def _first(
         counts += np.bincount(tokens if bos_id is None else tokens[inside], minlength=vocabulary_size)
         openings.append(np.unique(tokens[~inside]))
     empty = np.zeros(vocabulary_size, np.int32)
-    return (np.arange(vocabulary_size, dtype=np.int32), empty, empty), counts, np.unique(np.concatenate(openings))
+    shape = np.arange(vocabulary_size, dtype=np.int32), empty, empty
+    return shape, counts.astype(np.int32), np.unique(np.concatenate(openings))
 
 
 def _sort_run(stream: Stream, nodes: Indices, run: _Run, length: int, vocabulary_size: int) -> None:
@@ -130,7 +145,7 @@ def _sort_run(stream: Stream, nodes: Indices, run: _Run, length: int, vocabulary
     run.write("local", groups.inverse)
 
 
-def _merge(runs: Sequence[_Run], table: Path, vocabulary_size: int, memory: int) -> tuple[Shape, Integers]:
+def _merge(runs: Sequence[_Run], table: Path, vocabulary_size: int, memory: int) -> tuple[Shape, Indices]:
     """The runs as one table, sorted; each run is told which row each of its keys became."""
     kinds = {"keys": np.int64, "counts": np.int64, "suffixes": np.int32}
     columns = [[run.column(name, kind) for name, kind in kinds.items()] for run in runs]
@@ -148,7 +163,7 @@ def _merge(runs: Sequence[_Run], table: Path, vocabulary_size: int, memory: int)
         _append(table.with_suffix(".prefixes"), (groups.keys // vocabulary_size).astype(np.int32))
         _append(table.with_suffix(".suffixes"), suffixes[groups.first])
         sums = np.bincount(groups.inverse, weights=counts, minlength=len(groups.keys))  # exact below 2**53
-        _append(table.with_suffix(".counts"), sums.astype(np.int64))
+        _append(table.with_suffix(".counts"), sums.astype(np.int32))
         if rows + len(groups.keys) > MOST_ROWS:
             raise UserError("too many different n-grams", got=f"more than {MOST_ROWS:,}", advice="Take a lower order.")
         bounds = np.cumsum([part.stop - part.start for part in parts])[:-1]
@@ -156,7 +171,7 @@ def _merge(runs: Sequence[_Run], table: Path, vocabulary_size: int, memory: int)
             run.write("rows", ids)
         cursors, rows = ends, rows + len(groups.keys)
     shape = tuple(_mapped(table.with_suffix(f".{name}"), np.int32) for name in ("words", "prefixes", "suffixes"))
-    return (shape[0], shape[1], shape[2]), _mapped(table.with_suffix(".counts"), np.int64)
+    return (shape[0], shape[1], shape[2]), _mapped(table.with_suffix(".counts"), np.int32)
 
 
 def _ends(runs: Sequence[Integers], cursors: Sequence[int], at_once: int) -> list[int]:

@@ -10,54 +10,65 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fourfold.errors import UserError
-from fourfold.kernels import Integers
+from fourfold.kernels import Indices
 from fourfold.models.ngram.counts import NGramCounts
-from fourfold.models.ngram.shares import Doubles, Shares, Smoothing, by_context, where_followed
+from fourfold.models.ngram.shares import Doubles, Part, Rule, Shares, Smoothing, counts_of_counts, where_followed
 from fourfold.progress import say
 
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 
 
-def modified_kneser_ney(counts: NGramCounts, order: int) -> Shares:
+def modified_kneser_ney(counts: NGramCounts, order: int) -> Rule:
     """Interpolated modified Kneser–Ney (Chen & Goodman 1998, section 3, equations 24-26).
 
     Lower orders use adjusted counts, and lowest-order mass goes to the uniform distribution, so unseen
     tokens are not free (Heafield et al. 2013, section 3.3). Where counts of counts are too few for the closed
     form, the discounts 0.5, 1, 1.5 stand in, as in KenLM; this is said aloud.
     """
-    adjusted = counts.orders[order - 1].continuations
-    discounts = modified_discounts(adjusted)
+    discounts = modified_discounts(counts.orders[order - 1].continuations)
     if discounts is None:
         discounts = FALLBACK_DISCOUNTS
         say(f"Too few {order}-grams to estimate the Kneser–Ney discounts; taking {discounts} instead.")
-    by_count = np.array((0.0, *discounts))[np.minimum(adjusted, 3)]
-    return _discounted(counts, order, adjusted, by_count, discounts)
+    by_count = np.array((0.0, *discounts))
+    return Rule(
+        lambda part: _discounted(part, part.continuations, by_count[np.minimum(part.continuations, 3)]), discounts
+    )
 
 
-def kneser_ney(counts: NGramCounts, order: int) -> Shares:
+def kneser_ney(counts: NGramCounts, order: int) -> Rule:
     """Interpolated Kneser–Ney with one discount an order (Chen & Goodman 1998, section 2.7, equation 16)."""
-    return _absolute(counts, order, counts.orders[order - 1].continuations)
+    discount = _discount(counts.orders[order - 1].continuations, order)
+    return Rule(
+        lambda part: _discounted(part, part.continuations, np.where(part.continuations > 0, discount, 0.0)), (discount,)
+    )
 
 
-def absolute_discounting(counts: NGramCounts, order: int) -> Shares:
+def absolute_discounting(counts: NGramCounts, order: int) -> Rule:
     """Interpolated absolute discounting of plain counts (Ney et al. 1994; Chen & Goodman 1998, section 2.6)."""
-    return _absolute(counts, order, counts.orders[order - 1].counts)
+    discount = _discount(counts.orders[order - 1].counts, order)
+    return Rule(lambda part: _discounted(part, part.counts, np.where(part.counts > 0, discount, 0.0)), (discount,))
 
 
-def witten_bell(counts: NGramCounts, order: int) -> Shares:
+def witten_bell(counts: NGramCounts, order: int) -> Rule:
     """Witten–Bell: a context leaves T / (c + T), T its distinct followers (Chen & Goodman 1998, equation 14)."""
-    table = counts.orders[order - 1]
-    totals = by_context(counts, order, table.counts)
-    followers = by_context(counts, order, table.counts > 0)
-    share = 1 / np.maximum(totals + followers, 1)
-    return Shares(table.counts * share[table.prefixes], where_followed(followers * share, totals))
+
+    def share(part: Part) -> Shares:
+        totals, followers = part.by_context(part.counts), part.by_context(part.counts > 0)
+        each = 1 / np.maximum(totals + followers, 1)
+        return Shares(part.counts * each[part.prefixes], where_followed(followers * each, totals))
+
+    return Rule(share)
 
 
-def maximum_likelihood(counts: NGramCounts, order: int) -> Shares:
+def maximum_likelihood(counts: NGramCounts, order: int) -> Rule:
     """Relative frequencies; a context that was never seen takes the frequencies of the shorter one."""
-    table = counts.orders[order - 1]
-    totals = by_context(counts, order, table.counts)
-    return Shares(table.counts / np.maximum(totals, 1)[table.prefixes], where_followed(np.zeros(len(totals)), totals))
+
+    def share(part: Part) -> Shares:
+        totals = part.by_context(part.counts)
+        kept = part.counts / np.maximum(totals, 1)[part.prefixes]
+        return Shares(kept, where_followed(np.zeros(part.size), totals))
+
+    return Rule(share)
 
 
 def add_k(k: float) -> Smoothing:
@@ -69,14 +80,17 @@ def add_k(k: float) -> Smoothing:
     if not 0 < k < float("inf"):
         raise UserError("add-k needs a k above 0", got=k, advice="Take maximum-likelihood for none.")
 
-    def smoothing(counts: NGramCounts, order: int) -> Shares:
-        table = counts.orders[order - 1]
+    def smoothing(counts: NGramCounts, order: int) -> Rule:
         full = np.full(counts.contexts(order), order == counts.order)
         if order > 1 and counts.bos_id is not None:
             full |= _opening(counts, order - 1)
-        totals = by_context(counts, order, table.counts)
-        share = full / (totals + k * counts.outcomes)
-        return Shares(table.counts * share[table.prefixes], np.where(full, k * counts.outcomes * share, 1.0))
+
+        def share(part: Part) -> Shares:
+            here, spread = full[part.contexts], k * counts.outcomes
+            each = here / (part.by_context(part.counts) + spread)
+            return Shares(part.counts * each[part.prefixes], np.where(here, spread * each, 1.0))
+
+        return Rule(share)
 
     return smoothing
 
@@ -89,9 +103,9 @@ def _opening(counts: NGramCounts, order: int) -> NDArray[np.bool_]:
     return opening
 
 
-def modified_discounts(adjusted: Integers) -> tuple[float, float, float] | None:
+def modified_discounts(adjusted: Indices) -> tuple[float, float, float] | None:
     """D1, D2, D3+ (Chen & Goodman 1998, equation 26), or None where they do not come out between 0 and the count."""
-    n = np.bincount(np.minimum(adjusted, 5), minlength=6).astype(float)
+    n = counts_of_counts(adjusted, 5).astype(float)
     if not n[1:4].all():
         return None
     y = n[1] / (n[1] + 2 * n[2])
@@ -101,18 +115,16 @@ def modified_discounts(adjusted: Integers) -> tuple[float, float, float] | None:
     return float(one), float(two), float(three)
 
 
-def _absolute(counts: NGramCounts, order: int, numbers: Integers) -> Shares:
-    ones, twos = int((numbers == 1).sum()), int((numbers == 2).sum())
-    discount = ones / (ones + 2 * twos) if ones and twos else 0.5
+def _discount(numbers: Indices, order: int) -> float:
+    _, ones, twos, _ = counts_of_counts(numbers, 3).tolist()
     if not (ones and twos):
-        say(f"Too few {order}-grams to estimate the discount; taking {discount} instead.")
-    return _discounted(counts, order, numbers, np.where(numbers > 0, discount, 0.0), (discount,))
+        say(f"Too few {order}-grams to estimate the discount; taking {FALLBACK_DISCOUNTS[0]} instead.")
+        return FALLBACK_DISCOUNTS[0]
+    return float(ones / (ones + 2 * twos))
 
 
-def _discounted(
-    counts: NGramCounts, order: int, numbers: Integers, discount: Doubles, discounts: tuple[float, ...]
-) -> Shares:
-    totals = by_context(counts, order, numbers)
+def _discounted(part: Part, numbers: Indices, discount: Doubles) -> Shares:
+    totals = part.by_context(numbers)
     share = 1 / np.maximum(totals, 1)
-    kept = (numbers - discount) * share[counts.orders[order - 1].prefixes]
-    return Shares(kept, where_followed(by_context(counts, order, discount) * share, totals), discounts)
+    kept = (numbers - discount) * share[part.prefixes]
+    return Shares(kept, where_followed(part.by_context(discount) * share, totals))

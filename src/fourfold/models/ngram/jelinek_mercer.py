@@ -13,7 +13,7 @@ import numpy as np
 from fourfold.errors import UserError
 from fourfold.kernels import Indices
 from fourfold.models.ngram.counts import NGramCounts, Stream, locate, part_of
-from fourfold.models.ngram.shares import Doubles, Shares, Smoothing, by_context, where_followed
+from fourfold.models.ngram.shares import Doubles, Part, Rule, Shares, Smoothing, parts, where_followed
 
 EDGES = np.array([1.25, 1.5, 2, 3, 5, 10, 20, 50, 100, 1000])
 """Contexts share a weight by how often each of their followers came on average (Chen & Goodman 1998, section 2.3)."""
@@ -36,13 +36,16 @@ def jelinek_mercer(weights: Weights) -> Smoothing:
         if not 0 <= weight < 1:
             raise UserError("Jelinek-Mercer needs weights from 0 to below 1", got=weight)
 
-    def smoothing(counts: NGramCounts, order: int) -> Shares:
+    def smoothing(counts: NGramCounts, order: int) -> Rule:
         row = np.array(weights[min(order, len(weights)) - 1])
-        table = counts.orders[order - 1]
-        totals = by_context(counts, order, table.counts)
-        weight = row[np.minimum(_buckets(counts, order, totals), len(row) - 1)]
-        kept = table.counts * (weight / np.maximum(totals, 1))[table.prefixes]
-        return Shares(kept, where_followed(1 - weight, totals), weights=tuple(row.tolist()))
+
+        def share(part: Part) -> Shares:
+            totals, buckets = _contexts(part)
+            weight = row[np.minimum(buckets, len(row) - 1)]
+            kept = part.counts * (weight / np.maximum(totals, 1))[part.prefixes]
+            return Shares(kept, where_followed(1 - weight, totals))
+
+        return Rule(share, weights=tuple(row.tolist()))
 
     return smoothing
 
@@ -112,16 +115,17 @@ def _levels(counts: NGramCounts, held_out: Stream) -> list[_Level]:
     contexts = np.zeros(len(held_out.tokens), np.int64)
     for order, rows in enumerate(locate(counts, held_out), 1):
         table = counts.orders[order - 1]
-        totals = by_context(counts, order, table.counts)
+        totals, buckets = (np.concatenate(column) for column in zip(*map(_contexts, parts(counts, order)), strict=True))
         known = (contexts >= 0) & (held_out.depth >= order - 1)
         known &= totals[contexts] > 0
         found = np.where(known & (rows >= 0), table.counts[rows] / np.maximum(totals[contexts], 1), 0.0)
-        bucket = np.where(known, _buckets(counts, order, totals)[contexts], len(EDGES) + 1)
+        bucket = np.where(known, buckets[contexts], len(EDGES) + 1)
         levels.append(_Level(found[predicted], bucket[predicted].astype(np.int32)))
         contexts = np.append(-1, rows[:-1])
     return levels
 
 
-def _buckets(counts: NGramCounts, order: int, totals: Doubles) -> Indices:
-    followers = by_context(counts, order, counts.orders[order - 1].counts > 0)
-    return np.digitize(totals / np.maximum(followers, 1), EDGES).astype(np.int32)
+def _contexts(part: Part) -> tuple[Doubles, Indices]:
+    """What was counted after each context, and its bucket."""
+    totals, followers = part.by_context(part.counts), part.by_context(part.counts > 0)
+    return totals, np.digitize(totals / np.maximum(followers, 1), EDGES).astype(np.int32)

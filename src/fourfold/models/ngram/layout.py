@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fourfold.kernels import Floats, Indices, Trie, unpacked
+from fourfold.kernels import Floats, Indices, Trie, add_occurrences, unpacked
+from fourfold.models.ngram.counts import NewArray
 
 Flags = NDArray[np.bool_]
+PART = 1 << 20
+"""Rows moved at a time."""
 
 
 class Level(NamedTuple):
@@ -23,51 +26,68 @@ class Level(NamedTuple):
     back_off: Floats | None
     """Of each as a context; None for the highest order."""
 
-    def kept(self, keep: Flags, below: Indices | None) -> Level:
+    def kept(self, keep: Flags, below: Indices | None, new: NewArray = np.empty) -> Level:
         """The rows to keep, `below` being the new rows of the level below (None where they are as they were)."""
-        prefixes, suffixes = self.prefixes[keep], self.suffixes[keep]
+        kept = Level(*(None if column is None else _chosen(column, keep, new) for column in self))
         if below is not None:
-            prefixes, suffixes = below[prefixes], below[suffixes]
-        return Level(
-            words=self.words[keep],
-            prefixes=prefixes,
-            suffixes=suffixes,
-            log_prob=self.log_prob[keep],
-            back_off=None if self.back_off is None else self.back_off[keep],
-        )
+            for rows in (kept.prefixes, kept.suffixes):
+                for start in range(0, len(rows), PART):
+                    rows[start : start + PART] = below[rows[start : start + PART]]
+        return kept
 
 
-def thin(levels: Sequence[Level], keep: Sequence[Flags]) -> list[Level]:
+def _chosen(column: NDArray[Any], keep: Flags, new: NewArray) -> NDArray[Any]:
+    chosen, filled = new(int(np.count_nonzero(keep)), column.dtype), 0
+    for start in range(0, len(column), PART):
+        some = column[start : start + PART][keep[start : start + PART]]
+        chosen[filled : filled + len(some)] = some
+        filled += len(some)
+    return chosen
+
+
+def thin(levels: Sequence[Level], keep: Sequence[Flags], new: NewArray = np.empty) -> list[Level]:
     """The levels without the n-grams that are not to be kept; what is kept has its prefix and suffix kept."""
     if all(flags.all() for flags in keep):
         return list(levels)
     thinned: list[Level] = []
     below = None
     for level, flags in zip(levels, keep, strict=True):
-        thinned.append(level.kept(flags, below))
-        below = (np.cumsum(flags, dtype=np.int64) - 1).astype(np.int32)
+        thinned.append(level.kept(flags, below, new))
+        below = np.cumsum(flags, dtype=np.int32, out=new(len(flags), np.int32))
+        below -= 1
     return thinned
 
 
-def lay_out(levels: Sequence[Level]) -> Trie:
-    """The levels laid end to end behind the empty context, node 0."""
-    sizes = [1, *(len(level.words) for level in levels)]
-    bases = np.cumsum([0, *sizes])  # of order 0 (the empty context), 1, 2, …, and the end
-    zero = np.zeros(1, np.int32)
-    suffixes = [(level.suffixes + bases[order]).astype(np.int32) for order, level in enumerate(levels[1:], 1)]
-    followers = [
-        np.bincount(level.prefixes, minlength=sizes[order - 1] if order > 1 else 1)
-        for order, level in enumerate(levels, 1)
-    ]
-    return Trie(
-        word=np.concatenate([zero, *(level.words for level in levels)]),
-        suffix=np.concatenate([zero, np.zeros(sizes[1], np.int32), *suffixes]),
-        log_prob=np.concatenate([np.zeros(1, np.float32), *(level.log_prob for level in levels)]),
-        first_child=np.concatenate([[1], 1 + np.cumsum(np.concatenate(followers))]).astype(np.int32),
-        back_off=np.concatenate(
-            [np.zeros(1, np.float32), *(level.back_off for level in levels if level.back_off is not None)]
-        ),
+def lay_out(levels: Iterable[Level], sizes: Sequence[int], new: NewArray = np.empty) -> Trie:
+    """Levels of so many n-grams laid end to end behind the empty context, node 0.
+
+    A level is let go when it has been copied: who hands over an iterator that holds none needs room for each once.
+    """
+    bases = np.cumsum([0, 1, *sizes]).tolist()  # of order 0 (the empty context), 1, 2, …, and the end
+    nodes, contexts = bases[-1], bases[-2]
+    trie = Trie(
+        word=new(nodes, np.int32),
+        suffix=new(nodes, np.int32),
+        log_prob=new(nodes, np.float32),
+        first_child=new(contexts + 1, np.int32),
+        back_off=new(contexts, np.float32),
     )
+    for column in (trie.word, trie.suffix, trie.log_prob, trie.back_off):
+        column[0] = 0
+    trie.first_child[:] = 0
+    for order, level in enumerate(levels, 1):
+        rows = slice(bases[order], bases[order + 1])
+        trie.word[rows], trie.log_prob[rows] = level.words, level.log_prob
+        if order == 1:
+            trie.suffix[rows] = 0
+        else:
+            np.add(level.suffixes, np.int32(bases[order - 1]), out=trie.suffix[rows])
+        if level.back_off is not None:
+            trie.back_off[rows] = level.back_off
+        add_occurrences(level.prefixes, trie.first_child[bases[order - 1] + 1 :])
+    trie.first_child[0] = 1
+    np.cumsum(trie.first_child, dtype=np.int32, out=trie.first_child)
+    return trie
 
 
 def levels_of(trie: Trie, sizes: Sequence[int]) -> list[Level]:

@@ -44,7 +44,7 @@ def prune_by_entropy(model: NGramLM, threshold: float) -> NGramLM:
         levels[order - 2] = below._replace(back_off=back_off.astype(np.float32))
     levels = thin(levels, keep)
     sizes = tuple(len(level.words) for level in levels)
-    return NGramLM(replace(model.config, ngrams=sizes), lay_out(levels))
+    return NGramLM(replace(model.config, ngrams=sizes), lay_out(levels, sizes))
 
 
 def _probabilities(level: Level) -> Doubles:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from fourfold.errors import UserError
-from fourfold.files import atomic_file, read_json, write_json
+from fourfold.files import read_json, write_arrays, write_json
 from fourfold.kernels import Trie
 from fourfold.models.ngram.model import NGramConfig, NGramLM
 
@@ -26,9 +25,7 @@ ADVICE = "Train or copy it again."
 def save_ngram(model: NGramLM, folder: Path) -> None:
     """Write the model into `folder`, beside what is there (a tokenizer, say); load_ngram gives it back exactly."""
     written = {name: array for name, array in model.trie._asdict().items() if len(array) or name not in BOOKS}
-    tensors = {name: torch.from_numpy(np.asarray(array)) for name, array in written.items()}
-    with atomic_file(folder / WEIGHTS) as stream:
-        save_file(tensors, stream.name)
+    write_arrays(folder / WEIGHTS, written)
     write_json(folder / "config.json", {"model_type": MODEL_TYPE, **dataclasses.asdict(model.config)})
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fourfold.models.ngram.counts import NGramCounts, count_ngrams, join_documents, mark_documents
+from fourfold.models.ngram.counts import NewArray, NGramCounts, count_ngrams, join_documents, mark_documents
 from fourfold.models.ngram.estimate import check_pruning, estimate
 from fourfold.models.ngram.layout import lay_out
 from fourfold.models.ngram.model import NGramConfig, NGramLM
@@ -64,9 +64,11 @@ def train_ngram_flat(
     return fit(count(stream), smoothing_for(smoothing, stream, count), name=smoothing, prune=prune)
 
 
-def fit(counts: NGramCounts, smoothing: Smoothing, *, name: str, prune: Sequence[int] = ()) -> NGramLM:
+def fit(
+    counts: NGramCounts, smoothing: Smoothing, *, name: str, prune: Sequence[int] = (), new: NewArray = np.empty
+) -> NGramLM:
     """Smooth counts that are there already by the method `name` stands for."""
-    levels, discounts, weights = estimate(counts, smoothing, prune)
+    levels, discounts, weights = estimate(counts, smoothing, prune, new)
     config = NGramConfig(
         order=counts.order,
         vocabulary_size=counts.vocabulary_size,
@@ -77,4 +79,6 @@ def fit(counts: NGramCounts, smoothing: Smoothing, *, name: str, prune: Sequence
         discounts=discounts,
         weights=weights,
     )
-    return NGramLM(config, lay_out(levels))
+    del counts  # nor is a level held here once it was copied
+    levels.reverse()
+    return NGramLM(config, lay_out((levels.pop() for _ in config.ngrams), config.ngrams, new))

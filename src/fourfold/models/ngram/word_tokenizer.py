@@ -12,13 +12,13 @@ import numpy as np
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import atomic_file, hash_value, read_json, write_json
 from fourfold.kernels import Indices, Integers, WordIndex
+from fourfold.models.ngram.word_files import LIST, load_words, save_table
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
 MARKS = (UNKNOWN, START, END)
 """In the order of their ids in a model trained here."""
 SPACE = "▁"
 """What stands for white space among characters, since an ARPA file cannot hold it."""
-LIST = "words.txt"
 
 Unit = Literal["words", "characters"]
 
@@ -27,7 +27,8 @@ Unit = Literal["words", "characters"]
 class WordTokenizer:
     """Words between ASCII white space, or characters; one that was not seen is <unk>.
 
-    On disk: `words.json` says the unit, `words.txt` has a word a line, in the order of their ids.
+    On disk: `words.json` says the unit, `words.txt` has a word a line, in the order of their ids, and
+    `words.safetensors` where each is, so that nothing has to be read before a word is asked for.
     """
 
     chat_template: str | None = None
@@ -93,7 +94,8 @@ class WordTokenizer:
 
     def save(self, folder: Path) -> None:
         with atomic_file(folder / LIST) as stream:
-            stream.write(b"".join(word + b"\n" for word in self.index.words()))
+            stream.write(self.index.lines())
+        save_table(self.index, folder)
         write_json(folder / self.file_name, {"unit": self.unit, "words": self.vocabulary_size})
 
     @classmethod
@@ -107,14 +109,7 @@ class WordTokenizer:
             raise unknown_name("unit", unit, get_args(Unit), where=where)
         if isinstance(record["words"], list):  # as files were until there was a list beside them
             return cls(record["words"], unit)
-        try:
-            text = (folder / LIST).read_bytes()
-        except FileNotFoundError:
-            raise UserError("the list of words is missing", where=folder / LIST) from None
-        try:
-            index = WordIndex.of_lines(text, characters=unit == "characters")
-        except ValueError as error:
-            raise UserError("the list of words is damaged", where=folder / LIST, got=error) from None
+        index = load_words(folder, characters=unit == "characters")
         if index.known != record["words"]:
             expected = f"{record['words']} words"
             raise UserError("the list of words is damaged", where=folder / LIST, expected=expected, got=index.known)

@@ -41,11 +41,12 @@ class Training:
 
     @classmethod
     def start(cls, config: VectorsConfig, sentences: Sentences) -> Self:
-        """Vectors uniform in ±1/2D, outputs zero, as in the authors' program."""
+        """Vectors uniform in ±1/D, outputs zero: as gensim has it, and twice as far apart as in the authors' program,
+        since outputs begin to move at a rate of their length, and a short training ends before they do."""
         size, padded = config.size, -(-config.size // LANES) * LANES
         inputs = np.zeros((len(sentences.words), padded), np.float32)
         random = np.random.Generator(np.random.PCG64(config.seed))
-        inputs[:, :size] = (random.random((len(inputs), size), np.float32) - 0.5) / size
+        inputs[:, :size] = (2 * random.random((len(inputs), size), np.float32) - 1) / size
         return cls(config=config, corpus_hash=sentences.hash, inputs=inputs, outputs=np.zeros_like(inputs))
 
     @property
