@@ -43,7 +43,7 @@ def main() -> None:
         for _ in range(options.requests)
     ]
     assert isinstance(module, torch.nn.Module)
-    page = module.stack.page_shape.bytes(next(module.parameters()).dtype)
+    page = module.stack.page_shape.bytes(Engine(module, model.device).memory.store.dtype)
     kinds = {
         "in little memory": EngineLimits(kv_bytes=30 * page, rows=8, batch_invariant=options.invariant),
         "one by one": EngineLimits(rows=1, share_prefixes=False, batch_invariant=options.invariant),

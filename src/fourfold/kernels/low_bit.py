@@ -71,14 +71,6 @@ def _lanes(scales: Tensor, tiles: int) -> Tensor:
     return padded.view(tiles, LANES, -1).transpose(1, 2).contiguous()
 
 
-def join(parts: list[LowBit]) -> LowBit:
-    """Parts of a matrix below each other as one; all but the last have whole tiles."""
-    first = parts[0]
-    leasts = None if first.leasts is None else torch.cat([part.leasts for part in parts if part.leasts is not None])
-    codes, scales = torch.cat([part.codes for part in parts]), torch.cat([part.scales for part in parts])
-    return LowBit(codes, scales, leasts, first.levels, sum(part.rows for part in parts), first.columns, first.group)
-
-
 def unpack(matrix: LowBit, start: int = 0, end: int | None = None) -> Tensor:
     """(rows, C) fp32 values of the tiles from `start` to `end`, in rows that the matrix has."""
     codes = matrix.codes[start:end]
