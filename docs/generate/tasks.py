@@ -30,6 +30,12 @@ The texts of questions with choices are those of lm-eval 0.4, to the letter, and
 (`tests/evaluation/benchmarks/test_lm_eval.py`, `benchmarks/lm_eval_parity.py`). Two differences: demonstrations are
 never drawn anew for each question, and "per byte" counts UTF-8 bytes where lm-eval's `acc_norm` counts characters (its
 `acc_bytes` is the same as ours).
+
+A folder is read in the precision of its weights, or in `--dtype`. A packed `.gguf` file stays packed: products are taken
+in 8 bits by the compiled kernels, and a line at the start says so; its scores differ a little from those of
+`--dtype bf16` or `fp32`, which unpack it. An endpoint (`openai:MODEL@URL`) is asked to echo each text with its
+log-probabilities, as `fourfold serve`, vLLM and llama.cpp's server do; one that does not is refused in a sentence, and
+`--method letter_chat` and the tasks of generation are left.
 """
 WAYS = """
 ## Ways to ask

@@ -36,10 +36,7 @@ async def echo(service: Service, request: Request, body: CompletionRequest, rows
     alternatives = body.logprobs or 0
     try:
         with service.admitted(len(rows)):
-            work = asyncio.to_thread(
-                lambda: [_choice(loaded, voice, n, ids, alternatives) for n, ids in enumerate(rows)]
-            )
-            choices = await while_connected(request, work)
+            choices = await while_connected(request, asyncio.to_thread(_choices, loaded, voice, rows, alternatives))
     except Exception as error:
         raise told(error) from error
     tokens = sum(map(len, rows))
@@ -48,6 +45,10 @@ async def echo(service: Service, request: Request, body: CompletionRequest, rows
     usage = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
     head = {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": int(time.time())}
     return JSONResponse({**head, "model": voice.name, "choices": choices, "usage": usage})
+
+
+def _choices(loaded: Loaded, voice: Voice, rows: Sequence[list[int]], alternatives: int) -> list[dict[str, Any]]:
+    return [_choice(loaded, voice, index, ids, alternatives) for index, ids in enumerate(rows)]
 
 
 def _choice(loaded: Loaded, voice: Voice, index: int, ids: list[int], alternatives: int) -> dict[str, Any]:
@@ -64,9 +65,8 @@ def _choice(loaded: Loaded, voice: Voice, index: int, ids: list[int], alternativ
 def _starts(spelled: Sequence[bytes]) -> list[int]:
     """The character each token begins at; one that begins inside a character begins with it."""
     begun = accumulate((sum(map(_begins, raw)) for raw in spelled[:-1]), initial=0)
-    return [
-        place if not raw or _begins(raw[0]) else max(0, place - 1) for place, raw in zip(begun, spelled, strict=True)
-    ]
+    inside = (bool(raw) and not _begins(raw[0]) for raw in spelled)
+    return [max(0, place - 1) if within else place for place, within in zip(begun, inside, strict=True)]
 
 
 def _begins(byte: int) -> bool:

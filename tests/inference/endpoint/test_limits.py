@@ -300,6 +300,15 @@ def test_continuations_are_scored_where_the_text_is_echoed(server):
         server.model().log_likelihood([(" ", "is")])
 
 
+def test_a_run_may_call_it_otherwise(server):
+    asked = []
+    server.reply = lambda body: (asked.append(body["model"]), echoing(body))[1]
+    model = server.model()
+    known, model.name = model.name, "openai:other@elsewhere"
+    model.log_likelihood([("The sky", " k")])
+    assert asked == [known]
+
+
 def test_a_whole_text_is_scored_only_if_every_byte_is_paid_for(server):
     server.reply = echoing
     with pytest.raises(UserError, match="no probability of a text's first token"):

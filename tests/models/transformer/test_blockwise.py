@@ -79,9 +79,7 @@ def test_after_a_past_each_query_sees_one_key_more(length, past):
 @pytest.mark.parametrize("alike", [True, False])
 def test_sees_what_a_mask_allows(alike):
     query, key, value = (t.detach() for t in random_heads(3, 4, 2, BLOCK + 30, size=16))
-    starts = torch.tensor(
-        [0] if alike else [0, 7, 40]
-    )  # tokens before the row's own, as with pasts of their own lengths
+    starts = torch.tensor([0] if alike else [0, 7, 40])  # pasts of their own lengths
     places = torch.arange(BLOCK + 30)
     allowed = (places <= places[:20, None] + starts[:, None, None])[:, None]
     expected = F.scaled_dot_product_attention(query[:, :, :20], key, value, allowed, enable_gqa=True)

@@ -29,7 +29,9 @@ class Endpoint:
     """
 
     def __init__(self, model: str, base_url: str, options: EndpointOptions | None = None) -> None:
+        self.model = model
         self.name = model
+        """What it is called here, which a run may change; `model` is what the endpoint knows."""
         self.options = options or EndpointOptions()
         self.wire = Wire(f"openai:{model}@{base_url}", base_url, self.options)
         self.base_url, self.host = self.wire.base_url, self.wire.host
@@ -95,7 +97,7 @@ class Endpoint:
         if told.log_probs[0] is None and "".join(told.tokens[1:]) != text:
             raise UserError(
                 "this endpoint gives no probability of a text's first token, so a whole text cannot be scored",
-                where=f"openai:{self.name}",
+                where=f"openai:{self.model}",
                 advice="Load the weights themselves, or ask for log_likelihood after a context.",
             )
         return TextScore(ids=[], log_probs=paid, bytes=len(text.encode()), characters=len(text))
@@ -122,7 +124,7 @@ class Endpoint:
         if told is None:
             raise UserError(
                 "this endpoint returns no log-probabilities of a given text, so it cannot score",
-                where=f"openai:{self.name}",
+                where=f"openai:{self.model}",
                 advice="Use generation-based tasks, or load the weights themselves (a folder, hf:… or a .gguf file).",
             )
         return told
@@ -146,7 +148,7 @@ class Endpoint:
 
     def _ask(self, path: str, body: dict[str, Any], read: Callable[[Any], R]) -> R:
         """The answer, from disk or from afar; what cannot be read is not kept."""
-        address, body = f"{self.base_url}/{path}", {"model": self.name, **body}
+        address, body = f"{self.base_url}/{path}", {"model": self.model, **body}
         if self._cache is not None and (kept := self._cache.get(address, body)) is not None:
             self._counter.add(cached=1)
             return read(kept)
@@ -165,7 +167,7 @@ class Endpoint:
         return result
 
     def _events(self, path: str, body: dict[str, Any]) -> Iterator[Any]:
-        body = {"model": self.name, "stream": True, **body}
+        body = {"model": self.model, "stream": True, **body}
         self._pace.wait(self._estimated(body))
         yield from self.wire.events(path, body, self._again)
         self._counter.add(requests=1)
