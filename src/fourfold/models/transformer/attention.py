@@ -137,7 +137,7 @@ class AttentionLayer(nn.Module):
         if first:
             key, value = key[:, :, first:], value[:, :, first:]
         rows, heads, length, size = query.shape
-        products = 1 < length and _products_pay(value)
+        products = length > 1 and _products_pay(value)
         if self.softcap is not None or record is not None or (products and key.shape[2] <= BLOCK):
             return self._mix_by_hand(query, key, value, sight, record)
         if products and (length == key.shape[2] or not causal) and (mask is None or not mask.requires_grad):
