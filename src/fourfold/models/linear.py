@@ -93,12 +93,12 @@ def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     plain = x.device.type == "cpu" and _whole(weight) and not torch.is_grad_enabled()
     if rows > FEW or x.dtype != torch.float32 or not plain:
         return F.linear(x, weight, bias)
-    columns = x.reshape(rows, -1).t()
+    vectors = x.reshape(rows, -1)
     if rows == 1:
         if weight.shape[0] < 2 * weight.shape[1]:
             return F.linear(x, weight, bias)
-        columns = columns.repeat(1, 2)
-    y = weight @ columns if bias is None else torch.addmm(bias[:, None], weight, columns)
+        vectors = vectors.repeat(2, 1)
+    y = weight @ vectors.t() if bias is None else torch.addmm(bias[:, None], weight, vectors.t())
     return y.t()[:rows].contiguous().view(*x.shape[:-1], -1)
 
 

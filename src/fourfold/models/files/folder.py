@@ -186,7 +186,7 @@ def fill(module: Network, tensors: Mapping[str, Tensor], where: Path, named: Cal
     `named` turns our name of a tensor into the file's, for what is said when they are not.
     """
     check_tensors(tensors, own_tensors(module), where, named)
-    whole = sorted(named(name) for name, tensor in tensors.items() if not tensor.is_floating_point())
+    whole = sorted({named(name) for name, tensor in tensors.items() if not tensor.is_floating_point()})
     if whole:
         raise UserError("weights that are whole numbers are not supported", where=where, got=", ".join(whole[:10]))
     module.load_state_dict(tensors, strict=False, assign=True)  # the second names of shared tensors are not there

@@ -74,18 +74,20 @@ class ExpertsLayer(nn.Module):
             weights = weights / weights.sum(-1, keepdim=True)
         if call.trace is not None:
             call.trace.routing.append(Routing(logits, chosen))
-        adapters = call.adapters
-        if isinstance(adapters, Tensor):
-            adapters = adapters.repeat_interleave(x.shape[1], dim=0)  # a gate a token
-        mixed = torch.zeros_like(flat)
-        for number, expert in enumerate(self.experts):
-            token, place = (chosen == number).nonzero(as_tuple=True)
-            if len(token):
-                gates = adapters[token] if isinstance(adapters, Tensor) else adapters
-                assert isinstance(expert, FeedForwardLayer)
-                part = expert.apply_to(flat[token][:, None], gates)[:, 0]
-                weighted = part * weights[token, place, None]
-                mixed.index_add_(0, token, weighted.to(mixed.dtype))
+        order = chosen.flatten().argsort(stable=True)  # (N * active,) choices, expert after expert
+        token = order // self.options.active
+        counts = chosen.flatten().bincount(minlength=self.options.count).tolist()
+        sent = flat[token][:, None].split(counts)
+        gates: list[int | Tensor | None] = [call.adapters] * len(counts)
+        if isinstance(call.adapters, Tensor):
+            gates = [*call.adapters.repeat_interleave(x.shape[1], dim=0)[token].split(counts)]  # a gate a token
+        parts = []
+        for expert, part, gate in zip(self.experts, sent, gates, strict=True):
+            assert isinstance(expert, FeedForwardLayer)
+            if len(part):
+                parts.append(expert.apply_to(part, gate)[:, 0])
+        weighted = torch.cat(parts) * weights.flatten()[order, None]
+        mixed = torch.zeros_like(flat).index_add_(0, token, weighted.to(flat.dtype))
         output = mixed.view_as(x)
         return output if self.shared is None else output + self.shared(x, call)
 

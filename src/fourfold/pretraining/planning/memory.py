@@ -110,10 +110,12 @@ def _layer_bytes(config: TransformerConfig, cast: bool, seen: int, *, together: 
     if together and turned and config.attention.norm is None and config.attention.softcap is None:
         # Values lie in the product that queries and keys came from, which stays as long as they do.
         shared += attentions * width * (inner + grouped)
-    if together and NATIVE and config.mask == "causal" and config.attention.softcap is None:
-        shared += (-1 if turned else 1) * width * inner  # attention by blocks keeps queries as they are scaled
+    if together and NATIVE and config.attention.softcap is None:
+        shared += (-1 if turned else 1) * width * inner  # attention by products keeps queries as they are scaled
+        if seen <= BLOCK:  # the weights stand in memory; heads that share keys are rows, kept once
+            shared += width * (heads * seen - (inner if grouped < inner else 0))
     if config.attention.softcap is not None:  # scores stand in memory: their tanh and their softmax
-        shared += 8 * heads * seen - width * inner
+        shared += (6 if cast else 8) * heads * seen - width * inner
     return Kept(whole, shared + _feed_forward_bytes(config, width))
 
 
