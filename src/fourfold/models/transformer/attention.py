@@ -141,7 +141,9 @@ class AttentionLayer(nn.Module):
         rows, heads, length, size = query.shape
         if causal and 1 < length == key.shape[2] and _blocks_pay(value):
             scale = size**-0.5 if self.scale is None else self.scale
-            mixed: Tensor = blockwise_attention((query * scale).to(value.dtype), key.to(value.dtype), value)
+            # Copies of keys and values: as views they would hold the whole product they came from.
+            key, value = key.to(value.dtype).contiguous(), value.contiguous()
+            mixed: Tensor = blockwise_attention((query * scale).to(value.dtype), key, value)
             return mixed
         if length == 1 and (mask is None or mask.shape[1] == 1):
             # One query a group of heads: fold the group into rows of queries, copy no key.
