@@ -86,8 +86,8 @@ def activation_bytes(job: Job, cast: bool) -> list[float]:
     config = job.config
     if isinstance(config, RecurrentConfig):
         if cast and config.cell == "lstm":
-            # Gates after their nonlinearity, cells and their tanh in fp32; inputs and outputs twice in bf16.
-            return [config.hidden_size * (4.0 * 6 + 2 * 3)] * config.layers
+            # Gates after their nonlinearity, cells and their tanh in fp32; inputs and outputs in bf16.
+            return [config.hidden_size * (4.0 * 6 + 2 * 2)] * config.layers
         # Four gates, cell and output, before and after their nonlinearity.
         return [config.hidden_size * 4.0 * 12] * config.layers
     layers = [kept.total for kept in kept_by_layer(job, cast)]
