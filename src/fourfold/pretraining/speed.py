@@ -102,7 +102,8 @@ def _by_steps(job: Job, config: TransformerConfig | RecurrentConfig, precision: 
     # A forward pass is a third of a training step; a frozen model needs two.
     share = flops(job) / flops(replace(job, purpose="train"))
     middle = step * job.tokens / tokens * share
-    return Speed(seconds=middle, spread=max(0.1, loose) * middle, how=f"{'compiled ' * job.compiled}training steps timed")
+    how = "compiled training steps timed" if job.compiled else "training steps timed"
+    return Speed(seconds=middle, spread=max(0.1, loose) * middle, how=how)
 
 
 def _of_layers(one: float, two: Job, layers: int, precision: Precision) -> tuple[float, float]:
