@@ -26,9 +26,29 @@ fit is refused with exit code 2 and a sentence that names what would fit. Nothin
 ## On this machine
 
 Operations and memory follow from the shape; the rate comes from a probe of a few seconds, in which real training steps of
-one and of two layers are timed (a matrix product where those are too large). `benchmarks/plan_accuracy.py` trains ten varied
-recipes and compares. Two were tried on a busy machine and were far off
-(LOG.md, 2026-11-28); how near plans of this machine are is open until all ten have run on a quiet one.
+the whole model are timed (of slices where steps are long, a matrix product where layers are too large). A recipe whose training will
+be compiled is probed once more, compiled, which takes a minute; `--compile` does so for `FAMILY:SIZE`. Its memory is
+that of plain steps: compiled layers keep less, the compiler's own memory is not counted.
+
+`python benchmarks/plan_accuracy.py --seconds 15` plans ten varied recipes, trains them and compares. On a quiet machine, 28 November 2026:
+
+| Recipe | steps | planned s | took s | error |
+|---|---:|---:|---:|---:|
+| llama-small | 45 | 14.1 | 15.4 | -8.1% |
+| llama-wide | 47 | 15.7 | 17.3 | -9.7% |
+| llama-deep | 21 | 12.8 | 13.6 | -6.4% |
+| llama-long | 26 | 12.4 | 11.3 | +10.3% |
+| llama-grouped | 11 | 14.5 | 15.4 | -5.9% |
+| gpt2 | 20 | 15.2 | 16.0 | -4.8% |
+| adafactor | 18 | 15.8 | 16.2 | -2.6% |
+| muon | 20 | 15.8 | 16.2 | -1.9% |
+| lstm | 50 | 16.0 | 16.8 | -4.9% |
+| bert | 56 | 16.8 | 17.5 | -4.4% |
+
+Memory was within 10 % for eight of these (llama-grouped -10.6 %, lstm +12.9 %). What stood at the loss was found and
+mended the same day: two chunks of logits at once, all gradients beside all activations, an LSTM's bf16 as fp32, gaps of
+the heap not counted. After that, busy machine, five steps each: llama-small +0.6 %, llama-wide +4.2 %, llama-deep +3.9 %,
+llama-long +5.0 %, llama-grouped -4.2 % (planned 1,264 MB, peak 1,319 MB); the other five have not run again.
 
 ## Operations
 

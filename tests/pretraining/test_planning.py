@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from fourfold.errors import UserError
-from fourfold.models import Config, Step, TransformerConfig, TransformerLM, make_module, model_config
+from fourfold.models import Config, RecurrentConfig, Step, TransformerConfig, TransformerLM, make_module, model_config
 from fourfold.models.inspection import count
 from fourfold.models.transformer import Attention, Experts, FeedForward, Learned, Norm
 from fourfold.pretraining import Job, flops, flops_per_token, measure_speed, memory
+from fourfold.pretraining.planning.memory import activation_bytes
 from fourfold.resources import published_config
 from fourfold.training import FLOAT32, Precision
 
@@ -91,15 +92,16 @@ def test_activations_are_what_autograd_keeps(name: str, precision: Precision) ->
     config = SHAPES[name]
     kept = kept_by_autograd(config, precision, 77)
     job = Job(config=replace(config, layers=1), tokens=1, batch_size=1)
-    planned = memory(job, precision)["activations"]
-    if precision.autocast is not None:
-        planned -= 2 * count(job.config).in_products
-    assert planned == pytest.approx(kept, rel=0.07)
+    assert activations(job, precision) == pytest.approx(kept, rel=0.07)
+
+
+def activations(job: Job, precision: Precision = FLOAT32) -> float:
+    return job.batch_size * job.row * sum(activation_bytes(job, precision.autocast is not None))
 
 
 def test_activations_of_experts_are_what_autograd_keeps() -> None:
     config = replace(LLAMA, feed_forward=FeedForward(size=704, experts=Experts(count=4, active=2)))
-    planned = memory(Job(config=replace(config, layers=1), tokens=1, batch_size=1), FLOAT32)["activations"]
+    planned = activations(Job(config=replace(config, layers=1), tokens=1, batch_size=1))
     assert planned == pytest.approx(kept_by_experts(config), rel=0.07)
 
 
@@ -124,10 +126,10 @@ def kept_by_experts(config: TransformerConfig) -> int:
 
 def test_recomputing_keeps_the_inputs_of_layers_and_costs_a_forward_pass() -> None:
     job = Job(config=LLAMA, tokens=1, batch_size=3)
-    layer = memory(replace(job, config=replace(LLAMA, layers=1)), FLOAT32)["activations"]
+    layer = activations(replace(job, config=replace(LLAMA, layers=1)))
     again = replace(job, recompute=True)
-    assert memory(job, FLOAT32)["activations"] == 2 * layer
-    assert memory(again, FLOAT32)["activations"] == 3 * 77 * (2 * 256 * 4) + layer
+    assert activations(job) == 2 * layer
+    assert activations(again) == 3 * 77 * (2 * 256 * 4) + layer
     assert flops(again) - flops(job) == flops(replace(job, purpose="score"))
 
 
@@ -136,7 +138,7 @@ def test_an_encoder_decoder_is_planned() -> None:
     job = Job(config=config, tokens=1e6, batch_size=2, context=128)
     parts = memory(job, FLOAT32)
     assert parts["weights"] == 4 * 60_506_624
-    assert parts["activations"] > 0
+    assert activations(job) > 0
     scored = replace(job, purpose="score")
     # keys and values of six layers of 512, for 128 target and 128 source tokens of two rows
     assert memory(scored, FLOAT32)["state"] == 2 * 6 * 512 * (128 + 128) * 2 * 4
@@ -169,6 +171,33 @@ def test_memory_of_weights_and_optimizer() -> None:
     scored = memory(replace(job, purpose="score"), FLOAT32)
     assert scored["optimizer"] == scored["activations"] == 0
     assert scored["state"] == 2 * 30 * 192 * 128 * 4
+
+
+def test_what_stands_at_the_loss_or_after_the_last_layer_counts() -> None:
+    """Activations and the head's gradient, or all gradients: never both."""
+    job = Job(config=LLAMA, tokens=1, batch_size=64)
+    parts, few = memory(job, FLOAT32), memory(replace(job, batch_size=1), FLOAT32)
+    assert parts["gradients"] == 4 * LLAMA.vocabulary_size * LLAMA.hidden_size
+    assert parts["activations"] == activations(job)
+    assert few["gradients"] == 4 * count(LLAMA).total
+    assert few["activations"] == few["logits"] == 0
+
+
+def test_a_recurrent_layer_keeps_what_its_products_and_gates_make() -> None:
+    config = RecurrentConfig(vocabulary_size=50, hidden_size=48, layers=1, context=16)
+    model, kept = make_module(config), {}
+    model.initialise(torch.Generator().manual_seed(0))
+    weights = {2 * parameter.numel() for parameter in model.parameters()} | {4 * 50 * 48}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), BF16.context(torch.device("cpu")):
+        model.hidden(Step(ids=torch.arange(8 * 16).view(8, 16) % 50))
+    sizes = [tensor.untyped_storage().nbytes() for tensor in kept.values() if tensor.is_floating_point()]
+    found = sum(size for size in sizes if size not in weights)
+    assert activations(Job(config=config, tokens=1, batch_size=8), BF16) == pytest.approx(found, rel=0.07)
 
 
 def test_speed_grows_with_the_work() -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from fourfold.cli.plan_cluster import Site
 
 commands = typer.Typer()
+COMPILED_AFTER = 300
+"""Seconds from which a training is compiled, as in `workflow/training/compiling.py`."""
+PLAIN = "training steps timed"
 TOKENS_PER_PARAMETER = 20
 """Compute-optimal training by Hoffmann et al. 2022, table 3."""
 
@@ -37,6 +40,9 @@ def plan(
     purpose: Annotated[str, typer.Option("--for", help="train, tune (low-rank deltas) or score.")] = "train",
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Keep only the inputs of layers, compute the rest twice.")
+    ] = False,
+    compile_it: Annotated[
+        bool, typer.Option("--compile", help="Time compiled steps, as long trainings have; takes a minute.")
     ] = False,
     optimizer: Annotated[str, typer.Option(help="adamw, adamw-8bit, adafactor, lion or muon.")] = "adamw",
     devices: Annotated[
@@ -62,7 +68,7 @@ def plan(
     if published:
         return _published(as_json)
     site = devices and Site(devices, parallel, price, overhead, utilization)
-    asked = {"purpose": purpose, "recompute": recompute, "optimizer": optimizer}
+    asked = {"purpose": purpose, "recompute": recompute, "optimizer": optimizer, "compiled": compile_it}
     is_recipe = Path(subject).suffix == ".toml" or Path(subject).is_file()
     if is_recipe:
         result = _plan_recipe(Path(subject), override or [], site or None)
@@ -213,6 +219,8 @@ def _show(plan: dict[str, Any]) -> None:
     if plan["kv_bytes_per_token"]:
         show(f"decoding    {kilobytes(plan['kv_bytes_per_token'])} of keys and values a token")
     show(f"time        {between(plan['seconds'], plan['seconds_spread'])} ({plan['measured']}, {plan['precision']})")
+    if plan["purpose"] == "train" and plan["measured"] == PLAIN and plan["seconds"] >= COMPILED_AFTER:
+        show("            a training this long compiles its layers and is faster: --compile times that")
 
 
 def kilobytes(count: float) -> str:

@@ -94,6 +94,9 @@ class _Planner:
         return _typical(self._megabytes(options.corpus) * SECONDS_PER_MEGABYTE["tokenizer"])
 
     def _pretrain(self, options: Any) -> dict[str, Any]:
+        from fourfold.workflow.pretraining import may_compile
+        from fourfold.workflow.training import compiles
+
         if options.budget is None:
             megabytes = self._megabytes(options.corpus)
             # Counts of all orders are held at once: about eight times the text.
@@ -101,7 +104,11 @@ class _Planner:
         job = self.pretraining(options)
         if job is None:
             return _typical(options.budget.seconds or 0.0)
-        return self._scaled(job, _pretraining_tokens(options), options.budget.seconds)
+        tokens, seconds = _pretraining_tokens(options), options.budget.seconds
+        plan = self._scaled(job, tokens, seconds)
+        if not may_compile(options) or not compiles(options.compile, plan["tokens"] / job.tokens, plan["seconds"]):
+            return plan
+        return self._scaled(replace(job, compiled=True), tokens, seconds)
 
     def pretraining(self, options: Any) -> Job | None:
         """One full step of a training by gradient; None where the shape cannot be known without loading the model."""

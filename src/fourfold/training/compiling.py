@@ -65,9 +65,19 @@ def compile_regions(model: nn.Module, objective: Objective) -> Objective:
     Nothing is compiled before the first step (see `trial_step_seconds`); PyTorch keeps what it made on disk, so that
     the next process takes seconds.
     """
+    _make_again_what_is_cheap()
     for layer in _layers(model):
         layer.compile()
     return replace(objective, formula=_formula()) if isinstance(objective, LanguageModelling) else objective
+
+
+def _make_again_what_is_cheap() -> None:
+    """Normed and activated numbers are made again for the backward pass, though products read them: a quarter of what
+    a layer keeps, for no time that could be measured (LOG.md, 2026-11-28). PyTorch would keep them."""
+    from torch._functorch import config
+
+    settings: Any = config
+    settings.ban_recompute_materialized_backward = False
 
 
 def _layers(model: nn.Module) -> list[nn.Module]:

@@ -104,6 +104,8 @@ class _CrossEntropySum(torch.autograd.Function):
                 if hidden_gradient is not None:
                     hidden_gradient[start:end] = found.pop(0)
                 gradients = [_add(old, new) for old, new in zip(gradients, found, strict=True)]
+                del found
+            del source, to_source  # before the next chunk's are made
         ctx.gradients = (hidden_gradient, *gradients)
         return total
 

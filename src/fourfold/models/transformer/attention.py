@@ -142,8 +142,10 @@ class AttentionLayer(nn.Module):
             return self._mix_by_hand(query, key, value, sight, record)
         if products:
             query, key = (query * self._scale(size)).to(value.dtype), key.to(value.dtype)
-            mix_blocks = blockwise_attention if trains else mix_by_blocks
-            mixed: Tensor = mix_blocks(query, key, value, mask, causal)
+            if not trains:
+                return mix_by_blocks(query, key, value, mask, causal)
+            # Copies of keys and values: as views they would hold the whole product they came from.
+            mixed: Tensor = blockwise_attention(query, key.contiguous(), value.contiguous(), mask, causal)
             return mixed
         if length == 1 and (mask is None or mask.shape[1] == 1):
             # One query a group of heads: fold the group into rows of queries, copy no key.

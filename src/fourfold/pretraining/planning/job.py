@@ -30,6 +30,8 @@ class Job:
     """Keep only each layer's input and compute the rest again for the backward pass (Chen et al. 2016)."""
     optimizer: str = "adamw"
     """Of `train`, by its name in a recipe."""
+    compiled: bool = False
+    """Layers and loss are compiled, as trainings of five minutes and more are."""
     predicted: float = 1.0
     """Share of the tokens that are predicted and so go through the head; the operations are counted for all."""
 

@@ -12,13 +12,16 @@ from typing import NamedTuple
 from fourfold.models import Config, RecurrentConfig, TransformerConfig
 from fourfold.models.inspection import count, kv_bytes, stacks
 from fourfold.models.transformer import Rotary
-from fourfold.models.transformer.blockwise import BLOCK, NATIVE
+from fourfold.models.transformer.blockwise import NATIVE
 from fourfold.pretraining.planning.job import Job
 from fourfold.pretraining.planning.states import optimizer_bytes
 from fourfold.training import Precision, rows_at_once
 
 PROCESS_BYTES = 640_000_000
-"""Resident size of a process that walks a recipe, the model left out: 614 and 670 MB in two runs (LOG.md)."""
+"""Resident size of a process that walks a recipe, all else in this file left out: 591 to 698 MB in five (LOG.md)."""
+GAPS = 0.25
+"""Of what a transformer's step makes and frees: holes of the heap between sizes that do not fit each other. Measured,
+0.21 to 0.29 on four recipes; a recurrent layer makes few large tensors and leaves none (LOG.md, 2026-11-28)."""
 
 
 class Kept(NamedTuple):
@@ -43,11 +46,11 @@ def memory(job: Job, precision: Precision) -> dict[str, int]:
     stored = 4 if job.purpose == "train" or not cast else 2  # a frozen base is kept in bf16 where bf16 is fast
     parts = {
         "weights": counts.total * stored + (trained * 4 if job.purpose == "tune" else 0),
-        "gradients": trained * 4,
+        "gradients": trained * 4,  # or less, see `_fullest`
         "optimizer": trained * 8 if job.purpose != "train" else optimizer_bytes(config, job.optimizer),
         "activations": 0,
-        "attention blocks": 0,
-        "logits": _logit_bytes(config, tokens),
+        "logits": _logit_bytes(config, round(tokens * job.predicted), cast),
+        "heap gaps": 0,
         "state": 0,
         "process": PROCESS_BYTES,
     }
@@ -55,10 +58,24 @@ def memory(job: Job, precision: Precision) -> dict[str, int]:
         parts["state"] = kv_bytes(config, tokens, 2 if cast else 4)
     else:
         parts["activations"] = round(tokens * sum(activation_bytes(job, cast)))
-        parts["attention blocks"] = _block_bytes(job, cast)
         if cast and job.purpose == "train":
             parts["activations"] += 2 * counts.in_products  # each product keeps its own bf16 copy of the weight
+        if job.purpose == "train":
+            parts |= _fullest(job, parts)
+        if not isinstance(config, RecurrentConfig):
+            parts["heap gaps"] = round(GAPS * (parts["activations"] + parts["logits"]))
     return parts
+
+
+def _fullest(job: Job, parts: dict[str, int]) -> dict[str, int]:
+    """What stands beside each other when the most does: at the loss all activations and the gradient of the head, or
+    after the last layer all gradients."""
+    config = job.config
+    if isinstance(config, TransformerConfig) and config.head is None:
+        return {}
+    head = 4 * config.vocabulary_size * config.hidden_size
+    at_loss = head + parts["activations"] + parts["logits"]
+    return {"gradients": head} if at_loss > parts["gradients"] else {"activations": 0, "logits": 0}
 
 
 def activation_bytes(job: Job, cast: bool) -> list[float]:
@@ -68,6 +85,9 @@ def activation_bytes(job: Job, cast: bool) -> list[float]:
     """
     config = job.config
     if isinstance(config, RecurrentConfig):
+        if cast and config.cell == "lstm":
+            # Gates after their nonlinearity, cells and their tanh in fp32; inputs and outputs in bf16.
+            return [config.hidden_size * (4.0 * 6 + 2 * 2)] * config.layers
         # Four gates, cell and output, before and after their nonlinearity.
         return [config.hidden_size * 4.0 * 12] * config.layers
     layers = [kept.total for kept in kept_by_layer(job, cast)]
@@ -107,13 +127,14 @@ def _layer_bytes(config: TransformerConfig, cast: bool, seen: int, *, together: 
     grouped = config.kv_heads * config.head_size if config.attention.softcap is None else inner
     shared = attentions * width * ((2 + turned) * inner + 2 * grouped)
     shared += attentions * inner * 2 * width if config.attention.norm else 0
-    if together and turned and config.attention.norm is None and config.attention.softcap is None:
+    products = together and NATIVE and config.attention.softcap is None
+    if products and seen > BLOCK:
+        shared -= turned * width * inner  # attention by blocks keeps queries as they are scaled, and copies of the rest
+    elif together and turned and config.attention.norm is None and config.attention.softcap is None:
         # Values lie in the product that queries and keys came from, which stays as long as they do.
         shared += attentions * width * (inner + grouped)
-    if together and NATIVE and config.attention.softcap is None:
-        shared += (-1 if turned else 1) * width * inner  # attention by products keeps queries as they are scaled
-        if seen <= BLOCK:  # the weights stand in memory; heads that share keys are rows, kept once
-            shared += width * (heads * seen - (inner if grouped < inner else 0))
+    if products and seen <= BLOCK:  # the weights stand in memory; heads that share keys are rows, kept once
+        shared += width * ((-1 if turned else 1) * inner + heads * seen - (inner if grouped < inner else 0))
     if config.attention.softcap is not None:  # scores stand in memory: their tanh and their softmax
         shared += (6 if cast else 8) * heads * seen - width * inner
     return Kept(whole, shared + _feed_forward_bytes(config, width))
@@ -127,13 +148,6 @@ def _feed_forward_bytes(config: TransformerConfig, width: int) -> float:
         return width * numbers * options.size
     sizes = experts.active * options.size + experts.shared_size
     return width * (numbers * sizes + 3 * experts.active * config.hidden_size)  # gathered, computed, weighted
-
-
-def _block_bytes(job: Job, cast: bool) -> int:
-    """Scores, weights and their gradients of one block of queries, where attention goes by blocks."""
-    stacked = [] if isinstance(job.config, RecurrentConfig) else stacks(job.config)
-    heads = max((stack.attention.heads for stack in stacked if stack.mask == "causal"), default=0)
-    return 4 * 2 * job.batch_size * heads * min(BLOCK, job.row) * job.row if cast and NATIVE else 0
 
 
 def _delta_parameters(config: Config, rank: int) -> int:
@@ -154,8 +168,9 @@ def _delta_width(config: TransformerConfig) -> int:
     return attention * (2 if config.cross_attention else 1) + feed_forward
 
 
-def _logit_bytes(config: Config, tokens: int) -> int:
-    """Logits, their softmax and gradient in fp32 for the positions held at a time; none without a head."""
+def _logit_bytes(config: Config, tokens: int, cast: bool) -> int:
+    """Logits and their softmax in fp32, and as products made them, for the positions held at a time; none without a
+    head."""
     if isinstance(config, TransformerConfig) and config.head is None:
         return 0
-    return min(tokens, rows_at_once(config.vocabulary_size)) * config.vocabulary_size * 12
+    return min(tokens, rows_at_once(config.vocabulary_size)) * config.vocabulary_size * (10 if cast else 12)

@@ -61,6 +61,11 @@ class Bench:
         return self.module if self.whole is None else self.whole
 
 
+def may_compile(options: PretrainOptions) -> bool:
+    """Whether every step of this training is alike, in one process, with each layer computed once."""
+    return chosen_plan(options.parallel).world == 1 and options.ramp is None and not options.recompute
+
+
 def chosen_loss(
     context: StageContext, options: PretrainOptions, module: Any, loss: LanguageModelling, rows: BatchSource
 ) -> LanguageModelling:
@@ -68,8 +73,7 @@ def chosen_loss(
     nor where the shape of a step changes or layers are computed twice."""
     from fourfold.training import choose_precision
 
-    plain = chosen_plan(options.parallel).world > 1 or options.ramp is not None or options.recompute
-    if plain:
+    if not may_compile(options):
         if options.compile is True:
             say(f"{context.name}: not compiled, since rows, ramp or recomputing change what a step is")
         return loss

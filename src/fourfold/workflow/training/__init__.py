@@ -1,6 +1,6 @@
 """The one loop as stages run it: options of a recipe, resuming, spikes, averages, trackers."""
 
-from fourfold.workflow.training.compiling import Compile, compile_if_worth
+from fourfold.workflow.training.compiling import Compile, compile_if_worth, compiles
 from fourfold.workflow.training.fitting import Fit, Measure, run_fit
 from fourfold.workflow.training.folders import remove_checkpoints
 from fourfold.workflow.training.options import (
@@ -27,6 +27,7 @@ __all__ = [
     "check_plan",
     "chosen_plan",
     "compile_if_worth",
+    "compiles",
     "curve_row",
     "curve_steps",
     "cut_back",

@@ -22,6 +22,11 @@ FEWEST_STEPS = 100
 """Fewer are never compiled by `auto`, nor timed to find out."""
 
 
+def compiles(wanted: Compile, steps: float, seconds: float) -> bool:
+    """Whether a training of so many steps and seconds of plain training is compiled, if it can be."""
+    return wanted is True or (wanted == "auto" and steps >= FEWEST_STEPS and seconds >= PAYS_AFTER)
+
+
 def compile_if_worth(
     folder: Path,
     wanted: Compile,
