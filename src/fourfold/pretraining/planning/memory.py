@@ -12,7 +12,7 @@ from typing import NamedTuple
 from fourfold.models import Config, RecurrentConfig, TransformerConfig
 from fourfold.models.inspection import count, kv_bytes, stacks
 from fourfold.models.transformer import Rotary
-from fourfold.models.transformer.blockwise import NATIVE
+from fourfold.models.transformer.blockwise import BLOCK, NATIVE
 from fourfold.pretraining.planning.job import Job
 from fourfold.pretraining.planning.states import optimizer_bytes
 from fourfold.training import Precision, rows_at_once
