@@ -28,7 +28,7 @@ class Level(NamedTuple):
 
     def kept(self, keep: Flags, below: Indices | None, new: NewArray = np.empty) -> Level:
         """The rows to keep, `below` being the new rows of the level below (None where they are as they were)."""
-        kept = Level(*(None if column is None else _chosen(column, keep, new) for column in self))
+        kept = Level._make(None if column is None else _chosen(column, keep, new) for column in self)
         if below is not None:
             for rows in (kept.prefixes, kept.suffixes):
                 for start in range(0, len(rows), PART):
