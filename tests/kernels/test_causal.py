@@ -7,7 +7,8 @@ from torch.nn import functional as F
 from fourfold.kernels import attends_natively, causal_attention, causal_attention_backward
 from fourfold.models.transformer import blockwise
 
-here = attends_natively(torch.empty(1, 1, 1, 32, dtype=torch.bfloat16))
+ONE = torch.empty(1, 1, 1, 32, dtype=torch.bfloat16)
+here = attends_natively(ONE, ONE)
 needs_kernel = pytest.mark.skipif(not here, reason="this processor or installation has no such kernel")
 SHAPES = [(2, 3, 3, 64, 64), (1, 4, 2, 77, 32), (2, 2, 1, 7, 64), (1, 1, 1, 1, 32), (1, 2, 2, 130, 128)]
 
@@ -32,7 +33,7 @@ def test_equals_fp32_as_nearly_as_the_plain_formula(rows, queries, groups, lengt
     mixed = F.scaled_dot_product_attention(*wide, is_causal=True, scale=1.0, enable_gqa=True)
     reference = [mixed.detach(), *torch.autograd.grad(mixed, wide, given.float())]
     ours = attended(query, key, value, given)
-    monkeypatch.setattr(blockwise, "attends_natively", lambda query: False)
+    monkeypatch.setattr(blockwise, "attends_natively", lambda query, key: False)
     plain = attended(query, key, value, given)
     for one, other, exact in zip(ours, plain, reference, strict=True):
         if length > 1 or one is ours[0] or one is ours[3]:  # one token's weight is 1: its scores have no gradient
@@ -41,8 +42,8 @@ def test_equals_fp32_as_nearly_as_the_plain_formula(rows, queries, groups, lengt
 
 
 def attended(query, key, value, given):
-    mixed = blockwise.blockwise_attention(query, key, value)
-    return [mixed, *blockwise.blockwise_attention_backward(given, query, key, value)]
+    mixed = blockwise.blockwise_attention(query, key, value, None, True)
+    return [mixed, *blockwise.blockwise_attention_backward(given, query, key, value, None, True)]
 
 
 @needs_kernel
@@ -74,6 +75,7 @@ def test_the_future_is_not_seen_and_the_past_gets_no_more_than_its_share():
     assert all(not bool(gradient[:, :, 20:].any()) for gradient in found)
 
 
-def test_heads_of_other_sizes_and_kinds_go_the_plain_way():
-    assert not attends_natively(torch.empty(1, 1, 1, 24, dtype=torch.bfloat16))
-    assert not attends_natively(torch.empty(1, 1, 1, 32))
+def test_heads_of_other_sizes_and_kinds_and_with_a_past_go_the_plain_way():
+    assert not attends_natively(*[torch.empty(1, 1, 1, 24, dtype=torch.bfloat16)] * 2)
+    assert not attends_natively(*[torch.empty(1, 1, 1, 32)] * 2)
+    assert not attends_natively(ONE, torch.empty(1, 1, 2, 32, dtype=torch.bfloat16))
