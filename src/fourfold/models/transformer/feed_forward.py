@@ -77,10 +77,10 @@ class ExpertsLayer(nn.Module):
         order = chosen.flatten().argsort(stable=True)  # (N * active,) choices, expert after expert
         token = order // self.options.active
         counts = chosen.flatten().bincount(minlength=self.options.count).tolist()
-        sent = flat[token][:, None].split(counts)
+        sent = torch.split(flat[token][:, None], counts)
         gates: list[int | Tensor | None] = [call.adapters] * len(counts)
         if isinstance(call.adapters, Tensor):
-            gates = [*call.adapters.repeat_interleave(x.shape[1], dim=0)[token].split(counts)]  # a gate a token
+            gates = [*torch.split(call.adapters.repeat_interleave(x.shape[1], dim=0)[token], counts)]  # a gate a token
         parts = []
         for expert, part, gate in zip(self.experts, sent, gates, strict=True):
             assert isinstance(expert, FeedForwardLayer)
