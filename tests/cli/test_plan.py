@@ -43,7 +43,7 @@ def test_experts_are_planned_by_what_is_active(plan: Plan) -> None:
 def test_an_encoder_decoder_is_planned(plan: Plan) -> None:
     found = plan("t5:11b", "--tokens", "1B")
     assert found["parameters"] == 11_307_321_344
-    assert found["memory"]["activations"] > 0
+    assert found["memory"]["gradients"] > 0
     assert found["verdict"].startswith("does not fit: ")
 
 
