@@ -438,7 +438,7 @@ def endpoint_asked_to_score(models: Path) -> list[object]:
     return ["score", "openai:gpt@http://127.0.0.1:9/v1", write("a.txt", "Some text.")]
 
 
-@case("no log-probabilities", "Use tasks answered by generation")
+@case("http://127.0.0.1:9/v1: the endpoint does not answer")
 def endpoint_asked_for_likelihoods(models: Path) -> list[object]:
     write("q.jsonl", '{"question": "Which?", "choices": ["this", "that"], "answer": 0}\n')
     return ["evaluate", "openai:gpt@http://127.0.0.1:9/v1", "--tasks", "file:q.jsonl", "-o", "results"]
