@@ -245,5 +245,5 @@ void causal_attention(const Attention& call, bool backward, int threads) {
         team.share(call.rows * call.groups, [&](int unit) {
             (backward ? attend_backward : attend)(call, unit / call.groups, unit % call.groups, padded, room);
         });
-    });
+    }, true);
 }

@@ -24,12 +24,13 @@ class Pool {
 public:
     std::mutex use;
 
-    void run(int threads, Region region, void* data) {
+    void run(int threads, Region region, void* data, bool last) {
         while (started < threads - 1) std::thread(&Pool::work, this, ++started).detach();
         Phases shared;
         {
             std::lock_guard<std::mutex> lock(mutex);
             body = region, argument = data, phases = &shared, wanted = threads;
+            patience.store(last ? 0 : SPINS_IDLE, std::memory_order_relaxed);
             job.fetch_add(1, std::memory_order_release);
         }
         awake.notify_all();
@@ -48,6 +49,7 @@ private:
     std::condition_variable awake;
     std::atomic<unsigned> job{0};
     std::atomic<int> inside{0};
+    std::atomic<int> patience{SPINS_IDLE};
     Region body = nullptr;
     void* argument = nullptr;
     Phases* phases = nullptr;
@@ -56,7 +58,8 @@ private:
     void work(int member) {
         unsigned seen = 0;
         for (;;) {
-            for (int spins = 0; spins < SPINS_IDLE && job.load(std::memory_order_acquire) == seen; ++spins) pause();
+            const int most = patience.load(std::memory_order_relaxed);
+            for (int spins = 0; spins < most && job.load(std::memory_order_acquire) == seen; ++spins) pause();
             std::unique_lock<std::mutex> lock(mutex);
             awake.wait(lock, [&] { return job.load(std::memory_order_relaxed) != seen; });
             seen = job.load(std::memory_order_relaxed);
@@ -90,10 +93,10 @@ Pool& the_pool() {
 
 void offer_processor(int spins) { spins < SPINS ? pause() : std::this_thread::yield(); }
 
-void run_region(int threads, Region region, void* data) {
+void run_region(int threads, Region region, void* data, bool last) {
     Pool& shared = the_pool();
     std::unique_lock<std::mutex> lock(shared.use, std::try_to_lock);
-    if (threads > 1 && lock.owns_lock()) return shared.run(threads, region, data);
+    if (threads > 1 && lock.owns_lock()) return shared.run(threads, region, data, last);
     Phases phases;
     Team alone(phases);
     region(data, alone, 0);

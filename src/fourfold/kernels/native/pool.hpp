@@ -44,9 +44,11 @@ private:
 };
 
 // Run `region(data, team, member)` on up to so many threads; on the caller's alone while another caller has them.
+// `last`: no other region follows soon, so the threads sleep at once and leave the processor to others, as torch's.
 using Region = void (*)(void* data, Team& team, int member);
-void run_region(int threads, Region region, void* data);
+void run_region(int threads, Region region, void* data, bool last);
 
-template <class Body> void run_team(int threads, Body body) {
-    run_region(threads, [](void* data, Team& team, int member) { (*static_cast<Body*>(data))(team, member); }, &body);
+template <class Body> void run_team(int threads, Body body, bool last = false) {
+    run_region(
+        threads, [](void* data, Team& team, int member) { (*static_cast<Body*>(data))(team, member); }, &body, last);
 }
