@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Generator, Sequence
 from typing import NamedTuple, final
@@ -27,6 +28,8 @@ class Searches:
         self.token_bytes, self.most = token_bytes, most
         self.waiting: deque[tuple[Running, int]] = deque()
         self.running: dict[Running, _Begun] = {}
+        self._lock = threading.Lock()
+        """Held while `waiting` changes: requests come from any thread."""
 
     def submit(self, running: Running, room: int) -> None:
         """Take one in; UserError if it could never be held."""
@@ -37,7 +40,8 @@ class Searches:
                 expected=f"at most {self.most / 1e6:,.0f} MB of keys and values", got=f"{size / 1e6:,.0f} MB",
                 advice="Ask for fewer tokens or hypotheses, or give the engine more memory.",
             )  # fmt: skip
-        self.waiting.append((running, size))
+        with self._lock:
+            self.waiting.append((running, size))
 
     def step(self) -> int:
         """One call of the model for each that runs; the tokens that were settled."""
@@ -54,13 +58,15 @@ class Searches:
         return bool(self.running or self.waiting)
 
     def everyone(self) -> list[Running]:
-        return [*self.running, *(running for running, _ in self.waiting)]
+        with self._lock:
+            return [*self.running, *(running for running, _ in self.waiting)]
 
     def end(self, running: Running, error: Exception | None) -> None:
         begun = self.running.pop(running, None)
         if begun is not None:
             begun.calls.close()
-        self.waiting = deque(one for one in self.waiting if one[0] is not running)
+        with self._lock:
+            self.waiting = deque(one for one in self.waiting if one[0] is not running)
         running.end(error)
 
     # ---- inside
@@ -68,7 +74,8 @@ class Searches:
     def _admit(self) -> None:
         held = sum(begun.bytes for begun in self.running.values())
         while self.waiting and len(self.running) < AT_ONCE and held + self.waiting[0][1] <= self.most:
-            running, size = self.waiting.popleft()
+            with self._lock:
+                running, size = self.waiting.popleft()
             held += size
             assert running.request.search is not None
             self.running[running] = _Begun(running.request.search.run(running.request), size)
