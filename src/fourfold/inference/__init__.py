@@ -37,7 +37,7 @@ from fourfold.inference.results import (
 from fourfold.inference.sampling import Sampler, choose_many, top_alternatives
 from fourfold.inference.scoring import Span, score_spans, windows
 from fourfold.inference.scripted import ScriptedModel
-from fourfold.inference.sharing import score_shared
+from fourfold.inference.sharing import judge_shared, score_shared
 from fourfold.inference.stopping import StopText
 from fourfold.inference.strategies import draft_model
 
@@ -89,6 +89,7 @@ __all__ = [
     "feed_for",
     "grammar",
     "json_schema",
+    "judge_shared",
     "load",
     "locate",
     "matcher_for",

@@ -45,10 +45,10 @@ class Branch:
 
 
 def grow(rows: Sequence[Sequence[int]]) -> list[Branch]:
-    """The branches of rows of ids, none empty; every row is a path from a root to where it ends."""
+    """The branches of rows of ids, of which none is empty; every row is a path from a root to where it ends."""
     order = sorted(range(len(rows)), key=lambda row: list(rows[row]))
     roots: list[Branch] = []
-    open_groups = [(order, 0, roots)]
+    open_groups = [(order, 0, roots)] if order else []
     while open_groups:
         group, start, place = open_groups.pop()
         first, last = rows[group[0]], rows[group[-1]]

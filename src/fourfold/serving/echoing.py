@@ -1,6 +1,6 @@
 """POST /v1/completions with `echo` and nothing to write: how probable each token of a given text is.
 
-Letters: T tokens of a text, K alternatives.
+Letters: N hidden states, M targets, D hidden size, K alternatives.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ import asyncio
 import time
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
 import torch
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
+from torch import Tensor
 
-from fourfold.inference import Token
-from fourfold.models import Step
+from fourfold.inference import Span, Token, judge_shared
+from fourfold.models import CausalLM
 from fourfold.serving.answering import note, told, while_connected
 from fourfold.serving.errors import ApiError
 from fourfold.serving.loaded import Loaded, Voice
@@ -48,12 +50,13 @@ async def echo(service: Service, request: Request, body: CompletionRequest, rows
 
 
 def _choices(loaded: Loaded, voice: Voice, rows: Sequence[list[int]], alternatives: int) -> list[dict[str, Any]]:
-    return [_choice(loaded, voice, index, ids, alternatives) for index, ids in enumerate(rows)]
+    texts = zip(rows, _read(loaded, voice, rows, alternatives), strict=True)
+    return [_choice(voice, index, ids, tokens, alternatives) for index, (ids, tokens) in enumerate(texts)]
 
 
-def _choice(loaded: Loaded, voice: Voice, index: int, ids: list[int], alternatives: int) -> dict[str, Any]:
+def _choice(voice: Voice, index: int, ids: list[int], tokens: Sequence[Token], alternatives: int) -> dict[str, Any]:
     spelled = [spelt(id, voice.tokenizer) for id in ids]
-    found = TextLogprobs(voice.tokenizer, alternatives).take(_read(loaded, voice, ids, alternatives))
+    found = TextLogprobs(voice.tokenizer, alternatives).take(tokens)
     found["token_logprobs"][:1] = [None]
     if found["top_logprobs"] is not None:
         found["top_logprobs"][:1] = [None]
@@ -74,25 +77,33 @@ def _begins(byte: int) -> bool:
     return byte & 0xC0 != 0x80
 
 
-@torch.inference_mode()
-def _read(loaded: Loaded, voice: Voice, ids: list[int], alternatives: int) -> list[Token]:
-    """The tokens of a text, each under those before it."""
+def _read(loaded: Loaded, voice: Voice, rows: Sequence[list[int]], alternatives: int) -> list[list[Token]]:
+    """The tokens of texts, each under those before it; what the texts of a request share is read once."""
     model = loaded.model
     assert model is not None
-    if (context := model.module.context) is not None and len(ids) > context:
-        raise ApiError(400, f"The text has {len(ids)} tokens, and the context {context}.", param="prompt")
-    if not ids:
-        raise ApiError(400, "There is no text to read.", param="prompt")
-    device = model.device
-    gates = None if voice.gates is None else torch.tensor([voice.gates], device=device)
-    tokens = [Token(ids[0], 0.0)]
-    if len(ids) == 1:
-        return tokens
-    hidden = model.module.hidden(Step(ids=torch.tensor([ids[:-1]], device=device), adapters=gates))[0]
+    context = model.module.context
+    for ids in rows:
+        if context is not None and len(ids) > context:
+            raise ApiError(400, f"The text has {len(ids)} tokens, and the context {context}.", param="prompt")
+        if not ids:
+            raise ApiError(400, "There is no text to read.", param="prompt")
+    gates = None if voice.gates is None else torch.tensor([voice.gates], device=model.device)
+    judge = partial(_tokens, model.module, alternatives)
+    longer = [Span(ids=ids, start=1) for ids in rows if len(ids) > 1]
+    found = iter(judge_shared(model.module, longer, model.device, judge, gates))
+    return [[Token(ids[0], 0.0), *(next(found) if len(ids) > 1 else ())] for ids in rows]
+
+
+def _tokens(
+    model: CausalLM, alternatives: int, hidden: Tensor, rows: Sequence[int], targets: Sequence[int]
+) -> list[Token]:
+    """The M targets after (N, D) hidden states, of which number m follows on state `rows[m]`."""
+    found: dict[int, Token] = {}
     for start in range(0, len(hidden), POSITIONS_AT_ONCE):
-        told = model.module.logits(hidden[start : start + POSITIONS_AT_ONCE]).float().log_softmax(-1)
-        best, which = told.topk(min(alternatives, told.shape[-1]))  # (T, K)
-        for row, id in enumerate(ids[start + 1 : start + 1 + len(told)]):
-            others = tuple(zip(which[row].tolist(), best[row].tolist(), strict=True))
-            tokens.append(Token(id, float(told[row, id]), alternatives=others))
-    return tokens
+        told = model.logits(hidden[start : start + POSITIONS_AT_ONCE]).float().log_softmax(-1)
+        best, which = told.topk(min(alternatives, told.shape[-1]))  # (N, K)
+        for number, row in enumerate(row - start for row in rows):
+            if 0 <= row < len(told):
+                others = tuple(zip(which[row].tolist(), best[row].tolist(), strict=True))
+                found[number] = Token(targets[number], float(told[row, targets[number]]), alternatives=others)
+    return [found[number] for number in range(len(targets))]
