@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from fourfold.errors import UserError, unknown_name
-from fourfold.evaluation.cells import FORMAT, Cell, forget_parts, kept_in_parts, kept_or_made
+from fourfold.evaluation.cells import FORMAT, Cell, answers_path, forget_parts, kept_in_parts, kept_or_made
 from fourfold.evaluation.registry import make_task
 from fourfold.evaluation.rows import LEVEL, Cellmark, Row, comparison_row, metric_rows, settle, subject_rows
 from fourfold.evaluation.solving import answer_items, suitable_solvers
 from fourfold.evaluation.task import Answered, Item, Task
 from fourfold.files import hash_value, write_json, write_jsonl
-from fourfold.inference import ChatModel, LanguageModel, ScoringModel, say_if_hard_to_read
+from fourfold.inference import ChatModel, Endpoint, LanguageModel, ScoringModel, say_if_hard_to_read
 from fourfold.progress import task as progress_task
 
 Pair = tuple[str, str]
@@ -154,6 +154,8 @@ def _cell(
 
     def make() -> Cell:
         model = models[name]
+        if isinstance(model, Endpoint):
+            model = model.keeping(answers_path(folder, key))
         say_if_hard_to_read(model, label, (item.prompt for item in plan.items), f"the task '{plan.task.name}'")
 
         def answer(numbers: Sequence[int]) -> list[Answered]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from typing import Any, TypeVar, final
+from pathlib import Path
+from typing import Any, Self, TypeVar, final
 
 from fourfold.errors import UserError
 from fourfold.inference.endpoint.cache import Cache
@@ -55,6 +57,14 @@ class Endpoint:
     def usage(self) -> Usage:
         """Requests, tokens and cost so far."""
         return self._counter.usage
+
+    def keeping(self, folder: Path) -> Self:
+        """The same endpoint, which keeps every answer in `folder` as it comes; itself where it keeps them already."""
+        if self._cache is not None:
+            return self
+        kept = copy.copy(self)
+        kept._cache = Cache(folder)
+        return kept
 
     def chat(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Generation:
         body = {"messages": list(messages), **fields(sampling, chat=True)}
