@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain, islice
 from typing import Any
 
 from fastapi import Request, Response
@@ -18,6 +18,9 @@ from fourfold.serving.loaded import Loaded, Voice
 from fourfold.serving.logprobs import TextLogprobs, spelt
 from fourfold.serving.requests import CompletionRequest
 from fourfold.serving.service import Service
+
+TOKENS_AT_ONCE = 8192
+"""Of texts that are read together, where the model has no context."""
 
 
 async def echo(service: Service, request: Request, body: CompletionRequest, rows: Sequence[list[int]]) -> Response:
@@ -52,21 +55,35 @@ async def _read(
     service: Service, loaded: Loaded, voice: Voice, rows: Sequence[list[int]], alternatives: int
 ) -> list[list[Token]]:
     """The tokens of each text, the first of it included."""
-    found = [[Token(ids[0], 0.0)] for ids in rows]
-    left = [number for number, ids in enumerate(rows) if len(ids) > 1]
-    if not left:
-        return found
-    assert loaded.model is not None
-    asked = [reading(loaded.model, rows[at], alternatives=alternatives, adapters=voice.gates) for at in left]
-    with service.stream(asked) as stream:
-        while stream.open():
-            for index, tokens, error in await stream.next():
-                if error is not None:
-                    raise error
-                found[left[index]] += [token for token in tokens if token.id is not None]
-                if tokens[-1].id is None:
-                    stream.drop(index)
-    return found
+    model = loaded.model
+    assert model is not None
+    longer = [ids for ids in rows if len(ids) > 1]
+    groups = list(_groups(longer, model.module.context or TOKENS_AT_ONCE))
+    asked = [reading(model, group, alternatives=alternatives, adapters=voice.gates) for group in groups]
+    found: list[list[Token]] = [[] for _ in asked]
+    if asked:
+        with service.stream(asked) as stream:
+            while stream.open():
+                for index, tokens, error in await stream.next():
+                    if error is not None:
+                        raise error
+                    found[index] += [token for token in tokens if token.id is not None]
+                    if tokens[-1].id is None:
+                        stream.drop(index)
+    told = chain.from_iterable(found)
+    return [[Token(ids[0], 0.0), *islice(told, len(ids) - 1)] for ids in rows]
+
+
+def _groups(rows: Sequence[list[int]], most: int) -> Iterator[list[list[int]]]:
+    """Texts that are read together: neighbours of at most so many tokens, the longest counted twice."""
+    group: list[list[int]] = []
+    for ids in rows:
+        if group and sum(map(len, group)) + len(ids) + max(map(len, (*group, ids))) > most:
+            yield group
+            group = []
+        group.append(ids)
+    if group:
+        yield group
 
 
 def _choice(voice: Voice, index: int, tokens: list[Token], alternatives: int) -> dict[str, Any]:

@@ -31,11 +31,15 @@ def text() -> list[int]:
     return torch.randint(0, 256, (LENGTH,), generator=torch.Generator().manual_seed(3)).tolist()
 
 
+def plain(model: LanguageModel, ids: list[int]) -> torch.Tensor:
+    with torch.inference_mode():
+        return model.module(torch.tensor([ids]))[0][0, :-1].float().log_softmax(-1)
+
+
 def test_a_text_is_read_in_pieces_as_in_one_pass_with_alternatives(model: LanguageModel) -> None:
     ids = text()
-    *tokens, end = list(model.engine.submit(reading(model, ids, alternatives=3)))
-    with torch.inference_mode():
-        expected = model.module(torch.tensor([ids]))[0][0, :-1].float().log_softmax(-1)
+    *tokens, end = list(model.engine.submit(reading(model, [ids], alternatives=3)))
+    expected = plain(model, ids)
     assert (end, [token.id for token in tokens]) == (Token(None, 0.0, "length"), ids[1:])
     told = torch.tensor([token.log_prob for token in tokens])
     torch.testing.assert_close(told, expected.gather(1, torch.tensor(ids[1:])[:, None])[:, 0], atol=1e-4, rtol=1e-4)
@@ -43,29 +47,44 @@ def test_a_text_is_read_in_pieces_as_in_one_pass_with_alternatives(model: Langua
     torch.testing.assert_close(best, expected.topk(3).values, atol=1e-4, rtol=1e-4)
 
 
+def test_what_texts_share_is_read_once_and_changes_nothing(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [[*text()[:400], *end] for end in ([1, 2, 3], [4], [1, 5, 6, 7])] + [[9, 8]]
+    read, hidden = [], model.module.hidden
+    monkeypatch.setattr(
+        model.module, "hidden", lambda step, state=None: (read.append(step.ids.numel()), hidden(step, state))[1]
+    )
+    tokens = list(model.engine.submit(reading(model, texts)))[:-1]
+    monkeypatch.undo()
+    expected = torch.cat([plain(model, ids).gather(1, torch.tensor(ids[1:])[:, None])[:, 0] for ids in texts])
+    told = torch.tensor([token.log_prob for token in tokens])
+    torch.testing.assert_close(told, expected, atol=1e-4, rtol=1e-4)
+    assert sum(read) < 420
+
+
 def test_others_write_a_token_in_every_step_of_the_reading(model: LanguageModel) -> None:
     engine = model.engine
-    writes = engine.submit(
-        model.request(model._feed.prompt([5, 6]), Sampling(seed=1, max_tokens=50), stop_ids=frozenset())
-    )
-    reads = engine.submit(reading(model, text()))
-    for written in range(1, 4):
+    prompt = model._feed.prompt([5, 6])
+    writes = engine.submit(model.request(prompt, Sampling(seed=1, max_tokens=50), stop_ids=frozenset()))
+    reads = engine.submit(reading(model, [text()]))
+    steps = 0
+    while not reads.ended:
         engine.step()
         assert len(writes.take()) == 1
-        assert (len(reads.take()) > 0, reads.ended) == (True, False), written
-    engine.step()
-    assert reads.ended
+        steps += 1
+    assert steps == 4  # three pieces, and what they say
     writes.cancel()
     assert engine.counts().blocks_used == 0
 
 
 def test_one_that_is_cancelled_or_fails_leaves_the_others_alone(model: LanguageModel) -> None:
     engine = model.engine
-    first, second = engine.submit(reading(model, text())), engine.submit(reading(model, text()[:20]))
+    first, second = engine.submit(reading(model, [text()])), engine.submit(reading(model, [text()[:20]]))
     first.cancel()
     assert len(list(second)) == 20
     if isinstance(model.module, torch.nn.Module) and any(True for _ in model.module.parameters()):
         with torch.no_grad():
             next(iter(model.module.parameters())).fill_(float("nan"))
         with pytest.raises(FourfoldError, match="not a number"):
-            list(engine.submit(reading(model, text()[:20])))
+            list(engine.submit(reading(model, [text()[:20]])))

@@ -1,11 +1,12 @@
-"""A given text is read, not written: how probable each of its tokens is, a piece of it in every step of the engine.
+"""Given texts are read, not written: how probable each of their tokens is, a call in every step of the engine.
 
-Letters: T tokens of a piece, V vocabulary size, K alternatives.
+Letters: N hidden states, D hidden size, K alternatives, M targets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,50 +15,63 @@ from fourfold.errors import FourfoldError
 from fourfold.inference.engine import Request, Search, Token
 from fourfold.inference.results import Sampling
 from fourfold.inference.sampling import Sampler
-from fourfold.inference.strategies.reader import Reader
+from fourfold.inference.scoring import Span
+from fourfold.inference.sharing import Walk
 from fourfold.inference.strategies.search import Writer
 from fourfold.models import CausalLM
 
 PIECE = 256
-"""Tokens read in one step: others wait no longer than that, and so many rows of logits are held."""
+"""Tokens of a lone text read in one step, and rows of logits that are held."""
 
 
 def reading(
-    writer: Writer, ids: Sequence[int], *, alternatives: int = 0, adapters: Sequence[float] | None = None
+    writer: Writer,
+    texts: Sequence[Sequence[int]],
+    *,
+    alternatives: int = 0,
+    adapters: Sequence[float] | None = None,
 ) -> Request:
-    """What the engine is asked for the log-probabilities of `ids` (two or more), each under those before it.
+    """What the engine is asked for the log-probabilities of the tokens of `texts`, each of two ids or more.
 
-    It gives a token for every id but the first, with so many `alternatives` beside it. Keys and values are held in the
-    number type of writing, so what is told is what the engine would have written with.
+    It gives a token for every id but the first of each text, text after text, with so many `alternatives` beside it.
+    What the texts share at their beginning is read once.
     """
-    *before, last = ids
+    longest = max(texts, key=len)
+    held = sum(map(len, texts)) + (len(longest) if len(texts) > 1 else 0)  # what is shared stands once more
 
     def run(request: Request) -> Generator[Sequence[Token]]:
-        return read_text(writer.module, request, last, writer.device)
+        return read_texts(writer.module, texts, request, writer.device)
 
     return Request(
-        ids=before, max_tokens=1, sampler=Sampler(Sampling()), adapters=adapters, top_alternatives=alternatives,
-        search=Search(run, rows=1),
+        ids=longest[:-1], max_tokens=1, sampler=Sampler(Sampling()), adapters=adapters, top_alternatives=alternatives,
+        search=Search(run, rows=1, extra=held - len(longest)),
     )  # fmt: skip
 
 
-def read_text(model: CausalLM, request: Request, last: int, device: torch.device) -> Generator[Sequence[Token]]:
-    """Tokens for all of `request.ids` but the first, and then for `last`."""
-    reader = Reader(model, request, device)
-    following = [*request.ids[1:], last]
-    for start in range(0, len(following), PIECE):
-        seen = reader.read([request.ids[start : start + PIECE]], last=False)
-        yield list(_told(seen.logits[0].log_softmax(-1), following[start : start + PIECE], request.top_alternatives))
-    reader.free()
-    yield [Token(None, 0.0, "length")]
+def read_texts(
+    model: CausalLM, texts: Sequence[Sequence[int]], request: Request, device: torch.device
+) -> Generator[Sequence[Token]]:
+    """Nothing after each call but the last; then the tokens of all texts."""
+    gates = None if request.adapters is None else torch.tensor([list(request.adapters)], device=device)
+    spans = [Span(ids=list(ids), start=1) for ids in texts]
+    walk = Walk(model, spans, device, partial(_tokens, model, request.top_alternatives), gates)
+    for _ in walk.calls(PIECE):
+        yield ()
+    yield [*(token for tokens in walk.results() for token in tokens), Token(None, 0.0, "length")]
 
 
-def _told(log_probs: Tensor, ids: list[int], alternatives: int) -> Generator[Token]:
-    """A token for each row of (T, V) log-probabilities."""
-    of_ids = log_probs.gather(1, torch.tensor(ids, device=log_probs.device)[:, None])[:, 0]
-    if bool(of_ids.isnan().any()):
-        raise FourfoldError("the model's output for this text is not a number.")
-    best = log_probs.topk(min(alternatives, log_probs.shape[-1]))  # (T, K)
-    rows = zip(ids, of_ids.tolist(), best.indices.tolist(), best.values.tolist(), strict=True)
-    for id, log_prob, which, values in rows:
-        yield Token(id, log_prob, alternatives=tuple(zip(which, values, strict=True)))
+def _tokens(
+    model: CausalLM, alternatives: int, hidden: Tensor, rows: Sequence[int], targets: Sequence[int]
+) -> list[Token]:
+    """The M targets after (N, D) hidden states, of which number m follows on state `rows[m]`."""
+    found: dict[int, Token] = {}
+    for start in range(0, len(hidden), PIECE):
+        told = model.logits(hidden[start : start + PIECE]).float().log_softmax(-1)
+        if bool(told.isnan().any()):
+            raise FourfoldError("the model's output for this text is not a number.")
+        best, which = told.topk(min(alternatives, told.shape[-1]))  # (N, K)
+        for number, row in enumerate(row - start for row in rows):
+            if 0 <= row < len(told):
+                others = tuple(zip(which[row].tolist(), best[row].tolist(), strict=True))
+                found[number] = Token(targets[number], float(told[row, targets[number]]), alternatives=others)
+    return [found[number] for number in range(len(targets))]
