@@ -37,9 +37,9 @@ from fourfold.inference.results import (
 from fourfold.inference.sampling import Sampler, choose_many, top_alternatives
 from fourfold.inference.scoring import Span, score_spans, windows
 from fourfold.inference.scripted import ScriptedModel
-from fourfold.inference.sharing import judge_shared, score_shared
+from fourfold.inference.sharing import score_shared
 from fourfold.inference.stopping import StopText
-from fourfold.inference.strategies import draft_model
+from fourfold.inference.strategies import draft_model, reading
 
 __all__ = [
     "Beam",
@@ -89,11 +89,11 @@ __all__ = [
     "feed_for",
     "grammar",
     "json_schema",
-    "judge_shared",
     "load",
     "locate",
     "matcher_for",
     "preferred_dtype",
+    "reading",
     "regex",
     "say_if_hard_to_read",
     "say_if_unnormalised",

@@ -13,7 +13,7 @@ NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def arithmetic_of(module: object) -> str | None:
-    """ "bf16", or "packed in 4 and 8 bits, products in 8 bits (AVX2), the rest fp32"; None without weights of torch."""
+    """As "bf16", or "packed in 4 and 8 bits, products in 8 bits (AVX2), the rest fp32"; None without torch."""
     if not isinstance(module, nn.Module):
         return None
     plain = sorted({NAMES.get(one.dtype, str(one.dtype).removeprefix("torch.")) for one in module.parameters()})

@@ -8,7 +8,7 @@ rows        a b c d e        tree        a b c ─┬─ d e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 
 LEAST = 8
@@ -42,6 +42,11 @@ class Branch:
     def widest(self) -> int:
         """Tokens of the longest branch below."""
         return max((max(branch.size, branch.widest) for branch in self.then), default=0)
+
+    def pieces(self, size: int) -> list[Branch]:
+        """Its own tokens in branches of at most so many."""
+        starts = range(self.start, self.end, size)
+        return [replace(self, start=start, end=min(start + size, self.end), then=[]) for start in starts]
 
 
 def grow(rows: Sequence[Sequence[int]]) -> list[Branch]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, final
 
 import torch
 from torch import Tensor
@@ -44,14 +44,14 @@ def judge_shared(
     model: CausalLM, spans: Sequence[Span], device: torch.device, judge: Judge[T], adapters: Tensor | None = None
 ) -> list[list[T]]:
     """What `judge` says of every target of every span; `adapters`: one gate for each delta of a layer, as in `Step`."""
-    walk = _Walk(model, spans, device, judge, adapters)
-    walk.read(grow([span.ids[:-1] for span in spans]), None, [])
-    return [
-        [one[place] for place in range(span.start, len(span.ids))] for one, span in zip(walk.told, spans, strict=True)
-    ]
+    walk = Walk(model, spans, device, judge, adapters)
+    for _ in walk.calls():
+        pass
+    return walk.results()
 
 
-class _Walk(Generic[T]):
+@final
+class Walk(Generic[T]):
     """One walk over the tree; results are gathered by span and the place of the target."""
 
     def __init__(
@@ -60,21 +60,36 @@ class _Walk(Generic[T]):
         self.model, self.spans, self.device, self.judge, self.adapters = model, spans, device, judge, adapters
         self.told: list[dict[int, T]] = [{} for _ in spans]
 
-    def read(self, branches: Sequence[Branch], before: State | None, rows: Sequence[int]) -> None:
+    def calls(self, piece: int = TOKENS_AT_ONCE) -> Iterator[None]:
+        """Read everything, a call of the model after the other; a lone row is read by so many tokens."""
+        yield from self._read(grow([span.ids[:-1] for span in self.spans]), None, [], piece)
+
+    def results(self) -> list[list[T]]:
+        """Of every target of every span."""
+        spans = zip(self.told, self.spans, strict=True)
+        return [[one[place] for place in range(span.start, len(span.ids))] for one, span in spans]
+
+    def _read(
+        self, branches: Sequence[Branch], before: State | None, rows: Sequence[int], piece: int
+    ) -> Iterator[None]:
         """Read branches, of which number i goes on from row `rows[i]` of the state `before`, and all below them."""
-        for batch in _batches(branches, self.model.context):
-            state = self._state([branches[i] for i in batch], before, [rows[i] for i in batch] if rows else [])
-            self._forward([branches[i] for i in batch], state)
-            below = [(branch, row) for row, i in enumerate(batch) for branch in branches[i].then]
+        for numbers in _batches(branches, self.model.context):
+            batch = [branches[i] for i in numbers]
+            calls = [[part] for part in batch[0].pieces(piece)] if len(batch) == 1 else [batch]
+            state = self._state(batch, before, [rows[i] for i in numbers] if rows else [], len(calls) > 1)
+            for call in calls:
+                self._forward(call, state)
+                yield
+            below = [(branch, row) for row, branch in enumerate(batch) for branch in branch.then]
             if below:
-                self.read([branch for branch, _ in below], state, [row for _, row in below])
+                yield from self._read([branch for branch, _ in below], state, [row for _, row in below], piece)
             if state is not None:
                 state.free()
 
-    def _state(self, batch: Sequence[Branch], before: State | None, rows: Sequence[int]) -> State | None:
+    def _state(self, batch: Sequence[Branch], before: State | None, rows: Sequence[int], wanted: bool) -> State | None:
         if before is not None:
             return before.fork(torch.tensor(rows, device=self.device))
-        if not any(branch.then for branch in batch):
+        if not wanted and not any(branch.then for branch in batch):
             return None
         return self.model.new_state(len(batch), _room(batch))
 

@@ -47,7 +47,8 @@ def mean_of_means_interval(groups: Sequence[ArrayLike], level: float = 0.95) -> 
     """The mean of the groups' means, each counting the same (MMLU's macro average), with a normal interval.
 
     The groups are fixed and their items drawn: the variance is that of items within groups, pooled over all groups,
-    because a group of three items says little about its own. Where no group holds two different items there are none.
+    because a group of three items says little about its own. Where no group has two different items there are no
+    bounds.
     """
     arrays = [_checked(group) for group in groups]
     value = float(np.mean([array.mean() for array in arrays]))
