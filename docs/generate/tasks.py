@@ -53,7 +53,8 @@ WAYS = """
 | `chat` | the text is a user's turn | those of `completion` |
 
 `gsm8k` reads the number after "####" (`exact_match`) and the last one (`exact_match_flexible`), as lm-eval's two filters do. `bbh` takes the authors'
-chain-of-thought prompts as demonstrations, a file of `{"task", "prompt"}`: `--shots 3 --shots-from bbh@cot_prompts.jsonl`. `humaneval` runs what
+chain-of-thought prompts as demonstrations, a file of `{"task", "prompt"}`: `--shots 3 --shots-from bbh@cot_prompts.jsonl`; the answer is what follows
+"the answer is", however it begins, to the end of the line (lm-eval wants "the" in small letters and a full stop after it). `humaneval` runs what
 the model wrote in a [sandbox](decisions/017-sandbox.md); the samples say what held it in. `ifeval` needs `pip install 'fourfold[evaluation]'`, to tell
 languages; `instruction_*` is the mean over prompts of the share that is followed, and `results export` writes the flags from which lm-eval takes
 its mean over all instructions. `cmrc` counts the longest common run of characters, as the official script does.

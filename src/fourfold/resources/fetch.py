@@ -117,5 +117,6 @@ def hub_snapshot(
             return Path(found)
         except Exception as error:  # the library's own types, those of its HTTP library, or ValueError
             problem = problem or error
-    reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+    lines = str(problem).strip().removeprefix("Got: ").splitlines()
+    reason = lines[0] if lines else type(problem).__name__
     raise UserError("the hub repository can not be fetched and is not cached", where=name, got=reason)

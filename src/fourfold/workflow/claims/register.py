@@ -110,7 +110,7 @@ def _row(record: Mapping[str, Any], found: Mapping[str, Any], language: str) -> 
 def _minutes(record: Mapping[str, Any]) -> str:
     """By the clock, and of the processor where that was measured."""
     processor = record.get("processor_seconds")
-    return f"{record['seconds'] / 60:.0f}" + (f" ({processor / 60:.0f})" if processor else "")
+    return f"{record['seconds'] / 60:.0f}" + (f" ({processor / 60:.1f})" if processor else "")
 
 
 def _found(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
