@@ -86,10 +86,10 @@ sum for all. P are the weights on a device, m its micro-batches, h the numbers o
 | data, zero3 | (4 + 4 + 4) m P, of what stands outside layers (4 + 4) m; a pipeline sums once |
 | tensor | a layer's 2 sums forward of 2 m h (one of them again with recomputing), 2 backward of 4 m h; tables and loss at the ends |
 | pipeline | 4 m h to each neighbour; the gradient of a table that both ends have |
-| context | keys and values of m h's tokens in 16 bits, (n - 1) times forward (again with recomputing), as often backward |
+| context | keys and values of m h's tokens in 16 bits, (n - 1) times forward, as often backward; without recomputing |
 
 One function counts this for the plan, and `python -m pytest tests/pretraining/test_traffic.py` compares it with what goes
-into the collectives of real steps on gloo, for 20 plans: equal to the byte, and so are weights, gradients and
+into the collectives of real steps on gloo, for 19 plans: equal to the byte, and so are weights, gradients and
 optimizer. The published trainings below are counted with the numbers of their programs: weights and hidden states travel in 16 bits.
 
 ## Time, energy, cost

@@ -23,7 +23,6 @@ from fourfold.training.parallel.ranks import Ranks
 from fourfold.training.precision import Precision
 from fourfold.training.team import LossOf
 
-
 AT_THE_END = ("stack.norm.", "head.", "pooler.", "task.")
 """What only the last stage has; what is neither here nor in a layer only the first one has."""
 
