@@ -27,7 +27,7 @@ from fourfold.training.parallel.ranks import Ranks
 def share(batches: Sequence[Any], ranks: Ranks) -> list[LabelledBatch]:
     """The rows and columns of this process, in as many pieces as the plan says.
 
-    Rows that do not divide evenly, as those of a batch that grows, are filled up with rows that have no labels: the loss
+    Rows that do not divide evenly, as those of a batch that grows, are filled up with rows without labels: the loss
     and its gradient do not see them.
     """
     plan = ranks.plan
