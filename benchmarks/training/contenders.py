@@ -43,7 +43,7 @@ def ours(size: Size, compile_it: bool) -> Losses:
     model, objective = our_model(size), causal_language_modelling()
     if compile_it:
         objective = compile_regions(model, objective)
-    batches = FixedBatches([[LabelledBatch(ids[:, :-1], ids[:, 1:])] for ids in data(DISTINCT)])
+    batches = FixedBatches([[LabelledBatch(ids[:, :-1], ids[:, 1:])] for ids in data(DISTINCT, size.rows)])
     optimizer, precision = adamw(model, RATE, weight_decay=DECAY, betas=BETAS), choose_precision("cpu", model)
     for step in train(model, objective, batches, optimizer, steps=STEPS, schedule=constant(RATE), precision=precision):
         yield step.losses["loss"]
@@ -121,7 +121,7 @@ def peer_loop(model: nn.Module, loss_of: Callable[..., torch.Tensor], autocast: 
     others = [p for p in model.parameters() if p.ndim < 2 or id(p) in embeddings]
     groups = [{"params": matrices, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=RATE, betas=BETAS, fused=True)
-    batches = data(DISTINCT)
+    batches = data(DISTINCT, size.rows)
     for step in range(STEPS):
         inputs, labels = batches[step % DISTINCT][:, :-1].contiguous(), batches[step % DISTINCT][:, 1:].contiguous()
         with torch.autocast("cpu", torch.bfloat16) if autocast else nullcontext():

@@ -114,6 +114,10 @@ count as one feed-forward layer of all of them), offloading, failures.
 |---|---|---:|---:|---:|---|---:|---:|---|
 {devices}
 
+Checked against a second public source in November 2026: rate, memory, link and power of A100, H100, H200, B200 and RTX 4090, memory
+and link of MI300X, all of the TPUs but links. The other rows are the makers' figures, not checked again. Of the published trainings
+below, hours, chips, tokens, rate and operations of PaLM and the device hours of Llama 2 70B were.
+
 ## Published trainings
 
 `fourfold plan --published`. *At its rate*: the plan with the share of the peak that the source prints. *At ours*: with the rate the

@@ -74,6 +74,7 @@ def test_the_noise_scale_stands_beside_what_a_step_reads(full_run: Path) -> None
     assert "2.05k" in panel.description.en
     for language in ("en", "zh"):
         assert panel.draw(language).count("<text") >= 5
+        assert ">10k<" in panel.draw(language)
     assert noise_scales(replace(load_run(full_run), stages=())).rows == ()
 
 

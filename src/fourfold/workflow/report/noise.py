@@ -75,8 +75,10 @@ class _Noise:
                     steps, values = zip(*points, strict=True)
                     axes.plot(steps, values, style, color=colour, markersize=3.5, label=words(name).of(language))
             axes.set_yscale("log")
-            low, high = axes.get_ylim()
-            axes.set_ylim(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)))
+            low, high = (math.log10(limit) for limit in axes.get_ylim())
+            ticks = [10**power for power in range(math.floor(low), math.ceil(high) + 1)]
+            axes.set_yticks(ticks, labels=[short_count(tick) for tick in ticks])
+            axes.set_ylim(ticks[0], ticks[-1])
             axes.minorticks_off()
             axes.legend(frameon=False, fontsize=9, loc="best")
             axes.grid(axis="x", visible=False)
