@@ -76,9 +76,8 @@ def plan(
         result = plan_model(subject, tokens, batch_size, context, asked, site or None)
     shown = show_json if as_json else show_cluster if site else _show
     shown(result)
-    elsewhere = ["--devices", "1024xA100-80GB"] if result["fits"] is False else ["--for", "tune"]
-    following: list[object] = ["run", subject] if is_recipe else ["plan", subject, *elsewhere]
-    return finish(next_command=following, result_on_stdout=False)
+    following = ["--for", "tune"] if result["fits"] else ["--devices", "1024xA100-80GB"]
+    return finish(next_command=["run", subject] if is_recipe else ["plan", subject, *following], result_on_stdout=False)
 
 
 def _published(as_json: bool) -> None:
