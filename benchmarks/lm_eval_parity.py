@@ -1,10 +1,11 @@
-"""The same items, the same model, in fp32: our log-likelihoods beside lm-eval's, item by item.
+"""The same items, the same model, the same numbers: our log-likelihoods beside lm-eval's, item by item.
 
-    python benchmarks/lm_eval_parity.py DATA [--model smollm2] [--limit 40] [--subjects 8] [-o FILE.json]
+    python benchmarks/lm_eval_parity.py DATA [--model smollm2] [--limit 40] [--subjects 8] [--dtype bf16] [-o FILE.json]
 
 DATA is a folder with JSONL files in the plain form {"question", "choices", "answer"}, as SETS names them. They are
 rewritten into the hub's columns, read by lm-eval through its own task files and by us through our readers. Said for
 each task: requests whose text differs, the largest difference of a log-likelihood, items judged differently.
+In fp32 both read fp32 weights; in bf16 the same weights rounded to bf16, where every product rounds in its own way.
 BoolQ's file has no passages; each question gets a made one.
 """
 
@@ -111,17 +112,19 @@ def main() -> None:
     parser.add_argument("--tasks", help="only these, a,b,…")
     parser.add_argument("--limit", type=int, default=40, help="items of a task")
     parser.add_argument("--subjects", type=int, default=8, help="subjects of MMLU")
+    parser.add_argument("--dtype", default="fp32", choices=["fp32", "bf16"], help="of both")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         fourfold.load(options.model, dtype="fp32").save(folder / "model")
-        model = fourfold.load(str(folder / "model"), dtype="fp32")
+        model = fourfold.load(str(folder / "model"), dtype=options.dtype)
+        peer = {"fp32": "float32", "bf16": "bfloat16"}[options.dtype]
         for shots in sorted({shots for *_, shots in SETS}):
             if not (sets := written(options, folder / f"data{shots}", shots)):
                 continue
-            theirs = ask_lm_eval(folder / "model", sets, folder / f"peer{shots}", shots=shots).asked
+            theirs = ask_lm_eval(folder / "model", sets, folder / f"peer{shots}", shots=shots, dtype=peer).asked
             for data in sets:
                 found = compare(model, data, theirs[data.task], shots)
                 rows.append({"shots": shots, **found._asdict()})

@@ -1,13 +1,14 @@
 """`evaluate` end to end on scripted models: scores, batches, resume, refusals."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 
 from fourfold.errors import UserError
 from fourfold.evaluation import arithmetic_task, evaluate, file_task, make_solver, solver_names
 from fourfold.files import read_json, read_jsonl
-from fourfold.inference import Continuation, ScriptedModel
+from fourfold.inference import Continuation, Endpoint, EndpointOptions, ScriptedModel
 from fourfold.progress import use_sink
 from fourfold.utilization import calculate, conversations_of
 
@@ -191,3 +192,24 @@ def test_progress_counts_every_item(tmp_path, simple_task):
     with use_sink(sink):
         evaluate({"m": ScriptedModel(caller)}, [simple_task, "format"], folder=tmp_path, limit=5)
     assert sink.done == sink.total == 10
+
+
+def test_answers_of_an_endpoint_that_drops_are_not_asked_for_again(tmp_path):
+    lines = [json.dumps({"question": f"What is {n}?", "answer": str(n)}) for n in range(8)]
+    (tmp_path / "q.jsonl").write_text("\n".join(lines), "utf-8")
+    endpoint = Endpoint("m", "http://127.0.0.1:9/v1", EndpointOptions(concurrency=1))
+    asked = []
+
+    def post(path, body, again):
+        asked.append(body["messages"][-1]["content"])
+        if len(asked) == 4:
+            raise UserError("the endpoint does not answer")
+        return {"choices": [{"message": {"content": "5"}}], "usage": {}}
+
+    endpoint.wire.post = post
+    for _ in range(2):
+        with pytest.raises(UserError, match="does not answer") if len(asked) < 4 else nullcontext():
+            results = evaluate({"m": endpoint}, [file_task(tmp_path / "q.jsonl")], folder=tmp_path / "out")
+    assert len(asked) - 1 == len(set(asked)) == 8
+    assert results["rows"][0]["value"] == 1 / 8
+    assert [path.suffix for path in (tmp_path / "out" / "cells").iterdir()] == [".json"]

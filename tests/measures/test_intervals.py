@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from fourfold.measures import bootstrap_interval, is_binary, mean_interval, ratio_interval, wilson_interval
+from fourfold.measures import (
+    bootstrap_interval,
+    is_binary,
+    mean_interval,
+    mean_of_means_interval,
+    ratio_interval,
+    wilson_interval,
+)
 
 
 def test_wilson_by_hand():
@@ -97,3 +104,11 @@ def test_refuses_impossible_counts_and_methods():
         bootstrap_interval([1.0, 2.0], method="normal")
     with pytest.raises(ValueError, match="level"):
         wilson_interval(1, 3, level=95)
+
+
+def test_the_mean_of_means_has_no_bounds_where_nothing_varies_within_groups():
+    for groups in ([[1], [0]], [[1, 1], [0], [0, 0]]):
+        assert math.isnan(mean_of_means_interval(groups).low)
+    interval = mean_of_means_interval([[1, 0], [1, 1]])
+    half = 1.959963985 * math.sqrt(0.25 * (1 / 2 + 1 / 2)) / 2
+    assert (interval.low, interval.high) == pytest.approx((0.75 - half, 0.75 + half))

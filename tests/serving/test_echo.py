@@ -12,7 +12,8 @@ httpx = pytest.importorskip("httpx")
 from fourfold.inference import Endpoint  # noqa: E402
 from tests.serving.doubles import app_of, served, small  # noqa: E402
 
-PAIRS = [("the cat", " sat"), ("the ", "ca t"), ("天 ", "空 é"), ("x", "y")]
+LONG = "which of these sat on the mat?"
+PAIRS = [("the cat", " sat"), ("the ", "ca t"), ("天 ", "空 é"), ("x", "y"), *((LONG, f" the {c}") for c in "abca")]
 ECHO: dict[str, Any] = {"prompt": "the cät", "max_tokens": 0, "echo": True, "logprobs": 2}
 
 
@@ -21,10 +22,28 @@ def test_scores_over_the_wire_are_those_of_the_model(kind: str) -> None:
     model = small(kind)
     expected = model.log_likelihood(PAIRS)
     with served(app_of(model)) as address:
-        found = Endpoint(kind, f"{address}/v1").log_likelihood(PAIRS)
+        endpoint = Endpoint(kind, f"{address}/v1")
+        found = endpoint.log_likelihood(PAIRS)
+    assert endpoint.usage.requests == 5  # the four continuations of one context went together
     for ours, own in zip(found, expected, strict=True):
         assert ours.log_prob == pytest.approx(own.log_prob, abs=1e-4)
         assert (ours.is_greedy, ours.tokens) == (own.is_greedy, own.tokens)
+
+
+def test_texts_of_one_request_are_each_as_alone() -> None:
+    texts = ["the cat sat on the mat", "the cat sat on the mat", "the cat sat on the map of a", "z", "the cat"]
+    with served(app_of(small("llama"))) as address, httpx.Client(base_url=address) as client:
+
+        def asked(prompt: Any) -> list[Any]:
+            choices = client.post("/v1/completions", json=ECHO | {"prompt": prompt}).json()["choices"]
+            return [choice["logprobs"] for choice in choices]
+
+        for together, text in zip(asked(texts), texts, strict=True):
+            (alone,) = asked(text)
+            assert (together["tokens"], together["text_offset"]) == (alone["tokens"], alone["text_offset"])
+            assert together["token_logprobs"][1:] == pytest.approx(alone["token_logprobs"][1:], abs=1e-4)
+            for one, other in zip(together["top_logprobs"][1:], alone["top_logprobs"][1:], strict=True):
+                assert one == pytest.approx(other, abs=1e-4)
 
 
 def test_the_layout_and_what_is_refused() -> None:

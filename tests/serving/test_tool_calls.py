@@ -15,6 +15,7 @@ from fourfold.serving.tool_formats import (
     HERMES,
     LLAMA,
     MISTRAL,
+    MISTRAL_NAMED,
     ToolFormat,
     laid_out,
     tool_format,
@@ -44,6 +45,12 @@ CASES: list[tuple[ToolFormat, str, Read]] = [
     (LLAMA, '{"answer": 3} is it', ('{"answer": 3} is it', [])),
     (MISTRAL, '[TOOL_CALLS] [{"name": "f", "arguments": {"q": [1]}}, {"name": "g", "arguments": {}}]',
      ("", [("f", '{"q": [1]}'), ("g", "{}")])),
+    (MISTRAL_NAMED, 'I look. [TOOL_CALLS]f[ARGS]{"q": "]}"}[TOOL_CALLS]g[CALL_ID]a1B2c3D4e[ARGS]{}',
+     ("I look.", [("f", '{"q": "]}"}'), ("g", "{}")])),
+    (MISTRAL_NAMED, '[TOOL_CALLS] [{"name": "f", "arguments": {"q": 1}}]', ("", [("f", '{"q": 1}')])),
+    (MISTRAL_NAMED, "[TOOL_CALLS]h[ARGS]{}", ("[TOOL_CALLS]h[ARGS]{}", [])),
+    (MISTRAL_NAMED, "[TOOL_CALLS]f[ARGS]{}[TOOL_CALLS]no", ("[TOOL_CALLS]no", [("f", "{}")])),
+    (MISTRAL_NAMED, "[TOOL_CALLS]f[ARG", ("[TOOL_CALLS]f[ARG", [])),
     (HERMES, "plain text\n", ("plain text\n", [])),
     (HERMES, "", ("", [])),
 ]  # fmt: skip
@@ -78,17 +85,26 @@ def test_arguments_stream_before_the_call_is_complete() -> None:
     assert parts[1].text == '{"city": "Pa'
 
 
+def test_ids_have_the_length_that_the_template_asks_for() -> None:
+    """Mistral's templates raise at ids that are not nine letters and digits."""
+    (begun, *_) = ToolReader(MISTRAL, ["f"]).push('[TOOL_CALLS] [{"name": "f", "arguments": {}}]')
+    assert begun.id is not None
+    assert (len(begun.id), begun.id.isalnum()) == (9, True)
+
+
 def test_a_forced_call_needs_no_mark() -> None:
     assert read(HERMES, ['{"name": "f", ', '"arguments": {"x": 1}}'], forced=True) == ("", [("f", '{"x": 1}')])
 
 
-def test_random_text_is_never_lost() -> None:
+@pytest.mark.parametrize("format", [HERMES, MISTRAL_NAMED])
+def test_random_text_is_never_lost(format: ToolFormat) -> None:
     chance = random.Random(1)
     bits = ["<tool_call>", "</tool_call>", "{", "}", '"name"', ":", '"f"', ",", '"arguments"', "x", " ", "\n", "[", "]"]
+    bits += ["[TOOL_CALLS]", "[ARGS]", "[CALL_ID]", "f"]
     for _ in range(2000):
         text = "".join(chance.choice(bits) for _ in range(chance.randrange(20)))
-        content, calls = read(HERMES, list(text))
-        assert read(HERMES, [text]) == (content, calls)
+        content, calls = read(format, list(text))
+        assert read(format, [text]) == (content, calls)
         if not calls:
             assert content == text
 
@@ -97,6 +113,7 @@ def test_formats_by_their_templates() -> None:
     assert tool_format(CHATML) is GENERIC
     assert tool_format("{% if tools %}<tool_call>{% endif %}") is HERMES
     assert tool_format("{{ tools }}[AVAILABLE_TOOLS] [TOOL_CALLS]") is MISTRAL
+    assert tool_format("{{ tools }}[TOOL_CALLS]{{ name }}[ARGS]") is MISTRAL_NAMED
     assert tool_format('{{ tools }} respond with {"name": function name, "parameters": {}} ') is LLAMA
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -82,9 +83,15 @@ def kept_in_parts(
     return Pieces([values[number] for number in sorted(values)], seconds)
 
 
+def answers_path(folder: Path, key: Mapping[str, Any]) -> Path:
+    """Where an endpoint's answers lie while a part is made, as each may have cost money."""
+    return cell_path(folder, key).with_suffix(".answers")
+
+
 def forget_parts(folder: Path, key: Mapping[str, Any]) -> None:
-    """Remove the parts of a cell that is whole."""
+    """Remove the parts and answers of a cell that is whole."""
     _parts_path(folder, key).unlink(missing_ok=True)
+    shutil.rmtree(answers_path(folder, key), ignore_errors=True)
 
 
 def _parts_path(folder: Path, key: Mapping[str, Any]) -> Path:

@@ -32,6 +32,8 @@ class Cellmark(NamedTuple):
     label: str
     solver: str
     seconds: float
+    arithmetic: str | None
+    """The numbers it was computed with, where they are known: not an endpoint's."""
 
 
 def metric_rows(task: Task, mark: Cellmark, scores: Sequence[Mapping[str, float]], seed: int) -> list[Row]:
@@ -39,7 +41,7 @@ def metric_rows(task: Task, mark: Cellmark, scores: Sequence[Mapping[str, float]
     return [
         {"model": mark.model, "label": mark.label, "task": task.name, "solver": mark.solver, "method": metric.method}
         | metric_numbers(metric, [score[metric.name] for score in scores], seed)
-        | {"seconds": round(mark.seconds, 3)}
+        | {"seconds": round(mark.seconds, 3), "arithmetic": mark.arithmetic}
         for metric in task.metrics_of(mark.solver)
     ]
 

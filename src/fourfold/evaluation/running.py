@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from fourfold.errors import UserError, unknown_name
-from fourfold.evaluation.cells import FORMAT, Cell, forget_parts, kept_in_parts, kept_or_made
+from fourfold.evaluation.cells import FORMAT, Cell, answers_path, forget_parts, kept_in_parts, kept_or_made
 from fourfold.evaluation.registry import make_task
 from fourfold.evaluation.rows import LEVEL, Cellmark, Row, comparison_row, metric_rows, settle, subject_rows
 from fourfold.evaluation.solving import answer_items, suitable_solvers
 from fourfold.evaluation.task import Answered, Item, Task
 from fourfold.files import hash_value, write_json, write_jsonl
-from fourfold.inference import ChatModel, ScoringModel, say_if_hard_to_read
+from fourfold.inference import ChatModel, Endpoint, LanguageModel, ScoringModel, say_if_hard_to_read
 from fourfold.progress import task as progress_task
 
 Pair = tuple[str, str]
@@ -154,11 +154,14 @@ def _cell(
 
     def make() -> Cell:
         model = models[name]
+        if isinstance(model, Endpoint):
+            model = model.keeping(answers_path(folder, key))
         say_if_hard_to_read(model, label, (item.prompt for item in plan.items), f"the task '{plan.task.name}'")
 
         def answer(numbers: Sequence[int]) -> list[Answered]:
             return answer_items(model, label, plan.task, solver, [plan.items[n] for n in numbers], int(key["seed"]))
 
+        numbers = model.arithmetic if isinstance(model, LanguageModel) else None
         pieces = kept_in_parts(folder, key, _parts(plan.items), answer, done)
         answered = [Answered(*values) for values in pieces.values]
         samples = [
@@ -169,7 +172,7 @@ def _cell(
             | ({"subject": item.subject} if item.subject else {})
             for item, answer in zip(plan.items, answered, strict=True)
         ]
-        return {"seconds": pieces.seconds, "samples": samples}
+        return {"seconds": pieces.seconds, "arithmetic": numbers, "samples": samples}
 
     cell = kept_or_made(folder, key, make)
     forget_parts(folder, key)
@@ -205,7 +208,7 @@ def _assembled(
                 model: cell for (model, task, how), cell in cells.items() if (task, how) == (plan.task.name, solver)
             }
             for model, cell in here.items():
-                mark = Cellmark(model, labels.get(model, model), solver, cell["seconds"])
+                mark = Cellmark(model, labels.get(model, model), solver, cell["seconds"], cell.get("arithmetic"))
                 scores = [sample["scores"] for sample in cell["samples"]]
                 first, *others = metric_rows(plan.task, mark, scores, seed)
                 rows.append(first)

@@ -39,7 +39,7 @@ from fourfold.inference.scoring import Span, score_spans, windows
 from fourfold.inference.scripted import ScriptedModel
 from fourfold.inference.sharing import score_shared
 from fourfold.inference.stopping import StopText
-from fourfold.inference.strategies import draft_model
+from fourfold.inference.strategies import draft_model, reading
 
 __all__ = [
     "Beam",
@@ -93,6 +93,7 @@ __all__ = [
     "locate",
     "matcher_for",
     "preferred_dtype",
+    "reading",
     "regex",
     "say_if_hard_to_read",
     "say_if_unnormalised",

@@ -8,7 +8,7 @@ rows        a b c d e        tree        a b c ─┬─ d e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 
 LEAST = 8
@@ -43,12 +43,17 @@ class Branch:
         """Tokens of the longest branch below."""
         return max((max(branch.size, branch.widest) for branch in self.then), default=0)
 
+    def pieces(self, size: int) -> list[Branch]:
+        """Its own tokens in branches of at most so many."""
+        starts = range(self.start, self.end, size)
+        return [replace(self, start=start, end=min(start + size, self.end), then=[]) for start in starts]
+
 
 def grow(rows: Sequence[Sequence[int]]) -> list[Branch]:
-    """The branches of rows of ids, none empty; every row is a path from a root to where it ends."""
+    """The branches of rows of ids, of which none is empty; every row is a path from a root to where it ends."""
     order = sorted(range(len(rows)), key=lambda row: list(rows[row]))
     roots: list[Branch] = []
-    open_groups = [(order, 0, roots)]
+    open_groups = [(order, 0, roots)] if order else []
     while open_groups:
         group, start, place = open_groups.pop()
         first, last = rows[group[0]], rows[group[-1]]

@@ -13,6 +13,7 @@ import torch
 from fourfold.errors import UserError
 from fourfold.files import atomic_folder, write_json
 from fourfold.inference.answers import Answer, finish, generation
+from fourfold.inference.arithmetic import arithmetic_of
 from fourfold.inference.constraints import matcher_for
 from fourfold.inference.engine import Engine, EngineLimits, Request
 from fourfold.inference.feeding import Prompt, feed_for
@@ -96,6 +97,11 @@ class LanguageModel:
         self._engine: Engine | None = None
         self._feed = feed_for(module, tokenizer, name, text_end_id, answer_start)
         self._said_first_ids = False
+
+    @property
+    def arithmetic(self) -> str | None:
+        """The numbers it computes with, as `arithmetic_of` says."""
+        return arithmetic_of(self.module)
 
     @property
     def capabilities(self) -> frozenset[str]:

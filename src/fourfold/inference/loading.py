@@ -22,6 +22,7 @@ from torch import nn
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json
+from fourfold.inference.arithmetic import DTYPES
 from fourfold.inference.contextual import ContextEncoder
 from fourfold.inference.encoder import TextEncoder
 from fourfold.inference.endpoint import Endpoint
@@ -44,7 +45,6 @@ MOST_ADAPTERS = 8
 ADAPTER = "adapter_config.json"
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
 OLD_PLACES = ("id2label", "forced_bos_token_id")
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Parts(NamedTuple):

@@ -7,7 +7,9 @@ Letters: N hidden states, D hidden size, M targets.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Generic, TypeVar, final
 
 import torch
 from torch import Tensor
@@ -15,6 +17,10 @@ from torch import Tensor
 from fourfold.inference.branches import Branch, grow
 from fourfold.inference.scoring import LOGITS_AT_ONCE, TOKENS_AT_ONCE, Scored, Span, ragged, score_spans
 from fourfold.models import CausalLM, State, Step
+
+T = TypeVar("T")
+Judge = Callable[[Tensor, Sequence[int], Sequence[int]], Sequence[T]]
+"""What (N, D) hidden states say of M targets, of which number m follows on state `rows[m]`: one result a target."""
 
 STATE_AT_ONCE = 1 << 14
 """Tokens that the states of one batch hold at most (a batch has one row at least)."""
@@ -29,44 +35,70 @@ def score_shared(model: CausalLM, spans: Sequence[Span], device: torch.device) -
     """
     if any(span.source is not None or span.prefix for span in spans):
         return score_spans(model, spans, device, want_greedy=True)
-    return _Walk(model, spans, device).scored()
+    found = judge_shared(model, spans, device, partial(log_probs_of, model))
+    return [Scored([value for value, _ in one], [greedy for _, greedy in one]) for one in found]
 
 
-class _Walk:
-    """One walk over the tree; results are gathered by span and place."""
+@torch.inference_mode()
+def judge_shared(
+    model: CausalLM, spans: Sequence[Span], device: torch.device, judge: Judge[T], adapters: Tensor | None = None
+) -> list[list[T]]:
+    """What `judge` says of every target of every span; `adapters`: one gate for each delta of a layer, as in `Step`."""
+    walk = Walk(model, spans, device, judge, adapters)
+    for _ in walk.calls():
+        pass
+    return walk.results()
 
-    def __init__(self, model: CausalLM, spans: Sequence[Span], device: torch.device) -> None:
-        self.model, self.spans, self.device = model, spans, device
-        self.log_probs = [[0.0] * (len(span.ids) - span.start) for span in spans]
-        self.greedy = [[False] * (len(span.ids) - span.start) for span in spans]
 
-    @torch.inference_mode()
-    def scored(self) -> list[Scored]:
-        self._read(grow([span.ids[:-1] for span in self.spans]), None, [])
-        return [Scored(*both) for both in zip(self.log_probs, self.greedy, strict=True)]
+@final
+class Walk(Generic[T]):
+    """One walk over the tree; results are gathered by span and the place of the target."""
 
-    def _read(self, branches: Sequence[Branch], before: State | None, rows: Sequence[int]) -> None:
+    def __init__(
+        self, model: CausalLM, spans: Sequence[Span], device: torch.device, judge: Judge[T], adapters: Tensor | None
+    ) -> None:
+        self.model, self.spans, self.device, self.judge, self.adapters = model, spans, device, judge, adapters
+        self.told: list[dict[int, T]] = [{} for _ in spans]
+
+    def calls(self, piece: int = TOKENS_AT_ONCE) -> Iterator[None]:
+        """Read everything, a call of the model after the other; a lone row is read by so many tokens."""
+        yield from self._read(grow([span.ids[:-1] for span in self.spans]), None, [], piece)
+
+    def results(self) -> list[list[T]]:
+        """Of every target of every span."""
+        spans = zip(self.told, self.spans, strict=True)
+        return [[one[place] for place in range(span.start, len(span.ids))] for one, span in spans]
+
+    def _read(
+        self, branches: Sequence[Branch], before: State | None, rows: Sequence[int], piece: int
+    ) -> Iterator[None]:
         """Read branches, of which number i goes on from row `rows[i]` of the state `before`, and all below them."""
-        for batch in _batches(branches, self.model.context):
-            state = self._state([branches[i] for i in batch], before, [rows[i] for i in batch] if rows else [])
-            self._forward([branches[i] for i in batch], state)
-            below = [(branch, row) for row, i in enumerate(batch) for branch in branches[i].then]
+        for numbers in _batches(branches, self.model.context):
+            batch = [branches[i] for i in numbers]
+            calls = [[part] for part in batch[0].pieces(piece)] if len(batch) == 1 else [batch]
+            state = self._state(batch, before, [rows[i] for i in numbers] if rows else [], len(calls) > 1)
+            for call in calls:
+                self._forward(call, state)
+                yield
+            below = [(branch, row) for row, branch in enumerate(batch) for branch in branch.then]
             if below:
-                self._read([branch for branch, _ in below], state, [row for _, row in below])
+                yield from self._read([branch for branch, _ in below], state, [row for _, row in below], piece)
             if state is not None:
                 state.free()
 
-    def _state(self, batch: Sequence[Branch], before: State | None, rows: Sequence[int]) -> State | None:
+    def _state(self, batch: Sequence[Branch], before: State | None, rows: Sequence[int], wanted: bool) -> State | None:
         if before is not None:
             return before.fork(torch.tensor(rows, device=self.device))
-        if not any(branch.then for branch in batch):
+        if not wanted and not any(branch.then for branch in batch):
             return None
         return self.model.new_state(len(batch), _room(batch))
 
     def _forward(self, batch: Sequence[Branch], state: State | None) -> None:
         """One call of the model, and the results of the targets in it."""
         ids, lengths = ragged([branch.ids[branch.start : branch.end] for branch in batch], self.device)
-        hidden = self.model.hidden(Step(ids=ids, lengths=lengths if len(batch) > 1 else None), state)
+        gates = None if self.adapters is None else self.adapters.expand(len(batch), -1)
+        step = Step(ids=ids, lengths=lengths if len(batch) > 1 else None, adapters=gates)
+        hidden = self.model.hidden(step, state)
         targets = [(row, *target) for row, branch in enumerate(batch) for target in self._targets(branch)]
         if not targets:
             return
@@ -74,10 +106,9 @@ class _Walk:
         kept = {place: number for number, place in enumerate(dict.fromkeys(places))}
         index = torch.tensor(list(kept), device=self.device)
         wanted = [self.spans[span].ids[place + 1] for _, span, place in targets]
-        found = log_probs_of(self.model, hidden[index[:, 0], index[:, 1]], [kept[place] for place in places], wanted)
-        for (_, span, place), log_prob, greedy in zip(targets, *found, strict=True):
-            at = place + 1 - self.spans[span].start
-            self.log_probs[span][at], self.greedy[span][at] = log_prob, greedy
+        found = self.judge(hidden[index[:, 0], index[:, 1]], [kept[place] for place in places], wanted)
+        for (_, span, place), told in zip(targets, found, strict=True):
+            self.told[span][place + 1] = told
 
     def _targets(self, branch: Branch) -> Iterator[tuple[int, int]]:
         """(span, place) whose next token is scored, for the places of this branch."""
@@ -89,7 +120,7 @@ class _Walk:
 
 def log_probs_of(
     model: CausalLM, hidden: Tensor, rows: Sequence[int], targets: Sequence[int]
-) -> tuple[list[float], list[bool]]:
+) -> list[tuple[float, bool]]:
     """log P(target) in fp32 at rows of (N, D) hidden states, M of them, and whether it is the most probable token."""
     at, wanted = (torch.tensor(values, device=hidden.device) for values in (rows, targets))
     log_probs = torch.empty(len(wanted), device=hidden.device)
@@ -101,7 +132,7 @@ def log_probs_of(
         row, target = at[here] - start, wanted[here]
         log_probs[here] = logits[row, target] - logits.logsumexp(1)[row]
         greedy[here] = logits.argmax(1)[row] == target
-    return log_probs.tolist(), greedy.tolist()
+    return list(zip(log_probs.tolist(), greedy.tolist(), strict=True))
 
 
 def _batches(branches: Sequence[Branch], context: int | None) -> Iterator[list[int]]:

@@ -47,14 +47,16 @@ def mean_of_means_interval(groups: Sequence[ArrayLike], level: float = 0.95) -> 
     """The mean of the groups' means, each counting the same (MMLU's macro average), with a normal interval.
 
     The groups are fixed and their items drawn: the variance is that of items within groups, pooled over all groups,
-    because a group of three items says little about its own. With no group of two items there are no bounds.
+    because a group of three items says little about its own. Where no group has two different items there are no
+    bounds.
     """
     arrays = [_checked(group) for group in groups]
     value = float(np.mean([array.mean() for array in arrays]))
     freedom = sum(array.size - 1 for array in arrays)
-    if freedom == 0:
+    spread = sum(float(((array - array.mean()) ** 2).sum()) for array in arrays)
+    if spread == 0:
         return Interval(value, math.nan, math.nan, "none")
-    variance = sum(float(((array - array.mean()) ** 2).sum()) for array in arrays) / freedom
+    variance = spread / freedom
     error = math.sqrt(variance * sum(1 / array.size for array in arrays)) / len(arrays)
     half = normal_quantile(level) * error
     return Interval(value, value - half, value + half, "normal, pooled within groups")

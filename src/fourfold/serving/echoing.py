@@ -1,23 +1,17 @@
-"""POST /v1/completions with `echo` and nothing to write: how probable each token of a given text is.
-
-Letters: T tokens of a text, K alternatives.
-"""
+"""POST /v1/completions with `echo` and nothing to write: how probable each token of a given text is."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain, islice
 from typing import Any
 
-import torch
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from fourfold.inference import Token
-from fourfold.models import Step
+from fourfold.inference import Token, reading
 from fourfold.serving.answering import note, told, while_connected
 from fourfold.serving.errors import ApiError
 from fourfold.serving.loaded import Loaded, Voice
@@ -25,20 +19,21 @@ from fourfold.serving.logprobs import TextLogprobs, spelt
 from fourfold.serving.requests import CompletionRequest
 from fourfold.serving.service import Service
 
-POSITIONS_AT_ONCE = 256
-"""Positions whose logits are held together."""
+TOKENS_AT_ONCE = 8192
+"""Of texts that are read together, where the model has no context."""
 
 
 async def echo(service: Service, request: Request, body: CompletionRequest, rows: Sequence[list[int]]) -> Response:
     """The log-probabilities of each prompt's tokens; the first token has nothing before it and no probability."""
     loaded = service.loaded()
     voice = loaded.voice(body.model)
-    alternatives = body.logprobs or 0
+    _check(loaded, rows)
     try:
         with service.admitted(len(rows)):
-            choices = await while_connected(request, asyncio.to_thread(_choices, loaded, voice, rows, alternatives))
+            read = await while_connected(request, _read(service, loaded, voice, rows, body.logprobs or 0))
     except Exception as error:
         raise told(error) from error
+    choices = [_choice(voice, index, tokens, body.logprobs or 0) for index, tokens in enumerate(read)]
     tokens = sum(map(len, rows))
     note(request, model=voice.name, prompt_tokens=tokens, texts=len(rows))
     service.metrics.read.add(tokens)
@@ -47,13 +42,53 @@ async def echo(service: Service, request: Request, body: CompletionRequest, rows
     return JSONResponse({**head, "model": voice.name, "choices": choices, "usage": usage})
 
 
-def _choices(loaded: Loaded, voice: Voice, rows: Sequence[list[int]], alternatives: int) -> list[dict[str, Any]]:
-    return [_choice(loaded, voice, index, ids, alternatives) for index, ids in enumerate(rows)]
+def _check(loaded: Loaded, rows: Sequence[list[int]]) -> None:
+    assert loaded.model is not None
+    context, longest = loaded.model.module.context, max(map(len, rows), default=0)
+    if not all(rows):
+        raise ApiError(400, "There is no text to read.", param="prompt")
+    if context is not None and longest > context:
+        raise ApiError(400, f"The text has {longest} tokens, and the context {context}.", param="prompt")
 
 
-def _choice(loaded: Loaded, voice: Voice, index: int, ids: list[int], alternatives: int) -> dict[str, Any]:
-    spelled = [spelt(id, voice.tokenizer) for id in ids]
-    found = TextLogprobs(voice.tokenizer, alternatives).take(_read(loaded, voice, ids, alternatives))
+async def _read(
+    service: Service, loaded: Loaded, voice: Voice, rows: Sequence[list[int]], alternatives: int
+) -> list[list[Token]]:
+    """The tokens of each text, the first of it included."""
+    model = loaded.model
+    assert model is not None
+    longer = [ids for ids in rows if len(ids) > 1]
+    groups = list(_groups(longer, model.module.context or TOKENS_AT_ONCE))
+    asked = [reading(model, group, alternatives=alternatives, adapters=voice.gates) for group in groups]
+    found: list[list[Token]] = [[] for _ in asked]
+    if asked:
+        with service.stream(asked) as stream:
+            while stream.open():
+                for index, tokens, error in await stream.next():
+                    if error is not None:
+                        raise error
+                    found[index] += [token for token in tokens if token.id is not None]
+                    if tokens[-1].id is None:
+                        stream.drop(index)
+    told = chain.from_iterable(found)
+    return [[Token(ids[0], 0.0), *islice(told, len(ids) - 1)] for ids in rows]
+
+
+def _groups(rows: Sequence[list[int]], most: int) -> Iterator[list[list[int]]]:
+    """Texts that are read together: neighbours of at most so many tokens, the longest counted twice."""
+    group: list[list[int]] = []
+    for ids in rows:
+        if group and sum(map(len, group)) + len(ids) + max(map(len, (*group, ids))) > most:
+            yield group
+            group = []
+        group.append(ids)
+    if group:
+        yield group
+
+
+def _choice(voice: Voice, index: int, tokens: list[Token], alternatives: int) -> dict[str, Any]:
+    spelled = [spelt(token.id, voice.tokenizer) for token in tokens if token.id is not None]
+    found = TextLogprobs(voice.tokenizer, alternatives).take(tokens)
     found["token_logprobs"][:1] = [None]
     if found["top_logprobs"] is not None:
         found["top_logprobs"][:1] = [None]
@@ -72,27 +107,3 @@ def _starts(spelled: Sequence[bytes]) -> list[int]:
 def _begins(byte: int) -> bool:
     """Whether a character of UTF-8 begins with this byte."""
     return byte & 0xC0 != 0x80
-
-
-@torch.inference_mode()
-def _read(loaded: Loaded, voice: Voice, ids: list[int], alternatives: int) -> list[Token]:
-    """The tokens of a text, each under those before it."""
-    model = loaded.model
-    assert model is not None
-    if (context := model.module.context) is not None and len(ids) > context:
-        raise ApiError(400, f"The text has {len(ids)} tokens, and the context {context}.", param="prompt")
-    if not ids:
-        raise ApiError(400, "There is no text to read.", param="prompt")
-    device = model.device
-    gates = None if voice.gates is None else torch.tensor([voice.gates], device=device)
-    tokens = [Token(ids[0], 0.0)]
-    if len(ids) == 1:
-        return tokens
-    hidden = model.module.hidden(Step(ids=torch.tensor([ids[:-1]], device=device), adapters=gates))[0]
-    for start in range(0, len(hidden), POSITIONS_AT_ONCE):
-        told = model.module.logits(hidden[start : start + POSITIONS_AT_ONCE]).float().log_softmax(-1)
-        best, which = told.topk(min(alternatives, told.shape[-1]))  # (T, K)
-        for row, id in enumerate(ids[start + 1 : start + 1 + len(told)]):
-            others = tuple(zip(which[row].tolist(), best[row].tolist(), strict=True))
-            tokens.append(Token(id, float(told[row, id]), alternatives=others))
-    return tokens

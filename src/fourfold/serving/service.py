@@ -6,11 +6,12 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-from fourfold.serving.bridge import Bridge
+from fourfold.inference import Request
+from fourfold.serving.bridge import Bridge, Stream
 from fourfold.serving.errors import ApiError
 from fourfold.serving.limits import Limits
 from fourfold.serving.loaded import Loaded
@@ -117,10 +118,17 @@ class Service:
             raise ApiError(503, f"The server {what}.", code=self.status, retry_after=5)
         return self._loaded
 
-    @property
-    def bridge(self) -> Bridge:
+    @contextmanager
+    def stream(self, requests: Sequence[Request]) -> Iterator[Stream]:
+        """What the engine makes of the requests, for as long as the limit says; ends what is left at its end."""
         assert self._bridge is not None
-        return self._bridge
+        stream = self._bridge.submit(requests)
+        timer = asyncio.get_running_loop().call_later(self.limits.seconds, stream.fail, TimeoutError())
+        try:
+            yield stream
+        finally:
+            timer.cancel()
+            stream.close()
 
     @contextmanager
     def admitted(self, answers: int) -> Iterator[None]:

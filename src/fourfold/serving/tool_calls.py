@@ -20,6 +20,11 @@ HEAD = re.compile(
     r'\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*"([A-Za-z0-9_.-]{1,64})"\s*,'
     r'\s*"(?:arguments|parameters)"\s*:\s*(?=\{)'
 )
+NAMED_HEAD = re.compile(r"\s*([A-Za-z0-9_.-]{1,64})(?:\[CALL_ID\]\w{1,64})?\[ARGS\]\s*(?=\{)")
+NAMED_PART = re.compile(
+    r"\s*[A-Za-z0-9_.-]{0,64}(?:\[[A-Z_]{0,7}|\[CALL_ID\]\w{0,64}(?:\[[A-Z]{0,4})?|(?:\[CALL_ID\]\w{1,64})?\[ARGS\]\s*)?"
+)
+"""What may still become one."""
 SEPARATORS = " \t\r\n,;[]"
 MOST_HEAD = 1 << 16
 """Characters of an object that may turn out to be a call."""
@@ -48,6 +53,8 @@ class ToolReader:
         """What was read since the text ended, to be given back if it is no call."""
         self._beginning = True
         self._value = _Value()
+        self._wrapped = True
+        """The arguments stand in an object of the call."""
 
     def push(self, piece: str) -> list[Part]:
         """The parts that are certain with this piece."""
@@ -101,6 +108,8 @@ class ToolReader:
         return [Part(certain)]
 
     def _between(self) -> list[Part] | None:
+        if self.format.named and (found := self._named()) is not None:
+            return found or None
         closing, plain = self.format.closing, self._buffer.lstrip(SEPARATORS)
         if plain.startswith("{"):
             passed = self._buffer[: len(self._buffer) - len(plain)]
@@ -116,11 +125,25 @@ class ToolReader:
         self._enter("text", "", "")
         return [Part(back)]
 
+    def _named(self) -> list[Part] | None:
+        """A call whose name stands before its arguments begins; empty: it may, with more text; None: it does not."""
+        text, opening = self._buffer.lstrip(), self.format.opening
+        if text.startswith(opening) and self.calls:  # every call may have the mark
+            passed = len(self._buffer) - len(text) + len(opening)
+            self._enter("between", self._taken + self._buffer[:passed], self._buffer[passed:])
+            return self._named()
+        head = NAMED_HEAD.match(text)
+        if head is not None and head[1] in self.names:
+            self._value, self._wrapped = _Value(), False
+            self._enter("arguments", "", text[head.end() :])
+            return [self._begin(head[1])]
+        return [] if NAMED_PART.fullmatch(text) or opening.startswith(text) else None
+
     def _object(self) -> list[Part] | None:
         text = self._buffer.lstrip()
         head = HEAD.match(text)
         if head is not None and head[1] in self.names:
-            self._value = _Value()
+            self._value, self._wrapped = _Value(), True
             self._enter("arguments", "", text[head.end() :])
             return [self._begin(head[1])]
         try:
@@ -141,7 +164,7 @@ class ToolReader:
             return None
         end = self._value.end(self._buffer)
         text, rest = (self._buffer, "") if end is None else (self._buffer[:end], self._buffer[end:])
-        self._enter("arguments" if end is None else "tail", "", rest)
+        self._enter("arguments" if end is None else "tail" if self._wrapped else "between", "", rest)
         return [Part(text, call=self.calls - 1)]
 
     def _tail(self) -> list[Part] | None:
@@ -155,7 +178,9 @@ class ToolReader:
     def _begin(self, name: str) -> Part:
         self.calls += 1
         self._beginning = False
-        return Part("", call=self.calls - 1, id=f"call_{uuid.uuid4().hex[:24]}", name=name)
+        return Part(
+            "", call=self.calls - 1, id=f"{self.format.id_prefix}{uuid.uuid4().hex[: self.format.id_size]}", name=name
+        )
 
     def _back(self) -> list[Part]:
         back = self._taken + self._buffer

@@ -10,7 +10,7 @@ from fourfold.tokenizers import Tools
 
 
 class ToolFormat(NamedTuple):
-    """The marks around calls. A call is a JSON object with a name, and arguments or parameters."""
+    """The marks around calls. A call is a JSON object with a name, and arguments or parameters, unless `named`."""
 
     family: str
     opening: str
@@ -19,11 +19,18 @@ class ToolFormat(NamedTuple):
     """What comes behind one; None: calls go on to the end of the turn."""
     bare: bool
     """A turn that begins with a brace may be a call without marks."""
+    named: bool = False
+    """A call is NAME[ARGS]{arguments}, perhaps with [CALL_ID] and an id between."""
+    id_size: int = 24
+    """Hexadecimal digits of a call's id; a template may refuse others than it knows."""
+    id_prefix: str = "call_"
 
 
 HERMES = ToolFormat("hermes", "<tool_call>", "</tool_call>", False)
 LLAMA = ToolFormat("llama", "<|python_tag|>", None, True)
-MISTRAL = ToolFormat("mistral", "[TOOL_CALLS]", None, False)
+MISTRAL = ToolFormat("mistral", "[TOOL_CALLS]", None, False, id_size=9, id_prefix="")
+MISTRAL_NAMED = MISTRAL._replace(named=True)
+"""Of Mistral's tokenizers from version 11 on."""
 GENERIC = ToolFormat("generic", "<tool_call>", "</tool_call>", True)
 """Of templates that do not show tools: we show them in the system message, and ask for Hermes' form."""
 
@@ -43,7 +50,7 @@ def tool_format(template: str) -> ToolFormat:
     if HERMES.opening in template:
         return HERMES
     if MISTRAL.opening in template:
-        return MISTRAL
+        return MISTRAL_NAMED if "[ARGS]" in template else MISTRAL
     if LLAMA.opening in template or '"parameters": ' in template:
         return LLAMA
     return HERMES

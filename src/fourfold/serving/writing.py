@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
@@ -79,13 +78,11 @@ async def pieces(service: Service, work: Work) -> AsyncGenerator[tuple[int, Piec
 
     Ends every answer when the reader stops reading: its client left.
     """
-    stream = service.bridge.submit(work.requests)
-    timer = asyncio.get_running_loop().call_later(service.limits.seconds, stream.fail, TimeoutError())
     answers = [_Answer(work) for _ in work.requests]
     left = len(answers)
     metrics, last = service.metrics, [0.0] * len(answers)
     metrics.read.add(work.prompt_tokens)
-    try:
+    with service.stream(work.requests) as stream:
         while left:
             for index, tokens, error in await stream.next():
                 if error is not None:
@@ -105,9 +102,6 @@ async def pieces(service: Service, work: Work) -> AsyncGenerator[tuple[int, Piec
                     work.reasons.append(piece.finish_reason)
                     stream.drop(index)
                 yield index, piece
-    finally:
-        timer.cancel()
-        stream.close()
 
 
 class _Answer:

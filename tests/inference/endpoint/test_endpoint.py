@@ -47,8 +47,16 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(ODD[body["model"]])
             return
+        if body["model"] == "one-text" and not isinstance(body["prompt"], str):
+            self.send_error(400)
+            return
         self.send_response(200)
         self.end_headers()
+        if body["model"] == "one-text":
+            tokens = list(body["prompt"])
+            told = {"tokens": tokens, "token_logprobs": [None, *(-1.0 for _ in tokens[1:])]}
+            self.wfile.write(json.dumps({"choices": [{"logprobs": told}]}).encode())
+            return
         if body.get("stream"):
             for piece in ("Hel", "lo"):
                 self.wfile.write(f"data: {json.dumps({'choices': [{'delta': {'content': piece}}]})}\n\n".encode())
@@ -108,6 +116,12 @@ def test_a_refusal_is_one_sentence(address):
 def test_scoring_is_refused_with_the_alternative(address):
     with pytest.raises(UserError, match="Use generation-based tasks"):
         Endpoint("m", address).log_likelihood([("a", "b")])
+
+
+def test_an_endpoint_that_reads_one_text_a_request_is_asked_one_by_one(address):
+    found = Endpoint("one-text", address).log_likelihood([("ab", "c"), ("ab", "cde")])
+    assert [one.log_prob for one in found] == [-1.0, -3.0]
+    assert [body["prompt"] for _, _, body in Handler.seen] == [["abc", "abcde"], "abc", "abcde"]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, final
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Self, TypeVar, final
 
 from fourfold.errors import UserError
 from fourfold.inference.endpoint.cache import Cache
-from fourfold.inference.endpoint.form import Echo, echo, fields, generation
+from fourfold.inference.endpoint.form import Echo, echoes, fields, generation
 from fourfold.inference.endpoint.options import EndpointOptions, Usage
 from fourfold.inference.endpoint.pace import Counter, Pace
 from fourfold.inference.endpoint.wire import Refused, Wire
@@ -16,6 +19,8 @@ from fourfold.inference.results import Continuation, Generation, Message, Sampli
 
 T = TypeVar("T")
 R = TypeVar("R")
+TEXTS_AT_ONCE = 16
+"""Most continuations of one context in one request."""
 BYTES_A_TOKEN = 3
 """Of a request, for the pace only; corrected by what the endpoint counts."""
 
@@ -53,6 +58,14 @@ class Endpoint:
         """Requests, tokens and cost so far."""
         return self._counter.usage
 
+    def keeping(self, folder: Path) -> Self:
+        """The same endpoint, which keeps every answer in `folder` as it comes; itself where it keeps them already."""
+        if self._cache is not None:
+            return self
+        kept = copy.copy(self)
+        kept._cache = Cache(folder)
+        return kept
+
     def chat(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Generation:
         body = {"messages": list(messages), **fields(sampling, chat=True)}
         return self._generation("chat/completions", body, lambda choice: choice["message"]["content"] or "", sampling)
@@ -88,11 +101,16 @@ class Endpoint:
         """Log-likelihood of each continuation after its context, which may not be empty.
 
         Split at the first token that begins where the context, but for its trailing spaces, has ended.
+        Continuations of one context go into one request, so that an endpoint may read the context once.
         """
-        return self._side_by_side(lambda pair: self._continuation(*pair), pairs)
+        groups = [list(group) for _, group in groupby(pairs, lambda pair: pair[0])]
+        parts = [
+            group[start : start + TEXTS_AT_ONCE] for group in groups for start in range(0, len(group), TEXTS_AT_ONCE)
+        ]
+        return [found for part in self._side_by_side(self._continuations, parts) for found in part]
 
     def _score(self, text: str) -> TextScore:
-        told = self._echo(text)
+        (told,) = self._echo([text])
         paid = [p for p in told.log_probs if p is not None]
         if told.log_probs[0] is None and "".join(told.tokens[1:]) != text:
             raise UserError(
@@ -102,25 +120,21 @@ class Endpoint:
             )
         return TextScore(ids=[], log_probs=paid, bytes=len(text.encode()), characters=len(text))
 
-    def _continuation(self, context: str, continuation: str) -> Continuation:
-        stem = len(context.rstrip())
+    def _continuations(self, pairs: Sequence[tuple[str, str]]) -> list[Continuation]:
+        """Of one context."""
+        stem = len(pairs[0][0].rstrip())
         if not stem:
             raise UserError("an endpoint scores a continuation only after a context", got="an empty context")
-        told = self._echo(context + continuation)
-        first = next((place for place, start in enumerate(told.starts) if start >= stem), len(told.starts))
-        log_probs = [p for p in told.log_probs[first:] if p is not None]
-        if not log_probs:
-            raise UserError("the continuation has no tokens of its own", got=repr(continuation[:40]))
-        return Continuation(sum(log_probs), all(told.greedy[first:]), len(log_probs))
+        return [
+            _after(told, stem, continuation)
+            for told, (_, continuation) in zip(self._echo(["".join(pair) for pair in pairs]), pairs, strict=True)
+        ]
 
-    def _echo(self, text: str) -> Echo:
-        body = {"prompt": text, "max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 0}
-        try:
-            told = self._ask("completions", body, echo)
-        except Refused as error:
-            if error.code not in (400, 404, 405, 422, 501):
-                raise
-            told = None
+    def _echo(self, texts: Sequence[str]) -> list[Echo]:
+        """The texts as the endpoint reads them: together, or one by one where it does not take them together."""
+        told = self._echo_together(texts)
+        if told is None and len(texts) > 1:
+            return [found for text in texts for found in self._echo([text])]
         if told is None:
             raise UserError(
                 "this endpoint returns no log-probabilities of a given text, so it cannot score",
@@ -128,6 +142,16 @@ class Endpoint:
                 advice="Use generation-based tasks, or load the weights themselves (a folder, hf:… or a .gguf file).",
             )
         return told
+
+    def _echo_together(self, texts: Sequence[str]) -> list[Echo] | None:
+        prompt = texts[0] if len(texts) == 1 else list(texts)
+        body = {"prompt": prompt, "max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 0}
+        try:
+            return self._ask("completions", body, lambda answer: echoes(answer, len(texts)))
+        except Refused as error:
+            if error.code not in (400, 404, 405, 422, 501):
+                raise
+            return None
 
     # ---- inside
 
@@ -179,3 +203,12 @@ class Endpoint:
         """Tokens that a request may use at most, roughly."""
         text = str(body.get("prompt") or body.get("messages") or "")
         return len(text.encode()) // BYTES_A_TOKEN + int(body.get("max_tokens") or 0) * int(body.get("n") or 1)
+
+
+def _after(told: Echo, stem: int, continuation: str) -> Continuation:
+    """The tokens from character `stem` on."""
+    first = next((place for place, start in enumerate(told.starts) if start >= stem), len(told.starts))
+    log_probs = [p for p in told.log_probs[first:] if p is not None]
+    if not log_probs:
+        raise UserError("the continuation has no tokens of its own", got=repr(continuation[:40]))
+    return Continuation(sum(log_probs), all(told.greedy[first:]), len(log_probs))

@@ -95,14 +95,20 @@ class Echo(NamedTuple):
     """The character each token begins at."""
 
 
-def echo(answer: Any) -> Echo | None:
-    """The log-probabilities of a text sent with `echo`; None where the endpoint tells none."""
+def echoes(answer: Any, count: int) -> list[Echo] | None:
+    """The log-probabilities of so many texts sent with `echo`; None where the endpoint tells none."""
     try:
-        told = answer["choices"][0]["logprobs"]
-        tokens, log_probs = list(told["tokens"]), list(told["token_logprobs"])
-        best = [max(row.values()) if row else None for row in told.get("top_logprobs") or [None] * len(tokens)]
+        choices = sorted(answer["choices"], key=lambda choice: choice["index"]) if count > 1 else answer["choices"][:1]
+        found = [_echo(choice["logprobs"]) for choice in choices]
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
         return None
+    whole = [one for one in found if one is not None]
+    return whole if len(whole) == len(found) == count else None
+
+
+def _echo(told: Any) -> Echo | None:
+    tokens, log_probs = list(told["tokens"]), list(told["token_logprobs"])
+    best = [max(row.values()) if row else None for row in told.get("top_logprobs") or [None] * len(tokens)]
     if not tokens or not len(tokens) == len(log_probs) == len(best) or None in log_probs[1:]:
         return None
     starts = list(told.get("text_offset") or [])

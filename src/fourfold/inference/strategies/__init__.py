@@ -3,6 +3,7 @@
 from fourfold.inference.strategies.beam import beam_search
 from fourfold.inference.strategies.contrastive import contrastive_search
 from fourfold.inference.strategies.guessing import Guesses, LookUp, ModelDraft, draft_model
+from fourfold.inference.strategies.reading import reading
 from fourfold.inference.strategies.search import best_first, search_for
 from fourfold.inference.strategies.speculative import Speculation, speculate
 
@@ -15,6 +16,7 @@ __all__ = [
     "best_first",
     "contrastive_search",
     "draft_model",
+    "reading",
     "search_for",
     "speculate",
 ]

@@ -33,23 +33,42 @@ template <int KIND> struct Tile {
         found = _mm256_and_si256(found, _mm256_set1_epi8(15));
         return KIND == LEVELS4 ? _mm256_shuffle_epi8(table, found) : found;
     }
-    template <int FROM, int TO> INLINE Ints dot(const int8_t* inputs, int32_t) const {
-        __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    // Sums over vectors FROM to TO of code * input for R inputs; a vector of codes is unpacked once for four of them.
+    template <int FROM, int TO, int R> INLINE void dots(const int8_t* inputs, int64_t apart, const int32_t*, Ints* found) const {
+        constexpr int TOGETHER = R < 4 ? R : 4;
+        for (int r = 0; r < R; r += TOGETHER) few<FROM, TO, TOGETHER>(inputs + r * apart, apart, found + r);
+    }
+    template <int FROM, int TO, int R> INLINE void few(const int8_t* inputs, int64_t apart, Ints* found) const {
         const __m256i ones = _mm256_set1_epi16(1);
-        for (int part = 0; part < 2; ++part) {
-            for (int v = FROM; v < TO; ++v) {
-                int32_t four;
-                memcpy(&four, inputs + 4 * v, 4);
-                __m256i code = vector(v, part), input = _mm256_set1_epi32(four);
-                if (KIND != PLAIN4) {  // the first operand is unsigned: the sign of a code goes to its input
-                    input = _mm256_sign_epi8(input, code);
-                    code = _mm256_abs_epi8(code);
+        __m256i low[R], high[R];  // of the tile's 16 rows
+        EACH for (int r = 0; r < R; ++r) low[r] = high[r] = _mm256_setzero_si256();
+        EACH for (int v = FROM; v < TO; ++v) {
+            const __m256i first = vector(v, 0), second = vector(v, 1);
+            EACH for (int r = 0; r < R; ++r) {
+                const __m256i input = four_of(inputs + r * apart + 4 * v);
+                if (KIND == PLAIN4) {  // eight times two products of 15 and 127 stay below 2^15
+                    low[r] = _mm256_add_epi16(low[r], _mm256_maddubs_epi16(first, input));
+                    high[r] = _mm256_add_epi16(high[r], _mm256_maddubs_epi16(second, input));
+                } else {
+                    low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(of_signed(first, input), ones));
+                    high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(of_signed(second, input), ones));
                 }
-                sums[part] = _mm256_add_epi32(sums[part], _mm256_madd_epi16(_mm256_maddubs_epi16(code, input), ones));
+                asm("" : "+x"(low[r]), "+x"(high[r]));  // or all products come first, kept in memory, and then the sums
             }
         }
-        Ints result;
-        memcpy(&result, sums, sizeof result);
-        return result;
+        EACH for (int r = 0; r < R; ++r) {
+            __m256i sums[2] = {low[r], high[r]};
+            if (KIND == PLAIN4)
+                for (__m256i& sum : sums) sum = _mm256_madd_epi16(sum, ones);
+            memcpy(found + r, sums, sizeof sums);
+        }
+    }
+    // Four bytes in every place. As a float: compilers load and spread it at once.
+    static INLINE __m256i four_of(const int8_t* from) {
+        return _mm256_castps_si256(_mm256_broadcast_ss(reinterpret_cast<const float*>(from)));
+    }
+    // The first factor has to be unsigned: the sign of a code goes to its input.
+    static INLINE __m256i of_signed(__m256i code, __m256i input) {
+        return _mm256_maddubs_epi16(_mm256_abs_epi8(code), _mm256_sign_epi8(input, code));
     }
 };

@@ -37,4 +37,7 @@ template <int KIND> struct Tile {
         }
         return (Ints)result;
     }
+    template <int FROM, int TO, int R> INLINE void dots(const int8_t* inputs, int64_t apart, const int32_t* sums, Ints* found) const {
+        EACH for (int r = 0; r < R; ++r) found[r] = dot<FROM, TO>(inputs + r * apart, sums[r]);
+    }
 };

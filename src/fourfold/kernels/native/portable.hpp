@@ -26,4 +26,7 @@ template <int KIND> struct Tile {
                 for (int i = 0; i < 4; ++i) sums[lane] += code(v, 4 * lane + i) * inputs[4 * v + i];
         return load<Ints>(sums);
     }
+    template <int FROM, int TO, int R> INLINE void dots(const int8_t* inputs, int64_t apart, const int32_t* sums, Ints* found) const {
+        EACH for (int r = 0; r < R; ++r) found[r] = dot<FROM, TO>(inputs + r * apart, sums[r]);
+    }
 };

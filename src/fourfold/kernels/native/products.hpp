@@ -80,17 +80,26 @@ NOINLINE void tile_product(const Weight& w, int tile, const Inputs& x, int64_t f
         const Floats scale = widen_half(scales);
         const Floats other = FINE ? widen_half(scales + LANES) : scale;
         const Floats least = leasts ? widen_half(leasts) : Floats{};
-        EACH for (int r = 0; r < R; ++r) {
-            const int64_t at = (first + r) * blocks + block;
-            const int8_t* inputs = x.codes + at * BLOCK;
-            const float input_scale = x.scales[at];
-            const int32_t* half = x.halves + 2 * at;
-            if (FINE) {
-                sum[r] = mad(scale * input_scale, to_floats(values.template dot<0, 4>(inputs, half[0])), sum[r]);
-                sum[r] = mad(other * input_scale, to_floats(values.template dot<4, 8>(inputs, half[1])), sum[r]);
-            } else {
-                sum[r] = mad(scale * input_scale, to_floats(values.template dot<0, 8>(inputs, KIND == PLAIN4 ? 0 : half[0] + half[1])), sum[r]);
-                if (leasts) sum[r] = mad(least, all(x.sums[at]), sum[r]);
+        const int64_t place = first * blocks + block, apart = int64_t(blocks) * BLOCK;
+        const int8_t* inputs = x.codes + place * BLOCK;
+        const float* input_scales = x.scales + place;
+        const int32_t* halves = x.halves + 2 * place;
+        int32_t input_sums[R];
+        Ints found[R];
+        if (FINE) {
+            EACH for (int r = 0; r < R; ++r) input_sums[r] = halves[2 * blocks * r];
+            values.template dots<0, 4, R>(inputs, apart, input_sums, found);
+            EACH for (int r = 0; r < R; ++r) sum[r] = mad(scale * input_scales[blocks * r], to_floats(found[r]), sum[r]);
+            EACH for (int r = 0; r < R; ++r) input_sums[r] = halves[2 * blocks * r + 1];
+            values.template dots<4, 8, R>(inputs, apart, input_sums, found);
+            EACH for (int r = 0; r < R; ++r) sum[r] = mad(other * input_scales[blocks * r], to_floats(found[r]), sum[r]);
+        } else {
+            EACH for (int r = 0; r < R; ++r)
+                input_sums[r] = KIND == PLAIN4 ? 0 : halves[2 * blocks * r] + halves[2 * blocks * r + 1];
+            values.template dots<0, 8, R>(inputs, apart, input_sums, found);
+            EACH for (int r = 0; r < R; ++r) {
+                sum[r] = mad(scale * input_scales[blocks * r], to_floats(found[r]), sum[r]);
+                if (leasts) sum[r] = mad(least, all(x.sums[place + blocks * r]), sum[r]);
             }
         }
         if (--until == 0) {
@@ -183,8 +192,11 @@ void integers(const Weight& w, int tile, const int8_t* inputs, int32_t* sums) {
         for (int i = 0; i < BLOCK; ++i) half[i / 16] += inputs[i];
         const uint8_t* codes = block_codes(w, tile, block);
         const auto write = [&](auto values) {
-            store(sums, values.template dot<0, 4>(inputs, half[0]));
-            store(sums + LANES, values.template dot<4, 8>(inputs, half[1]));
+            Ints found[2];
+            values.template dots<0, 4, 1>(inputs, 0, half, found);
+            values.template dots<4, 8, 1>(inputs, 0, half + 1, found + 1);
+            store(sums, found[0]);
+            store(sums + LANES, found[1]);
         };
         if (kind_of(w) == SIGNED8) write(Tile<SIGNED8>(codes, nullptr));
         else if (kind_of(w) == LEVELS4) write(Tile<LEVELS4>(codes, w.levels));

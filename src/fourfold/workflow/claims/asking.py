@@ -11,6 +11,7 @@ import numpy as np
 from fourfold.errors import UserError, unknown_name
 from fourfold.evaluation import BENCHMARKS, Answered, Item, Task, benchmark_task
 from fourfold.files import hash_value
+from fourfold.inference import Endpoint
 from fourfold.workflow.claims.cells import Cell, expand
 from fourfold.workflow.claims.spec import Claim, Questions, Size
 from fourfold.workflow.context import StageContext
@@ -69,7 +70,10 @@ class AskedModels:
 
     def make(self, context: StageContext, cell: Cell) -> dict[str, Any]:
         """Ask one seed's questions in every way the claim compares."""
-        asked = _Asked(self._models.get(self._reference), self._reference, self._task, self._share(cell.seed))
+        model = self._models.get(self._reference)
+        if isinstance(model, Endpoint):
+            model = model.keeping(context.folder / "answers")
+        asked = _Asked(model, self._reference, self._task, self._share(cell.seed))
         own = self._questions
         measured = [{"labels": dict(cell.labels), **asked.result(own.way, own.metric)}]
         for name, (axis, how) in cell.derived.items():
