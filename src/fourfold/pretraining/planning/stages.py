@@ -27,7 +27,7 @@ WORKING, FULL = 2, 4
 class Stage(NamedTuple):
     """One stage of a pipeline, on one rank of its tensor-parallel group."""
 
-    index: int
+    number: int
     layers: int
     weights: int
     """P."""
@@ -134,7 +134,7 @@ class Setup:
     @cached_property
     def sent(self) -> list[dict[str, float]]:
         """Bytes a device of each of `stages` sends in a step, by axis of the plan."""
-        return [communication(self.part(stage.index)) for stage in self.stages]
+        return [communication(self.part(stage.number)) for stage in self.stages]
 
     @property
     def most_sent(self) -> dict[str, float]:
@@ -185,7 +185,7 @@ def device_memory(setup: Setup) -> dict[str, int]:
 
 
 def _stage_memory(setup: Setup, stage: Stage) -> dict[str, int]:
-    part = setup.part(stage.index)
+    part = setup.part(stage.number)
     states = held(part)
     config = setup.job.config
     parts = {
