@@ -1,8 +1,8 @@
 """One training step, ours beside transformers and LitGPT: the same weights, data, optimizer and clipping.
 
-    python benchmarks/training_speed.py [--sizes 1M,5M,17M,100M] [--rounds 7] [--peers DIR] [--operators] [-o FILE.json]
+    python benchmarks/training_speed.py [--sizes 1M,5M,17M,100M] [--rounds N] [--peers DIR] [--operators] [-o FILE.json]
 
-A decoder of LLaMA's kind (17M: 8 layers of 384; context 512, batch 8, vocabulary 8192, tied head), AdamW, gradients
+A decoder of LLaMA's kind (17M: 8 layers of 384; context 512, batch 8, at 100M 2, vocabulary 8192, tied head), AdamW, gradients
 clipped to 1, two bytes a number in products where it says bf16. Every contender is a process of its own, warmed up
 before the first round; in a round each trains the same number of steps in turn, and the order turns round from one
 round to the next. A figure is the median over all its steps that count. A turn does not count when other processes
@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "training"))
 
 from contenders import CONTENDERS
 from family_speed import clock
-from sizes import CONTEXT, ROWS, SIZES
+from sizes import SIZES
 
 HERE = Path(__file__).resolve().parent / "training"
 QUIET = 0.1
@@ -119,7 +119,7 @@ def race(size: str, names: list[str], rounds: int, steps: int, patience: int, pe
 
 
 def rows_of(size: str, workers: dict[str, Worker]) -> list[dict[str, Any]]:
-    flops = SIZES[size].flops_per_token * ROWS * CONTEXT
+    flops = SIZES[size].flops_per_token * SIZES[size].tokens
     reference = workers[DEFAULT].losses
     bound = statistics.median(workers[SHAPES].seconds or workers[SHAPES].disturbed)
     rows = []
@@ -127,7 +127,7 @@ def rows_of(size: str, workers: dict[str, Worker]) -> list[dict[str, Any]]:
         seconds = statistics.median(worker.seconds or worker.disturbed)
         row = {
             "size": size, "contender": name, "fastest_step": min(worker.seconds + worker.disturbed),
-            "tokens_per_second": ROWS * CONTEXT / seconds,
+            "tokens_per_second": SIZES[size].tokens / seconds,
             "gflops_per_second": flops / seconds / 1e9, "of_bound": bound / seconds,
             "quiet_steps": len(worker.seconds), "disturbed_steps": len(worker.disturbed),
         }  # fmt: skip
@@ -171,9 +171,9 @@ def told(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="17M")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=3, help="steps of a turn")
-    parser.add_argument("--patience", type=int, default=3, help="how many times the wanted turns are tried")
+    parser.add_argument("--rounds", type=int, help="turns of each contender; as many as suit the size if not given")
+    parser.add_argument("--steps", type=int, help="steps of a turn, likewise")
+    parser.add_argument("--patience", type=int, default=2, help="how many times the wanted turns are tried")
     parser.add_argument("--peers", type=Path, help="a folder with LitGPT in it")
     parser.add_argument("--contenders", help="names, comma between; all that can run if not given")
     parser.add_argument("--operators", action="store_true")
@@ -185,7 +185,8 @@ def main() -> None:
         names = [name for name in names if name in chosen or name in (OURS, DEFAULT)]
     rows = []
     for size in arguments.sizes.split(","):
-        workers = race(size, [*names, SHAPES], arguments.rounds, arguments.steps, arguments.patience, arguments.peers)
+        rounds, steps = arguments.rounds or SIZES[size].rounds, arguments.steps or SIZES[size].steps
+        workers = race(size, [*names, SHAPES], rounds, steps, arguments.patience, arguments.peers)
         found = rows_of(size, workers)
         rows += found
         print(told(found), flush=True)

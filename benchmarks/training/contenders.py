@@ -43,7 +43,7 @@ def ours(size: Size, compile_it: bool) -> Losses:
     model, objective = our_model(size), causal_language_modelling()
     if compile_it:
         objective = compile_regions(model, objective)
-    batches = FixedBatches([[LabelledBatch(ids[:, :-1], ids[:, 1:])] for ids in data(DISTINCT)])
+    batches = FixedBatches([[LabelledBatch(ids[:, :-1], ids[:, 1:])] for ids in data(DISTINCT, size.rows)])
     optimizer, precision = adamw(model, RATE, weight_decay=DECAY, betas=BETAS), choose_precision("cpu", model)
     for step in train(model, objective, batches, optimizer, steps=STEPS, schedule=constant(RATE), precision=precision):
         yield step.losses["loss"]
@@ -71,7 +71,7 @@ def transformers_losses(size: Size, fast: bool) -> Losses:
         found: torch.Tensor = model(input_ids=inputs, shift_labels=labels, labels=labels, use_cache=False).loss
         return found
 
-    return peer_loop(model, torch.compile(loss) if fast else loss, autocast=fast)
+    return peer_loop(model, torch.compile(loss) if fast else loss, size.rows, autocast=fast)
 
 
 def litgpt_losses(size: Size, mixed: bool) -> Losses:
@@ -94,7 +94,7 @@ def litgpt_losses(size: Size, mixed: bool) -> Losses:
     def loss(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return nn.functional.cross_entropy(model(inputs).flatten(0, 1).float(), labels.flatten())
 
-    return peer_loop(model, torch.compile(loss), autocast=mixed)
+    return peer_loop(model, torch.compile(loss), size.rows, autocast=mixed)
 
 
 def copy_to_litgpt(source: Any, target: Any) -> None:
@@ -113,7 +113,7 @@ def copy_to_litgpt(source: Any, target: Any) -> None:
             theirs.norm_2.weight.copy_(mine.norm_feed_forward.weight)
 
 
-def peer_loop(model: nn.Module, loss_of: Callable[..., torch.Tensor], autocast: bool) -> Losses:
+def peer_loop(model: nn.Module, loss_of: Callable[..., torch.Tensor], rows: int, *, autocast: bool) -> Losses:
     """The usual loop: autocast, backward, clip, fused AdamW with decay on matrices only."""
     model.train()
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
@@ -121,7 +121,7 @@ def peer_loop(model: nn.Module, loss_of: Callable[..., torch.Tensor], autocast: 
     others = [p for p in model.parameters() if p.ndim < 2 or id(p) in embeddings]
     groups = [{"params": matrices, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=RATE, betas=BETAS, fused=True)
-    batches = data(DISTINCT)
+    batches = data(DISTINCT, rows)
     for step in range(STEPS):
         inputs, labels = batches[step % DISTINCT][:, :-1].contiguous(), batches[step % DISTINCT][:, 1:].contiguous()
         with torch.autocast("cpu", torch.bfloat16) if autocast else nullcontext():

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 
 import torch
-from sizes import CONTEXT, ROWS, VOCABULARY, Size
+from sizes import CONTEXT, VOCABULARY, Size
 
 TIMES = 3
 
 
 def shape_seconds(size: Size) -> dict[str, float]:
     """Seconds a step by kind of product, forward and both gradients, each as often as a step needs it."""
-    tokens, kind = ROWS * CONTEXT, torch.bfloat16
+    tokens, kind = size.tokens, torch.bfloat16
     found = {}
     for name, (inputs, outputs, count) in size.products.items():
         rows = 1024 if outputs == VOCABULARY else tokens  # logits are made in chunks, as a whole they would be slower
@@ -24,7 +24,7 @@ def shape_seconds(size: Size) -> dict[str, float]:
             x @ weight.T, gradient @ weight, gradient.T @ x
 
         found[name] = median_seconds(products) * count * (tokens / rows)
-    heads = ROWS * size.heads
+    heads = size.rows * size.heads
     query = torch.randn(heads, CONTEXT, size.width // size.heads, dtype=kind)
     scores = torch.randn(heads, CONTEXT, CONTEXT, dtype=kind)
 

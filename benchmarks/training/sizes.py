@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-VOCABULARY, CONTEXT, ROWS = 8192, 512, 8
+VOCABULARY, CONTEXT = 8192, 512
 RATE, BETAS, DECAY, CLIP = 1e-3, (0.9, 0.95), 0.1, 1.0
 
 
@@ -20,6 +20,17 @@ class Size:
     width: int
     heads: int
     inner: int
+    rounds: int
+    """Turns of each contender, if the command line names no other number."""
+    steps: int
+    """Of a turn, likewise."""
+    rows: int = 8
+    """Of a step."""
+
+    @property
+    def tokens(self) -> int:
+        """Of a step."""
+        return self.rows * CONTEXT
 
     @property
     def products(self) -> dict[str, tuple[int, int, int]]:
@@ -42,17 +53,18 @@ class Size:
 
 
 SIZES = {
-    "1M": Size(layers=4, width=96, heads=3, inner=256),
-    "5M": Size(layers=8, width=192, heads=3, inner=512),
-    "17M": Size(layers=8, width=384, heads=6, inner=1024),
-    "100M": Size(layers=13, width=768, heads=12, inner=2048),
+    "1M": Size(layers=4, width=96, heads=3, inner=256, rounds=7, steps=6),
+    "5M": Size(layers=8, width=192, heads=3, inner=512, rounds=7, steps=3),
+    "17M": Size(layers=8, width=384, heads=6, inner=1024, rounds=6, steps=2),
+    # With eight rows the six contenders, who are all there at once, would need more than 30 GB.
+    "100M": Size(layers=13, width=768, heads=12, inner=2048, rounds=4, steps=1, rows=2),
 }
 
 
-def data(steps: int) -> list[torch.Tensor]:
-    """(ROWS, CONTEXT + 1) ids a step: bytes of the standard library's source, in an order fixed by a seed."""
+def data(steps: int, rows: int) -> list[torch.Tensor]:
+    """(rows, CONTEXT + 1) ids a step: bytes of the standard library's source, in an order fixed by a seed."""
     text = b"".join(path.read_bytes() for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")))
     ids = torch.frombuffer(bytearray(text), dtype=torch.uint8).long()
     generator = torch.Generator().manual_seed(0)
-    starts = torch.randint(len(ids) - CONTEXT - 1, (steps, ROWS), generator=generator)
+    starts = torch.randint(len(ids) - CONTEXT - 1, (steps, rows), generator=generator)
     return [torch.stack([ids[start : start + CONTEXT + 1] for start in row.tolist()]) for row in starts]

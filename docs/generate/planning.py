@@ -61,31 +61,36 @@ leaves attention out. Tests count the same products with PyTorch's own counter: 
 
 | Part | Bytes a weight | Divided by |
 |---|---|---|
-| weights, 16 bits, that products read | 2 | tensor, pipeline; zero3: data |
-| fp32 weights | 4 | tensor, pipeline; zero1 and up: data |
-| gradients, fp32 | 4 | tensor, pipeline; zero2 and up: data |
-| optimizer: AdamW 8, Lion 4, Muon 4 of matrices, 8 bits 2.03, Adafactor a row and a column | | as fp32 weights |
+| fp32 weights | 4 | tensor, pipeline; under zero1 and up: data |
+| gradients, fp32 | 4 | the same |
+| optimizer: AdamW 8, Lion 4, Muon 4 of matrices, 8 bits 2.03, Adafactor a row and a column | | the same |
+| gathered: whole weights, and whole gradients until they are summed and split | 8 | tensor, pipeline; zero3 without a pipeline: what stands outside layers and one layer |
+| weights, 16-bit copies that products read and the backward pass keeps | 2 | tensor, pipeline; with recomputing one layer's |
 | activations: what autograd keeps, counted with hooks | | tensor (heads and feed-forward), context |
 | logits, a block of rows at a time | | tensor |
 | runtime: 2.5 GB for context, communication library and gaps | | |
 
 A stage of a pipeline of p keeps up to p micro-batches (one forward, one backward in turn); the fullest stage counts. With
-recomputing a layer keeps its input, and one layer at a time everything. Under zero3 two layers stand there whole.
+recomputing a layer keeps its input, and one layer at a time everything.
 
 ## What is sent
 
 Bytes a device sends in a step; a ring over n ranks sends (n - 1) / n of what it gathers or scatters, twice that to
-sum for all. P are the weights on a device, m its micro-batches, h a micro-batch's hidden states in 16 bits.
+sum for all. P are the weights on a device, m its micro-batches, h the numbers of a micro-batch's hidden states.
 
 | Axis | Bytes |
 |---|---|
 | data, none | 2 x 4 P |
-| data, zero1 | (4 + 2) P |
-| data, zero2 | (4 m + 2) P |
-| data, zero3 | (4 + 2 + 2) m P |
-| tensor | 2 sums a layer forward, 2 backward (2 more with recomputing) of m h |
-| pipeline | 2 m h |
-| context | keys and values of m h's tokens, (n - 1) times forward, twice that backward |
+| data, zero1 | (4 + 4) P |
+| data, zero2 | (4 m + 4) P, with a pipeline as zero1 |
+| data, zero3 | (4 + 4 + 4) m P, of what stands outside layers (4 + 4) m; a pipeline sums once |
+| tensor | a layer's 2 sums forward of 2 m h (one of them again with recomputing), 2 backward of 4 m h; tables and loss at the ends |
+| pipeline | 4 m h to each neighbour; the gradient of a table that both ends have |
+| context | keys and values of m h's tokens in 16 bits, (n - 1) times forward, as often backward; without recomputing |
+
+One function counts this for the plan, and `python -m pytest tests/pretraining/test_traffic.py` compares it with what goes
+into the collectives of real steps on gloo, for 19 plans: equal to the byte, and so are weights, gradients and
+optimizer. The published trainings below are counted with the numbers of their programs: weights and hidden states travel in 16 bits.
 
 ## Time, energy, cost
 
@@ -96,8 +101,9 @@ a known share of the peak. Energy is the devices' full power times `--overhead` 
 by default a typical rented price, which differs by a factor of four between providers.
 
 The first two numbers were fitted to ten runs (*fitted* in the table); the six other runs of that paper are then within
-8 %, and complete trainings cost up to 15 % more than the plan says, mostly for restarts. `--parallel auto` tries tensor parallelism
-within a node, all pipelines and shardings, micro-batches of 1 to 16, with and without recomputing, and takes the quickest that fits.
+6 %, and complete trainings cost up to 15 % more than the plan says, mostly for restarts. `--parallel auto` tries tensor parallelism
+within a node, all pipelines and shardings, micro-batches of 1 to 16, with and without recomputing, and takes the quickest that fits
+and that Fourfold itself can train.
 
 What is not modelled: latency of small messages, interleaved pipelines, sequence-parallel norms, expert parallelism (experts
 count as one feed-forward layer of all of them), offloading, failures.
@@ -107,6 +113,10 @@ count as one feed-forward layer of all of them), offloading, failures.
 | Name | | 16-bit TFLOP/s | Memory | Memory GB/s | Link, network GB/s one way | W | $ an hour | Source |
 |---|---|---:|---:|---:|---|---:|---:|---|
 {devices}
+
+Checked against a second public source in November 2026: rate, memory, link and power of A100, H100, H200, B200 and RTX 4090, memory
+and link of MI300X, all of the TPUs but links. The other rows are the makers' figures, not checked again. Of the published trainings
+below, hours, chips, tokens, rate and operations of PaLM and the device hours of Llama 2 70B were.
 
 ## Published trainings
 

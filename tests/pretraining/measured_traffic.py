@@ -32,6 +32,8 @@ PLANS = {
         "zero3": ({"data": 2, "shard": "zero3", "micro_batches": 2}, LLAMA),
         "tensor": ({"tensor": 2}, LLAMA),
         "tensor in bf16": ({"tensor": 2}, LLAMA),
+        "tensor in bf16, computed again": ({"tensor": 2}, LLAMA),
+        "zero3, computed again": ({"data": 2, "shard": "zero3"}, UNTIED),
         "pipeline": ({"pipeline": 2}, LLAMA),
         "pipeline, gpipe": ({"pipeline": 2, "micro_batches": 4, "schedule": "gpipe"}, UNTIED),
         "context": ({"context": 2}, LLAMA),
@@ -45,6 +47,8 @@ PLANS = {
             UNTIED,
         ),
         "context x tensor": ({"context": 2, "tensor": 2}, UNTIED),
+        "pipeline x tensor in bf16": ({"pipeline": 2, "tensor": 2, "micro_batches": 4}, LLAMA),
+        "data x pipeline in bf16": ({"pipeline": 2, "data": 2, "micro_batches": 4}, UNTIED),
         "four stages": ({"pipeline": 4}, UNTIED),
     },
 }
@@ -116,9 +120,10 @@ class Rows:
         return [LabelledBatch(ids=ids[:, :-1].contiguous(), labels=ids[:, 1:].contiguous())]
 
 
-def measure(plan, table, crew, precision):
+def measure(plan, table, crew, precision, *, recompute):
     """Bytes of the second step, and of what stays in this process after it."""
     model = build_model(table, VOCABULARY, seed=1)
+    model.stack.recompute = recompute
     ranks = Ranks(plan, crew)
     team = ParallelTeam(ranks, model)
     optimizer = make_optimizer("adamw", model, 1e-3)
@@ -157,7 +162,7 @@ def main():
     with joined(timeout=60) as crew:
         for name, (values, table) in PLANS[world].items():
             half = Precision(name="bf16", reason="test", autocast=torch.bfloat16 if "bf16" in name else None)
-            found[name] = measure(ParallelPlan(**values), table, crew, half)
+            found[name] = measure(ParallelPlan(**values), table, crew, half, recompute="again" in name)
     (folder / f"{os.environ['RANK']}.json").write_text(json.dumps(found))
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from fourfold.errors import UserError
-from fourfold.models import model_config
-from fourfold.pretraining import Shared, communication, held
+from fourfold.models import make_module, model_config
+from fourfold.pretraining import Job, Setup, Shared, communication, held, parse_devices
 from fourfold.training import ParallelPlan
+from fourfold.training.parallel import keep_stage, layers_of_stage, stays_in_stage
 from tests.pretraining.measured_traffic import LENGTH, LLAMA, PLANS, ROWS, VOCABULARY
 
 
@@ -26,14 +28,25 @@ def test_bytes_are_those_measured(run_all, tmp_path, world):
                 rows=ROWS,
                 length=LENGTH,
                 stage=stage,
+                recompute="again" in name,
                 product_bytes=2 if "bf16" in name else 4,
             )
             sent = communication(shared)
+            if "bf16" in name:
+                assert planned(shared)[stage] == sent, name
             if shared.plan.context > 1 == shared.plan.data:  # then one group sums gradients and gathers keys
                 sent["data"] += sent.pop("context")
             found = [of_rank[name] for of_rank in by_rank if of_rank[name]["stage"] == stage]
             check(f"{name}, stage {stage}", [of_rank["sent"] for of_rank in found], sent)
             check(f"{name}, stage {stage}", [of_rank["held"] for of_rank in found], held(shared))
+
+
+def planned(shared):
+    """What `fourfold plan --devices` counts for each stage of the same step."""
+    rows = shared.rows // (shared.plan.data * shared.plan.pieces)
+    job = Job(config=shared.config, tokens=1e6, batch_size=shared.rows, context=LENGTH, recompute=shared.recompute)
+    devices = replace(parse_devices("A100-80GB"), count=shared.plan.world)
+    return Setup(job=job, cluster=devices, plan=shared.plan, micro_batch=rows).sent
 
 
 def check(name, measured, counted):
@@ -63,3 +76,20 @@ def test_what_is_asked_of_a_stage_that_is_not_there():
         Shared(plan=ParallelPlan(pipeline=2), config=config, rows=8, length=16, stage=2)
     with pytest.raises(UserError, match="cannot be divided by 'data'"):
         Shared(plan=ParallelPlan(data=3), config=config, rows=8, length=16)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "bert"])
+@pytest.mark.parametrize("stages", [1, 2, 3, 5])
+def test_what_is_counted_for_a_stage_is_what_the_stage_keeps(family, stages):
+    table = {"family": family, "layers": 7, "hidden_size": 32, "heads": 4, "context": 32}
+    config = model_config(table, VOCABULARY)
+    layers = [len(layers_of_stage(7, stage, stages)) for stage in range(stages)]
+    assert sum(layers) == 7
+    assert layers[-1] == min(layers)
+    names = [name for name, _ in make_module(config).named_parameters()]
+    for stage in range(stages):
+        model = make_module(config)
+        if stages > 1:
+            keep_stage(model, stage, stages)
+        kept = {name for name, _ in model.named_parameters()}
+        assert kept == {name for name in names if stays_in_stage(name, config, stage, stages)}

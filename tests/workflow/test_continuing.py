@@ -143,6 +143,24 @@ def test_a_resumed_training_ends_in_the_same_bits(folder: Path, ended: Path, mon
     shutil.rmtree(runs)
 
 
+def test_two_processes_go_on_as_one_does(folder: Path, ended: Path, run_all: Any) -> None:
+    """New tokens, replay, a growing batch whose 2, 3, … rows two processes share, and the noise scale."""
+    (folder / "go-on.toml").write_text(RECIPE.format(folder=folder), "utf-8")
+    words = ["-m", "fourfold", "run", folder / "go-on.toml", "--runs", folder / "shared"]
+    ends = run_all(2, *words, "--set", "pretrain.more.parallel.data=2", "--set", "pretrain.more.parallel.shard=zero2")
+    assert [code for code, _ in ends] == [0, 0], ends[0][1]
+    stage = folder / "shared" / "go-on" / "pretrain.more"
+    for name, key in (("metrics.jsonl", "loss"), ("metrics.jsonl", "gradient_norm"), ("curve.jsonl", "tokens")):
+        found = [[row[key] for row in rows(place / name)] for place in (stage, ended)]
+        assert found[0] == pytest.approx(found[1], rel=5e-3)  # bf16
+    noises = [[row["noise"] for row in rows(place / "curve.jsonl")] for place in (stage, ended)]
+    assert all(one == pytest.approx(other, rel=0.1) for one, other in zip(*noises, strict=True))
+    scores = [card_of(place)["bits_per_byte"] for place in (stage, ended)]
+    assert scores[0]["before"] == scores[1]["before"]
+    assert scores[0]["after"] == pytest.approx(scores[1]["after"], abs=5e-3)
+    assert fourfold.load(stage / "model").tokenizer.vocabulary_size == 340
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -76,8 +76,8 @@ def plan(
         result = plan_model(subject, tokens, batch_size, context, asked, site or None)
     shown = show_json if as_json else show_cluster if site else _show
     shown(result)
-    following: list[object] = ["run", subject] if is_recipe else ["plan", subject, "--for", "tune"]
-    return finish(next_command=following, result_on_stdout=False)
+    following = ["--for", "tune"] if result["fits"] else ["--devices", "1024xA100-80GB"]
+    return finish(next_command=["run", subject] if is_recipe else ["plan", subject, *following], result_on_stdout=False)
 
 
 def _published(as_json: bool) -> None:
@@ -123,8 +123,10 @@ def plan_model(
     source = {**published, "source": preset.source}
     if site is not None:
         return in_verdict({**plan_on_cluster(job, site), **source})
-    verdict = with_verdict({**plan_job(job), **source})
-    return verdict if verdict["fits"] else {**verdict, "would_fit": _what_would_fit(job)}
+    size = size_of(job)
+    if not fits_here(size["memory_bytes"]):  # what cannot be trained needs no probe
+        return {**with_verdict({**size, **source}), "would_fit": _what_would_fit(job)}
+    return with_verdict({**size, **time_of(job), **source})
 
 
 def _what_would_fit(job: Any) -> str | None:
@@ -148,14 +150,27 @@ def _what_would_fit(job: Any) -> str | None:
 
 def plan_job(job: Any) -> dict[str, Any]:
     """Counts, FLOPs, memory and time of one job."""
+    return {**size_of(job), **time_of(job)}
+
+
+def time_of(job: Any) -> dict[str, Any]:
+    """Seconds of one job, by a probe of seconds."""
+    from fourfold.pretraining import measure_speed
+    from fourfold.training import choose_precision
+
+    speed = measure_speed(job, choose_precision())
+    return {"seconds": speed.seconds, "seconds_spread": speed.spread, "measured": speed.how}
+
+
+def size_of(job: Any) -> dict[str, Any]:
+    """Counts, FLOPs and memory of one job: nothing is run."""
     from fourfold.models.inspection import count, forward_flops_by_operator, kv_bytes
-    from fourfold.pretraining import flops, flops_per_token, measure_speed, memory, rule_of_six
+    from fourfold.pretraining import flops, flops_per_token, memory, rule_of_six
     from fourfold.training import FLOAT32, choose_precision
 
     precision = choose_precision()
     parts = memory(job, precision)
     full = memory(replace(job, purpose="train"), FLOAT32) if job.purpose == "train" else parts
-    speed = measure_speed(job, precision)
     counts = count(job.config)
     return {
         "purpose": job.purpose,
@@ -174,21 +189,27 @@ def plan_job(job: Any) -> dict[str, Any]:
         "memory_bytes": sum(parts.values()),
         "memory": parts,
         "memory_bytes_fp32": sum(full.values()),
-        "seconds": speed.seconds,
-        "seconds_spread": speed.spread,
-        "measured": speed.how,
     }
 
 
+def fits_here(needed: float) -> bool:
+    """Whether so many bytes are no more than this machine has; where that is not known, yes."""
+    from fourfold.pretraining import machine_memory
+
+    there = machine_memory()
+    return there is None or needed <= there
+
+
 def with_verdict(plan: dict[str, Any]) -> dict[str, Any]:
+    """The plan with a verdict in front; one without a time was not timed."""
     from fourfold.pretraining import machine_memory
 
     there = machine_memory()
     needed = gigabytes(plan["memory_bytes"]).removesuffix(" GB")
-    fits = there is None or plan["memory_bytes"] <= there
+    fits = fits_here(plan["memory_bytes"])
     room = f"{needed} of {gigabytes(there)}" if there else f"{needed} GB"
-    time = between(plan["seconds"], plan["seconds_spread"])
-    verdict = f"{'fits' if fits else 'does not fit'}: {room}, {time}"
+    time = f", {between(plan['seconds'], plan['seconds_spread'])}" if "seconds" in plan else ""
+    verdict = f"{'fits' if fits else 'does not fit'}: {room}{time}"
     return {"verdict": verdict, "fits": fits, "machine_memory_bytes": there, **plan}
 
 
@@ -218,6 +239,8 @@ def _show(plan: dict[str, Any]) -> None:
          + ", ".join(f"{part} {gigabytes(size)}" for part, size in plan["memory"].items() if size))  # fmt: skip
     if plan["kv_bytes_per_token"]:
         show(f"decoding    {kilobytes(plan['kv_bytes_per_token'])} of keys and values a token")
+    if "seconds" not in plan:
+        return
     show(f"time        {between(plan['seconds'], plan['seconds_spread'])} ({plan['measured']}, {plan['precision']})")
     if plan["purpose"] == "train" and plan["measured"] == PLAIN and plan["seconds"] >= COMPILED_AFTER:
         show("            a training this long compiles its layers and is faster: --compile times that")

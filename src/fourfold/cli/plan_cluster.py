@@ -42,7 +42,6 @@ def plan_on_cluster(job: Any, site: Site) -> dict[str, Any]:
     """The quickest setup that fits, or the one asked for, with memory, time, energy and cost."""
     from fourfold.pretraining import (
         Estimate,
-        bytes_sent,
         device_memory,
         fastest,
         flops,
@@ -74,7 +73,7 @@ def plan_on_cluster(job: Any, site: Site) -> dict[str, Any]:
         "memory": parts,
         "device_memory_bytes": cluster.memory,
         "activation_bytes": activations_both_ways(setup),
-        "communication_bytes": {name: float(size) for name, size in bytes_sent(setup).items()},
+        "communication_bytes": {name: float(size) for name, size in setup.most_sent.items()},
         "step_seconds": float(sum(estimate.step.values())),
         "step": {name: float(size) for name, size in estimate.step.items()},
         "utilization": float(estimate.utilization),

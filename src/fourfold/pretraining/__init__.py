@@ -7,12 +7,14 @@ from fourfold.pretraining.planning import (
     Job,
     ParallelPlan,
     Setup,
-    bytes_sent,
+    Shared,
+    communication,
     compare_published,
     device_memory,
     fastest,
     flops,
     flops_per_token,
+    held,
     in_words,
     machine_memory,
     memory,
@@ -22,7 +24,6 @@ from fourfold.pretraining.planning import (
     rule_of_six,
 )
 from fourfold.pretraining.speed import Speed, measure_speed, peak_flops
-from fourfold.pretraining.traffic import Shared, communication, held
 
 __all__ = [
     "Cluster",
@@ -33,7 +34,6 @@ __all__ = [
     "Setup",
     "Shared",
     "Speed",
-    "bytes_sent",
     "communication",
     "compare_published",
     "device_memory",

@@ -44,6 +44,8 @@ PRODUCT_SHARE = 0.55
 """Share of the rate of one large product that a whole training step reaches on a CPU."""
 TIMED = 3
 PEAK_SIZE = 1024
+PRODUCT_SIZE = 4096
+"""Of the sides of the product that is timed: larger ones run no faster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,16 +167,16 @@ def _by_product(job: Job, precision: Precision) -> Speed:
         if isinstance(config, RecurrentConfig)
         else [s.feed_forward.size for s in stacks(config)]
     )
-    width = max(inner)
+    width, depth = min(PRODUCT_SIZE, max(inner)), min(PRODUCT_SIZE, config.hidden_size)
     kind = precision.autocast or torch.float32
     tokens = min(SLICE_TOKENS, max(64, job.batch_size * job.row))
-    left = torch.ones(tokens, config.hidden_size, dtype=kind)
-    right = torch.ones(config.hidden_size, width, dtype=kind)
+    left = torch.ones(tokens, depth, dtype=kind)
+    right = torch.ones(depth, width, dtype=kind)
     times = []
     for _ in range(TIMED + 1):
         began = time.perf_counter()
         left @ right
         times.append(time.perf_counter() - began)
-    rate = 2 * tokens * config.hidden_size * width / min(times[1:])
+    rate = 2 * tokens * depth * width / min(times[1:])
     seconds = flops(job) / (rate * PRODUCT_SHARE)
     return Speed(seconds=seconds, spread=seconds / 3, how=f"a matrix product timed at {rate / 1e9:,.0f} GFLOP/s")

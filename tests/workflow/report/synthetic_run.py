@@ -137,9 +137,10 @@ def _pretrain(folder: Path, hostile: str) -> None:
         for step in steps:
             value = floor + 3.1 * math.exp(-((step / 60) ** 0.6))
             scores = {"prose": round(value, 4), "code": round(value * 1.06, 4)}
-            curve.append(
-                {"step": step, "seconds": seconds * step / 600, "tokens": 2048 * step, "bits_per_byte": scores}
-            )
+            point = {"step": step, "seconds": seconds * step / 600, "tokens": 2048 * step, "bits_per_byte": scores}
+            if name == "decoder":  # the fewest batches tell nothing of the first step
+                point["noise"] = {"gradient_noise_scale": 40.0 * step**0.9} if step > 1 else {}
+            curve.append(point)
         _lines(folder / f"pretrain.{name}/curve.jsonl", curve)
         _losses(folder / f"pretrain.{name}/metrics.jsonl", 600, 9.0, 4.6, generator)
 

@@ -1,5 +1,6 @@
 import json
 import string
+from dataclasses import replace
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from fourfold.workflow.report.evaluations import first_samples, prompting, tunin
 from fourfold.workflow.report.formatting import duration, points, short_count, size
 from fourfold.workflow.report.language import Text
 from fourfold.workflow.report.loading import load_run
+from fourfold.workflow.report.noise import noise_scales
 from fourfold.workflow.report.plotting import spread, themed
 
 
@@ -60,6 +62,20 @@ def test_themed_svg_takes_the_page_colours_and_prefixed_names() -> None:
     assert "text-anchor: end" in page
     assert "&lt;x&gt;" in page
     assert 'aria-label="label &quot;quoted&quot;"' in page
+
+
+def test_the_noise_scale_stands_beside_what_a_step_reads(full_run: Path) -> None:
+    figure = noise_scales(load_run(full_run))
+    assert figure.sources == ("pretrain.decoder/curve.jsonl",)
+    assert figure.rows[0] == ("pretrain.decoder", 1, None, 2048)
+    assert figure.rows[-1][1:] == (600, 40.0 * 600**0.9, 2048)
+    (panel,) = figure.panels
+    assert "12.7k" in panel.description.en
+    assert "2.05k" in panel.description.en
+    for language in ("en", "zh"):
+        assert panel.draw(language).count("<text") >= 5
+        assert ">10k<" in panel.draw(language)
+    assert noise_scales(replace(load_run(full_run), stages=())).rows == ()
 
 
 def test_a_task_tried_by_two_stages_stays_apart(make_run, tmp_path: Path) -> None:

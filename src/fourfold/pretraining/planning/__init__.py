@@ -11,8 +11,9 @@ from fourfold.pretraining.planning.memory import PROCESS_BYTES, activation_bytes
 from fourfold.pretraining.planning.parallel import in_words, parse_plan
 from fourfold.pretraining.planning.published import Comparison, compare_published
 from fourfold.pretraining.planning.search import fastest
-from fourfold.pretraining.planning.stages import Setup, bytes_sent, device_memory
+from fourfold.pretraining.planning.stages import Setup, device_memory
 from fourfold.pretraining.planning.states import optimizer_bytes
+from fourfold.pretraining.planning.traffic import Shared, communication, held
 from fourfold.training import ParallelPlan, Shard
 
 __all__ = [
@@ -25,13 +26,15 @@ __all__ = [
     "Purpose",
     "Setup",
     "Shard",
+    "Shared",
     "activation_bytes",
-    "bytes_sent",
+    "communication",
     "compare_published",
     "device_memory",
     "fastest",
     "flops",
     "flops_per_token",
+    "held",
     "in_words",
     "machine_memory",
     "memory",

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fourfold.pretraining.planning.job import flops
-from fourfold.pretraining.planning.stages import FULL, WORKING, Setup, Stage, bytes_sent, sums_a_layer
+from fourfold.pretraining.planning.stages import FULL, Setup, Stage
 
-PRODUCT_SHARE = 0.68
+PRODUCT_SHARE = 0.67
 """Of the printed peak that products of a layer reach."""
 TRAFFIC = 5.5
 """Bytes through memory for each byte that is kept: written, read on, read again backward, and its gradient likewise."""
@@ -36,7 +36,8 @@ class Estimate:
         setup = self.setup
         if self.given is not None:
             return {"at the given share of the peak": self._step_flops / (setup.cluster.peak * self.given)}
-        parts = max((_micro_batch(setup, stage) for stage in setup.stages), key=lambda one: sum(one.values()))
+        stages = zip(setup.stages, setup.sent, strict=True)
+        parts = max((_micro_batch(setup, *stage) for stage in stages), key=lambda one: sum(one.values()))
         each, again = sum(parts.values()), setup.micro_batches
         step = {name: again * seconds for name, seconds in parts.items()}
         step["bubble"] = (setup.plan.pipeline - 1) * each
@@ -75,26 +76,24 @@ class Estimate:
         return operations / job.tokens * job.batch_size * job.row / self.setup.cluster.count
 
 
-def _micro_batch(setup: Setup, stage: Stage) -> dict[str, float]:
+def _micro_batch(setup: Setup, stage: Stage, sent: dict[str, float]) -> dict[str, float]:
     """Seconds of one micro-batch forward and backward on one stage."""
     card, plan = setup.cluster.card, setup.plan
     passes = 4 if setup.job.recompute else 3
     operations = setup.tokens / plan.tensor * stage.layers * setup.layer_flops * passes
     operations += setup.tokens / plan.tensor * setup.head_flops * 3 if stage.has_head else 0.0
     moved = setup.tokens * stage.layers * setup.kept_here * TRAFFIC * passes / 3
-    width = setup.stacks[0].hidden_size
-    hidden = setup.tokens * width * WORKING
-    sums = stage.layers * sums_a_layer(setup) * 2 * (plan.tensor - 1) / plan.tensor * hidden
+    each = {axis: size / setup.micro_batches for axis, size in sent.items()}
     seconds = {
         "products": operations / (setup.cluster.peak * PRODUCT_SHARE),
         "other kernels": moved / card.memory_bandwidth,
-        "tensor": sums / setup.cluster.bandwidth(plan.tensor, 1),
+        "tensor": each.get("tensor", 0.0) / setup.cluster.bandwidth(plan.tensor, 1),
     }
     if plan.pipeline > 1:
-        seconds["pipeline"] = 2 * hidden / setup.cluster.bandwidth(plan.pipeline, plan.tensor * setup.sharers)
+        bandwidth = setup.cluster.bandwidth(plan.pipeline, plan.tensor * setup.sharers)
+        seconds["pipeline"] = each["pipeline"] / bandwidth
     if plan.context > 1:
-        sent = bytes_sent(setup)["context"] / setup.micro_batches * stage.layers / setup.stages[0].layers
-        going = sent / setup.cluster.bandwidth(plan.context, plan.tensor)
+        going = each["context"] / setup.cluster.bandwidth(plan.context, plan.tensor)
         seconds["context"] = max(0.0, going - seconds["products"] * OVERLAP)
     return seconds
 
@@ -105,7 +104,7 @@ def _exposed(setup: Setup, micro_batch: float) -> float:
     Weights and gradients that go round for every micro-batch hide behind its computation; gradients that go round once
     hide behind the last backward pass.
     """
-    sent = bytes_sent(setup).get("data", 0.0)
+    sent = max(stage.get("data", 0.0) for stage in setup.sent)
     needed = sent / setup.cluster.bandwidth(setup.sharers, setup.plan.tensor) if sent else 0.0
     hidden = setup.micro_batches * micro_batch if setup.plan.shard in ("zero2", "zero3") else micro_batch * 2 / 3
     return max(0.0, needed - OVERLAP * hidden)

@@ -12,7 +12,7 @@ from fourfold.pretraining.planning.duration import Estimate
 from fourfold.pretraining.planning.job import Job, flops
 from fourfold.pretraining.planning.parallel import parse_plan
 from fourfold.pretraining.planning.search import fastest
-from fourfold.pretraining.planning.stages import Setup, device_memory
+from fourfold.pretraining.planning.stages import WORKING, Setup, device_memory
 from fourfold.resources import TrainingRun, published_config, training_runs
 
 PER_KILOWATT_HOUR = 3.6e6
@@ -103,10 +103,10 @@ def _setup(run: TrainingRun) -> Setup:
     )
     cluster = parse_devices(run.devices)
     if not run.parallel:
-        return fastest(job, cluster).setup
+        return fastest(job, cluster, ours=False).setup
     return Setup(
         job=job, cluster=cluster, plan=parse_plan(run.parallel), micro_batch=run.micro_batch, fused=run.fused,
-        stream=run.stream,
+        stream=run.stream, gathered=WORKING,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from fourfold.pretraining.planning.cluster import Cluster
 from fourfold.pretraining.planning.duration import Estimate
 from fourfold.pretraining.planning.job import Job
 from fourfold.pretraining.planning.parallel import in_words
-from fourfold.pretraining.planning.stages import Setup, device_memory
+from fourfold.pretraining.planning.stages import FULL, WORKING, Setup, device_memory
 from fourfold.resources import device_names
 from fourfold.training import ParallelPlan, Shard
 
@@ -21,9 +21,12 @@ LONG_ROW = 16384
 MOST_DEVICES = 65536
 
 
-def fastest(job: Job, cluster: Cluster, plan: ParallelPlan | None = None) -> Estimate:
-    """The quickest setup that fits, under `plan` if one is given; UserError with what would fit if none does."""
-    setups = list(_setups(job, cluster, plan))
+def fastest(job: Job, cluster: Cluster, plan: ParallelPlan | None = None, *, ours: bool = True) -> Estimate:
+    """The quickest setup that fits, under `plan` if one is given; UserError with what would fit if none does.
+
+    `ours`: only what Fourfold itself can train; otherwise as other programs do, with 16-bit weights on the way.
+    """
+    setups = list(_setups(job, cluster, plan, ours))
     if not setups:
         raise UserError(
             f"{job.batch_size:,} rows a step do not divide over {cluster.count:,} devices under any plan",
@@ -39,13 +42,22 @@ def _needed(setup: Setup) -> int:
     return sum(device_memory(setup).values())
 
 
-def _setups(job: Job, cluster: Cluster, plan: ParallelPlan | None) -> Iterator[Setup]:
+def _setups(job: Job, cluster: Cluster, plan: ParallelPlan | None, ours: bool = True) -> Iterator[Setup]:
     """Everything worth a look, smallest micro-batches first."""
+    gathered = FULL if ours else WORKING
     for chosen in [plan] if plan is not None else _plans(job, cluster):
+        try:
+            if ours:
+                chosen.check_model(job.config)
+        except UserError:
+            if plan is not None:
+                raise
+            continue
         for rows in MICRO_BATCHES:
             for recompute in (False, True) if not job.recompute else (True,):
                 try:
-                    yield Setup(job=replace(job, recompute=recompute), cluster=cluster, plan=chosen, micro_batch=rows)
+                    again = replace(job, recompute=recompute)
+                    yield Setup(job=again, cluster=cluster, plan=chosen, micro_batch=rows, gathered=gathered)
                 except UserError:
                     if plan is not None and rows == 1:
                         raise  # the plan that was asked for does not suit the model

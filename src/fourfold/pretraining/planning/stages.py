@@ -1,36 +1,35 @@
-"""What one device of a parallel training holds and sends: stages of a pipeline, memory, communication.
+"""What one device of a parallel training holds: the stages of a pipeline, and memory by part.
 
-Letters: D hidden size, L layers, P weights on a device.
+Letter: P weights on a device.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from fourfold.errors import UserError
 from fourfold.models import Config, RecurrentConfig, TransformerConfig
-from fourfold.models.inspection import count, forward_flops_by_operator, parameters_by_part, stacks
+from fourfold.models.inspection import count, forward_flops_by_operator, stacks
 from fourfold.pretraining.planning.cluster import RUNTIME_BYTES, Cluster
 from fourfold.pretraining.planning.job import Job
 from fourfold.pretraining.planning.memory import Kept, kept_by_layer
 from fourfold.pretraining.planning.parallel import in_words
 from fourfold.pretraining.planning.states import optimizer_bytes
+from fourfold.pretraining.planning.traffic import Shared, communication, held, weights_here
 from fourfold.training import ParallelPlan, rows_at_once
 
 WORKING, FULL = 2, 4
 """Bytes of a weight as products read it, and of a weight, or gradient, as the optimizer does."""
-AT_THE_START = ("embedding", "embedding projection", "positions", "segments")
-AT_THE_END = ("head", "pooler", "task")
 
 
 class Stage(NamedTuple):
     """One stage of a pipeline, on one rank of its tensor-parallel group."""
 
+    number: int
     layers: int
-    weights: float
+    weights: int
     """P."""
     in_flight: int
     """Micro-batches whose activations wait for their backward pass (Narayanan et al. 2021, section 2.2)."""
@@ -50,6 +49,8 @@ class Setup:
     """Attention whose scores never stand in memory, as ours; False: they do, as before 2022."""
     stream: int = FULL
     """Bytes of a number that goes from layer to layer."""
+    gathered: int = FULL
+    """Bytes of a weight on its way to the devices that need it: ours travel in fp32, those of Megatron in 16 bits."""
 
     def __post_init__(self) -> None:
         plan, job = self.plan, self.job
@@ -72,6 +73,10 @@ class Setup:
         ):
             if ranks > size or (name == "tensor" and size % ranks):
                 raise UserError(f"'{name}' does not divide the model", expected=f"a divisor of {size}", got=ranks)
+        if plan.context > 1 and job.recompute:
+            raise UserError("layers are not computed again where rows are split over 'context'", where="--recompute")
+        if plan.tensor > 1 and any(stack.feed_forward.experts is not None for stack in self.stacks):
+            raise UserError("what experts send under 'tensor' depends on the text, and is not planned")
 
     @property
     def micro_batches(self) -> int:
@@ -99,26 +104,42 @@ class Setup:
 
     @cached_property
     def stages(self) -> list[Stage]:
-        """First, middle and last stage; where layers do not divide, the ends, which have tables too, take fewer."""
-        config, plan = self.job.config, self.plan
-        assert not isinstance(config, RecurrentConfig)
-        parts = parameters_by_part(config)
-        start, end = (sum(parts.get(name, 0) for name in names) for names in (AT_THE_START, AT_THE_END))
-        layer = (sum(parts.values()) - start - end) / self.layers / plan.tensor
-        if config.tied_embeddings and plan.pipeline > 1:
-            end += parts["embedding"]  # the last stage multiplies with a copy of the table
-        most = math.ceil(self.layers / plan.pipeline)
-        spare = most * plan.pipeline - self.layers
-        waiting = min(plan.pipeline, self.micro_batches)
-        if plan.pipeline == 1:
-            return [Stage(most, most * layer + (start + end) / plan.tensor, 1, True)]
-        first, last = max(1, most - spare // 2), max(1, most - (spare + 1) // 2)
-        middle = [Stage(most, most * layer, waiting - 1, False)] if plan.pipeline > 2 else []
-        return [
-            Stage(first, first * layer + start / plan.tensor, waiting, False),
-            *middle,
-            Stage(last, last * layer + end / plan.tensor, 1, True),
-        ]
+        """First, middle and last stage."""
+        last = self.plan.pipeline - 1
+        return [self._stage(index) for index in sorted({0, min(1, last), last})]
+
+    def _stage(self, index: int) -> Stage:
+        from fourfold.training.parallel import layers_of_stage
+
+        layers = len(layers_of_stage(self.layers, index, self.plan.pipeline))
+        waiting = max(1, min(self.plan.pipeline - index, self.micro_batches))
+        weights = weights_here(self.part(index)).whole
+        return Stage(index, layers, weights, waiting, index == self.plan.pipeline - 1)
+
+    def part(self, stage: int) -> Shared:
+        """One step as a device of a stage sees it: 16-bit products, everything else as wide as this setup says."""
+        again = self.micro_batches
+        return Shared(
+            plan=replace(self.plan, micro_batches=again, schedule="1f1b" if again >= self.plan.pipeline else "gpipe"),
+            config=self.job.config,
+            rows=self.job.batch_size,
+            length=self.job.row,
+            stage=stage,
+            recompute=self.job.recompute,
+            product_bytes=WORKING,
+            stream_bytes=self.stream,
+            weight_bytes=self.gathered,
+        )
+
+    @cached_property
+    def sent(self) -> list[dict[str, float]]:
+        """Bytes a device of each of `stages` sends in a step, by axis of the plan."""
+        return [communication(self.part(stage.number)) for stage in self.stages]
+
+    @property
+    def most_sent(self) -> dict[str, float]:
+        """That of the busiest device."""
+        return max(self.sent, key=lambda axes: sum(axes.values()))
 
     @cached_property
     def kept(self) -> Kept:
@@ -164,17 +185,15 @@ def device_memory(setup: Setup) -> dict[str, int]:
 
 
 def _stage_memory(setup: Setup, stage: Stage) -> dict[str, int]:
-    level = ("none", "zero1", "zero2", "zero3").index(setup.plan.shard)
-    optimizer, gradients, working = (setup.sharers if level >= lowest else 1 for lowest in (1, 2, 3))
+    part = setup.part(stage.number)
+    states = held(part)
     config = setup.job.config
-    layer = (setup.layer_flops / 2) / setup.plan.tensor  # about as many weights as half the operations
     parts = {
-        "weights": WORKING * stage.weights / working,
-        "fp32 weights": FULL * stage.weights / optimizer,
-        "gradients": FULL * stage.weights / gradients,
-        "optimizer": setup.state_bytes * stage.weights / optimizer,
-        # Two layers' weights are there whole, the one in use and the next, and one's gradients.
-        "gathered": (2 * WORKING + FULL) * layer if working > 1 else 0.0,
+        "weights": WORKING * _cast(setup, part),
+        "fp32 weights": states["weights"],
+        "gradients": states["gradients"],
+        "optimizer": states["optimizer"] / (2 * FULL) * setup.state_bytes,
+        "gathered": states["gathered"],
         "activations": _activations(setup, stage),
         "logits": 0.0,
         "runtime": RUNTIME_BYTES,
@@ -185,60 +204,18 @@ def _stage_memory(setup: Setup, stage: Stage) -> dict[str, int]:
     return {name: round(size) for name, size in parts.items() if size}
 
 
+def _cast(setup: Setup, part: Shared) -> int:
+    """Weights that stand in 16 bits beside what is gathered: copies that the backward pass reads, so all of a stage,
+    or those of one layer where layers are computed again; none where they are gathered in 16 bits."""
+    here = weights_here(part)
+    if setup.gathered == WORKING and setup.plan.shard != "none":
+        return 0
+    return here.root + here.largest_layer if setup.job.recompute and setup.gathered == FULL else here.whole
+
+
 def _activations(setup: Setup, stage: Stage) -> float:
     if not setup.job.recompute:
         return stage.in_flight * stage.layers * setup.tokens * setup.kept_here
     width = setup.stacks[0].hidden_size
     inputs = stage.in_flight * stage.layers * setup.tokens * setup.stream * width
     return inputs + setup.tokens * setup.kept_here
-
-
-def bytes_sent(setup: Setup) -> dict[str, float]:
-    """Bytes the busiest device sends in a step, by axis of the plan.
-
-    A ring over n ranks sends (n - 1) / n of the bytes to gather or to reduce and scatter, twice that to reduce for all.
-    """
-    plan = setup.plan
-    stage = max(setup.stages, key=lambda one: one.weights)
-    width = setup.stacks[0].hidden_size
-    hidden = setup.tokens * width * WORKING * setup.micro_batches
-    sent = {
-        "data": _data_bytes(setup, stage.weights),
-        "tensor": stage.layers * sums_a_layer(setup) * 2 * _ring(plan.tensor) * hidden,
-        "pipeline": 2 * hidden if plan.pipeline > 1 else 0.0,
-        "context": stage.layers * _context_bytes(setup) * setup.micro_batches,
-    }
-    return {name: size for name, size in sent.items() if size}
-
-
-def _ring(ranks: int) -> float:
-    return (ranks - 1) / ranks
-
-
-def _data_bytes(setup: Setup, weights: float) -> float:
-    """Gradients go round in fp32, weights in 16 bits."""
-    share, again = _ring(setup.sharers) * weights, setup.micro_batches
-    match setup.plan.shard:
-        case "none":
-            return 2 * FULL * share
-        case "zero1":
-            return (FULL + WORKING) * share
-        case "zero2":
-            return (FULL * again + WORKING) * share
-        case "zero3":
-            return (FULL + 2 * WORKING) * again * share
-
-
-def sums_a_layer(setup: Setup) -> int:
-    """Sums over a tensor-parallel group, forward and backward: one a branch each (Shoeybi et al. 2019, section 3)."""
-    stack = setup.stacks[-1]
-    branches = 1 if stack.residual != "serial" else 3 if stack.cross_attention else 2
-    return branches * (3 if setup.job.recompute else 2)
-
-
-def _context_bytes(setup: Setup) -> float:
-    """Keys and values go round forward, and with their gradients backward."""
-    stack = setup.stacks[-1]
-    pair = 2 * stack.kv_heads * stack.head_size * WORKING / setup.plan.tensor
-    turns = (setup.plan.context - 1) * (4 if setup.job.recompute else 3)
-    return pair * setup.tokens * turns

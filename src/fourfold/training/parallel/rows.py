@@ -20,23 +20,51 @@ from torch.autograd.function import once_differentiable
 
 from fourfold.errors import UserError
 from fourfold.models import State, Step, TransformerLM
-from fourfold.training.batches import LabelledBatch
+from fourfold.training.batches import IGNORED, LabelledBatch
 from fourfold.training.parallel.ranks import Ranks
 
 
 def share(batches: Sequence[Any], ranks: Ranks) -> list[LabelledBatch]:
-    """The rows and columns of this process, in as many pieces as the plan says."""
+    """The rows and columns of this process, in as many pieces as the plan says.
+
+    Rows that do not divide evenly, as those of a batch that grows, are filled up with rows without labels: the loss
+    and its gradient do not see them.
+    """
     plan = ranks.plan
     pieces: list[LabelledBatch] = []
-    for batch in batches:
-        if not isinstance(batch, LabelledBatch):
-            raise UserError("batches of this kind cannot be shared among processes", got=type(batch).__name__)
-        plan.check_batch(*batch.ids.shape)
-        own = rows_of(batch, ranks.place["data"], plan.data)
+    for batch in _in_one(batches):
+        full = filled_up(batch, plan.data * plan.pieces)
+        plan.check_batch(*full.ids.shape)
+        own = rows_of(full, ranks.place["data"], plan.data)
         if plan.context > 1:
             own = columns_of(own, ranks.place["context"], plan.context)
         pieces += [rows_of(own, index, plan.pieces) for index in range(plan.pieces)]
     return pieces
+
+
+def _in_one(batches: Sequence[Any]) -> list[LabelledBatch]:
+    """The batches as one where their rows are alike: what is shared out is then filled up once."""
+    for batch in batches:
+        if not isinstance(batch, LabelledBatch):
+            raise UserError("batches of this kind cannot be shared among processes", got=type(batch).__name__)
+    forms = {tuple((name, value.shape[1:]) for name, value in _tensors(batch).items()) for batch in batches}
+    if len(forms) > 1:
+        return list(batches)
+    parts = [_tensors(batch) for batch in batches]
+    return [replace(batches[0], **{name: torch.cat([part[name] for part in parts]) for name in parts[0]})]
+
+
+def filled_up(batch: LabelledBatch, multiple: int) -> LabelledBatch:
+    """The batch with its last row repeated, without labels, until the rows divide."""
+    rows = len(batch.ids)
+    missing = -rows % multiple
+    if not missing:
+        return batch
+    full = _map(batch, lambda value: torch.cat([value, value[-1:].expand(missing, *value.shape[1:])]))
+    for target in (full.labels, full.targets):
+        if target is not None:
+            target[rows:] = IGNORED
+    return full
 
 
 def rows_of(batch: LabelledBatch, index: int, count: int) -> LabelledBatch:
@@ -47,7 +75,7 @@ def rows_of(batch: LabelledBatch, index: int, count: int) -> LabelledBatch:
 
 def columns_of(batch: LabelledBatch, index: int, count: int) -> LabelledBatch:
     """Stretch `index` of `count` equal stretches of every row."""
-    kept = {field.name for field in fields(batch) if getattr(batch, field.name) is not None}
+    kept = set(_tensors(batch))
     if kept != {"ids", "labels"}:
         raise UserError(
             "only rows of plain text can be split over 'context'",
@@ -59,8 +87,13 @@ def columns_of(batch: LabelledBatch, index: int, count: int) -> LabelledBatch:
 
 
 def _map(batch: LabelledBatch, part: Any) -> LabelledBatch:
+    return replace(batch, **{name: part(value) for name, value in _tensors(batch).items()})
+
+
+def _tensors(batch: LabelledBatch) -> dict[str, Tensor]:
+    """What the batch has, by name."""
     values = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    return replace(batch, **{name: part(value) for name, value in values.items() if value is not None})
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def read_in_stretches(model: TransformerLM, ranks: Ranks) -> None:

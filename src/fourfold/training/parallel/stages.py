@@ -16,12 +16,15 @@ from torch import distributed as dist
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 
 from fourfold.errors import FourfoldError
-from fourfold.models import TransformerLM
+from fourfold.models import Config, TransformerConfig, TransformerLM
 from fourfold.models.transformer import Learned, PositionEncoding
 from fourfold.training.batches import LabelledBatch
 from fourfold.training.parallel.ranks import Ranks
 from fourfold.training.precision import Precision
 from fourfold.training.team import LossOf
+
+AT_THE_END = ("stack.norm.", "head.", "pooler.", "task.")
+"""What only the last stage has; what is neither here nor in a layer only the first one has."""
 
 
 @final
@@ -37,10 +40,27 @@ class Elsewhere(nn.Module):
 
 
 def layers_of_stage(layers: int, stage: int, stages: int) -> range:
-    """Neighbouring layers, the first stages one more where they do not divide evenly."""
+    """Neighbouring layers. Where they do not divide evenly, stages in the middle have one more, then the first: the
+    ends have tables too, the last one the loss."""
     size, more = divmod(layers, stages)
-    start = stage * size + min(stage, more)
-    return range(start, start + size + (stage < more))
+    middle_first = [*range(1, stages - 1), *sorted({0, stages - 1})]
+    larger = set(middle_first[:more])
+    start = stage * size + sum(earlier in larger for earlier in range(stage))
+    return range(start, start + size + (stage in larger))
+
+
+def stays_in_stage(name: str, config: Config, stage: int, stages: int) -> bool:
+    """Whether a stage has a parameter of the whole model, as `keep_stage` leaves it."""
+    if stages == 1:
+        return True
+    assert isinstance(config, TransformerConfig)
+    if name.startswith("stack.layers."):
+        return int(name.split(".")[2]) in layers_of_stage(config.layers, stage, stages)
+    if name.startswith(AT_THE_END):
+        return stage == stages - 1
+    if name == "stack.embedding.weight" and config.tied_embeddings:
+        return stage in (0, stages - 1)
+    return stage == 0
 
 
 def keep_stage(model: TransformerLM, stage: int, stages: int) -> frozenset[str]:

@@ -20,9 +20,9 @@ from fourfold.workflow.pretraining.fitting import (
     save_result,
     steps_to_take,
 )
-from fourfold.workflow.pretraining.options import PretrainOptions
+from fourfold.workflow.pretraining.options import PretrainOptions, check_shared
 from fourfold.workflow.pretraining.parts import loss_of, make_batches, split_shards, text_a_row
-from fourfold.workflow.training import Measure
+from fourfold.workflow.training import Measure, share_out
 
 if TYPE_CHECKING:
     from fourfold.tokenizers import Tokenizer
@@ -102,15 +102,18 @@ def continue_model(context: StageContext, options: PretrainOptions) -> None:
     label = bench.label
 
     def measure() -> dict[str, dict[str, float]]:
-        return {"bits_per_byte": bits_per_byte(bench.module, bench.tokenizer, label, bench.samples)}
+        return {"bits_per_byte": bits_per_byte(bench.kept, bench.tokenizer, label, bench.samples)}
 
-    before = measured_once(context, measure)
+    leads = context.company.rank == 0
+    before = measured_once(context, measure) if leads else {}
     steps = steps_to_take(context, options, bench)
     epochs = rows_read(options, steps) * text_a_row(bench.rows, bench.shards) / max(1, bench.shards.token_count)
     warnings = budget_warnings(round(epochs * 1000), 1000) if epochs > MANY_EPOCHS else []
     for remark in warnings or [f"reads the text {epochs:.2g} times"]:
         say(f"{label} {remark}")
     totals = fit_gradient(context, options, bench, steps, measure)
+    if not leads:
+        return
     after = measure()["bits_per_byte"]
     card = {
         "label": label,
@@ -119,7 +122,7 @@ def continue_model(context: StageContext, options: PretrainOptions) -> None:
         "epochs": round(epochs, 3),
         "bits_per_byte": {"before": before, "after": after},
     }
-    save_result(context, options, bench.module, bench.tokenizer, totals, card)
+    save_result(context, options, bench.kept, bench.tokenizer, totals, card)
     changes = (f"{group} {value:.3f} → {after[group]:.3f}" for group, value in before.items())
     say(f"{label}, bits per byte: " + ", ".join(changes))
 
@@ -143,6 +146,9 @@ def _prepared(context: StageContext, options: PretrainOptions) -> tuple[Pretrain
         kept = held_out_samples(context.path(options.replay), options.curve.bytes)
         samples |= {f"replayed {group}": text for group, text in kept.items()}
     rows = make_batches(context, options, Causal(), "causal", start.tokenizer, shards)
+    check_shared(options, start.module.config, options.row_tokens)
+    context.company.call(context.name)  # tokenizer and shards are there
+    team, whole = share_out(context, options.parallel, start.module, lambda: start_of(context, options).module)
     bench = Bench(
         module=start.module,
         tokenizer=start.tokenizer,
@@ -152,6 +158,8 @@ def _prepared(context: StageContext, options: PretrainOptions) -> tuple[Pretrain
         objective=chosen_loss(context, options, start.module, loss_of(start.module.config, Causal()), rows),
         samples=samples,
         new_tokens=start.new_tokens,
+        team=team,
+        whole=whole,
     )
     return options, bench
 

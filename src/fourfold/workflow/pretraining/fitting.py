@@ -147,13 +147,14 @@ def _ramped(options: PretrainOptions, rows: RowSource | StreamBatches) -> BatchS
 
 def with_noise(measure: Measure, fit: Fit, batches: int | None) -> Measure:
     """The same measurements with the gradient noise scale, in tokens, on text that comes after the training's last
-    step; None where it cannot be told from so few batches."""
+    step; None where it cannot be told from so few batches. Of a team the first measures it, on the whole model."""
     if batches is None:
         return measure
+    model = fit.model if fit.team is None else fit.whole
 
     def also() -> Mapping[str, Mapping[str, float]]:
         later = [batch for step in range(batches) for batch in fit.batches.at(fit.steps + step)]
-        return {**measure(), "noise": noise_tokens(fit.model, fit.objective, later, fit.precision)}
+        return {**measure(), "noise": noise_tokens(model, fit.objective, later, fit.precision)}
 
     return also
 

@@ -152,20 +152,32 @@ def check(options: PretrainOptions) -> None:
     need(options.budget, "budget", f"family '{family}'")
     assert options.budget is not None  # just asked for
     length = options.row_tokens
+    check_shared(options, config, length)
+
+
+def check_shared(options: PretrainOptions, config: Config, length: int) -> None:
+    """Refuse what processes cannot share, of a model of that configuration and rows of that length."""
+    from fourfold.models import TransformerConfig
+
+    assert options.budget is not None  # checked with the recipe
     check_plan(options.parallel, config, options.batch_size, length, options.optimizer, options.budget)
+    plan = chosen_plan(options.parallel)
+    if options.recompute and plan.context > 1:
+        raise UserError(
+            "layers are not computed again where rows are split over 'context'", where="recompute",
+            advice="Leave recompute out, or split by data, tensor or pipeline.",
+        )  # fmt: skip
+    experts = isinstance(config, TransformerConfig) and config.feed_forward.experts is not None
+    if options.ramp is not None and plan.world > 1 and experts:
+        raise UserError(
+            "rows that fill up a growing batch would be counted by experts' balance", where="ramp",
+            advice="Leave the ramp out, or train a model with experts by one process.",
+        )  # fmt: skip
 
 
 def _check_batches(options: PretrainOptions) -> None:
-    """Refuse a ramp that does not rise, or whose steps a budget in seconds cannot foresee; what is not shared out."""
+    """Refuse a ramp that does not rise, or whose steps a budget in seconds cannot foresee."""
     ramp = options.ramp
-    alone: dict[str, Any] = {"ramp": ramp, "curve.noise_batches": options.curve.noise_batches}
-    alone |= {"model": options.model if isinstance(options.model, str) else None}
-    given = [name for name, value in alone.items() if value is not None]
-    if given and chosen_plan(options.parallel).world > 1:
-        raise UserError(
-            f"'{given[0]}' is for a training in one process", where=given[0],
-            advice="Start it without torchrun, and without 'parallel'.",
-        )  # fmt: skip
     if ramp is not None and ramp.start >= options.batch_size:
         raise UserError(
             "the ramp does not rise", where="ramp", expected=f"a start below {options.batch_size}, the batch_size",

@@ -20,6 +20,7 @@ from fourfold.workflow.report.figures import Figure, write_figure
 from fourfold.workflow.report.formatting import duration
 from fourfold.workflow.report.language import LANGUAGES, Language, Text, words, words_or
 from fourfold.workflow.report.loading import Run, load_run
+from fourfold.workflow.report.noise import noise_scales
 from fourfold.workflow.report.plotting import GENERATION_COLOURS, can_plot
 from fourfold.workflow.report.sentences import opening_sentences
 from fourfold.workflow.report.tables import (
@@ -47,6 +48,7 @@ def write_report(run_folder: Path, language: Language = "en") -> Path:
         "tuning": write_figure(rates("tuning", tuning_blocks(run)), run.folder),
         "abilities": write_figure(rates("abilities", other_blocks(run)), run.folder),
         "losses": write_figure(losses(run), run.folder),
+        "noise": write_figure(noise_scales(run), run.folder),
     }
     page = _environment().get_template("page.html").render(_view(run, drawn), language=language)
     target = run.folder / "report.html"

@@ -33,17 +33,28 @@ def _published_tokens(model: str) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint:
-    """Bits per byte of each group after so many seconds of training."""
+    """What was measured after so many seconds of training."""
 
     step: float
     seconds: float
     bits_per_byte: Mapping[str, float]
+    """Of each group of text."""
+    tokens: float | None = None
+    """Read until then."""
+    noise: float | None = None
+    """The gradient noise scale, in tokens."""
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> CurvePoint:
         scores = {str(name): number(value) for name, value in mapping(row.get("bits_per_byte")).items()}
         known = {name: value for name, value in scores.items() if value is not None}
-        return cls(step=number(row.get("step")) or 0, seconds=number(row.get("seconds")) or 0, bits_per_byte=known)
+        return cls(
+            step=number(row.get("step")) or 0,
+            seconds=number(row.get("seconds")) or 0,
+            bits_per_byte=known,
+            tokens=number(row.get("tokens")),
+            noise=number(mapping(row.get("noise")).get("gradient_noise_scale")),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
