@@ -5,7 +5,8 @@
 With `--types` the model is first written by us in each type. Every file is then read by us, unpacked to
 fp32, and by llama.cpp; both see the same ids, and their whole distributions are compared at every position.
 llama.cpp rounds what enters a matrix to 8 bits wherever the matrix is packed, which turns near ties; so a packed file
-is also given to llama.cpp unpacked to f32 ("unpacked"), where the two compute with the very same numbers.
+is also given to llama.cpp unpacked to f32 ("unpacked"), where the two compute with the very same numbers, and
+llama.cpp with the packed file is compared to itself with the unpacked one ("llama.cpp with itself").
 Its C functions are called in the library that the `xllamacpp` package carries.
 """
 
@@ -134,12 +135,14 @@ class Agreement(NamedTuple):
 
 
 def compare(ours: Any, peer: LlamaCpp, ids: list[int], window: int = WINDOW) -> Agreement:
-    """Teacher-forced: our module and llama.cpp over the same windows of ids; KL(llama.cpp || ours) in nats."""
+    """Teacher-forced: `ours` (our module, or another llama.cpp) and llama.cpp over the same windows of ids;
+    KL(llama.cpp || ours) in nats."""
     same, divergences = 0, []
     for start in range(0, len(ids), window):
         part = ids[start : start + window]
         with torch.no_grad():
-            own = ours(torch.tensor([part]))[0][0].double().log_softmax(-1)
+            logits = ours.logits(part) if isinstance(ours, LlamaCpp) else ours(torch.tensor([part]))[0][0]
+        own = logits.double().log_softmax(-1)
         theirs = peer.logits(part).double().log_softmax(-1)
         same += int((own.argmax(-1) == theirs.argmax(-1)).sum())
         divergences.append((theirs.exp() * (theirs - own)).sum(-1))
@@ -159,19 +162,26 @@ def text_of(path: Path | None) -> str:
 
 
 def report(name: str, path: Path, text: str, tokens: int, peer_path: Path | None = None) -> None:
-    """Our module of the file at `path` beside llama.cpp's of the same file, or of `peer_path`."""
+    """Our module of the file at `path` beside llama.cpp's of the same file, or of `peer_path`, its numbers unpacked."""
     from fourfold.models.files import load_gguf
     from fourfold.tokenizers import from_gguf
 
     module, metadata = load_gguf(path)
     ids = from_gguf(metadata).encode(text)[:tokens]
     peer = LlamaCpp(peer_path or path)
-    agreed = compare(module, peer, ids)
     same_ids = peer.tokenize(text, special=True)[:tokens] == ids
+    tell(name, peer_path or path, same_ids, compare(module, peer, ids))
+    if peer_path is not None:
+        packed = LlamaCpp(path)
+        tell(f"{name}: llama.cpp with itself", path, same_ids, compare(peer, packed, ids))
+        packed.close()
     peer.close()
+
+
+def tell(name: str, path: Path, same_ids: bool, agreed: Agreement) -> None:
     row = {
         "file": name,
-        "bytes": (peer_path or path).stat().st_size,
+        "bytes": path.stat().st_size,
         "same_ids": same_ids,
         "positions": agreed.positions,
         "top1_agreement": round(agreed.top1, 4),

@@ -75,7 +75,7 @@ def page() -> str:
         names = list(dict.fromkeys(case.family for case in cases))
         parts += [row(name, about[name], of(name, cases), of(name, ends)) for name in names] + [""]
     gguf = ", ".join(f"`{name}`" for name in sorted(GGUF_ARCHITECTURES))
-    return "\n".join(parts) + NOTES + f"\nGGUF files are read and written for the architectures {gguf}.\n"
+    return "\n".join(parts) + NOTES + f"\nGGUF files ([what llama.cpp makes of ours](gguf.md)) are read and written for the architectures {gguf}.\n"
 
 
 def of(family: str, cases: Sequence[Case]) -> list[Case]:

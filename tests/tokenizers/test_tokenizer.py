@@ -82,8 +82,11 @@ def test_a_broken_file_is_named(tmp_path) -> None:
     (tmp_path / "tokenizer.json").write_text('{"version": "1.0"}')
     with pytest.raises(UserError, match=r"tokenizer\.json: not a tokenizer file"):
         Tokenizer.load(tmp_path)
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="no such folder"):
         Tokenizer.load(tmp_path / "absent")
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match=r"no tokenizer beside the model.*expected tokenizer\.json, vocab\.txt"):
+        Tokenizer.load(tmp_path)
 
 
 def test_equal_to_transformers_on_the_same_files(tmp_path) -> None:

@@ -113,19 +113,22 @@ def facts_of_preset(reference: str) -> dict[str, Any]:
 def facts_of(lm: LanguageModel | TextEncoder, reference: str) -> dict[str, Any]:
     """What a loaded model is and is made of."""
     from fourfold.inference import LanguageModel
-    from fourfold.models.inspection import tree_of
+    from fourfold.models.inspection import rows, tree_of
+    from fourfold.models.packed import Packed
 
     module: Any = lm.module
-    weights = list(module.parameters())
+    weights, tree = list(module.parameters()), tree_of(module)
+    packed = [part for part in module.modules() if isinstance(part, Packed)]
     config = getattr(module, "config", None)
     tokenizer: Any = lm.tokenizer
-    size = max((weight.element_size() for weight in weights), default=4)
+    size = 2 if packed else max((weight.element_size() for weight in weights), default=4)  # of keys: bf16 beside packed
+    kinds = {row.dtype.partition(",")[0] for row in rows(tree) if row.dtype}
     return {
         "model": reference,
         "kind": type(module).__name__,
-        "numbers": sum(weight.numel() for weight in weights),
-        "memory_bytes": sum(weight.numel() * weight.element_size() for weight in weights),
-        "dtype": ", ".join(sorted({str(weight.dtype).removeprefix("torch.") for weight in weights})),
+        "numbers": tree.parameters,
+        "memory_bytes": sum(weight.nbytes for weight in weights) + sum(part.bytes for part in packed),
+        "dtype": ", ".join(sorted(kinds)),
         "context": module.context if module.context is not None else "any length",
         "vocabulary_size": module.vocabulary_size,
         "tokenizer": type(tokenizer).__name__,
@@ -135,7 +138,7 @@ def facts_of(lm: LanguageModel | TextEncoder, reference: str) -> dict[str, Any]:
         "can": ", ".join(sorted(lm.capabilities)),
         **costs_of(config, size),
         "config": _as_table(config),
-        "modules": _modules(tree_of(module)),
+        "modules": _modules(tree),
     }
 
 

@@ -70,8 +70,16 @@ def content_of(token: Any) -> str | None:
 
 def _core(folder: Path, settings: dict[str, Any]) -> tokenizers.Tokenizer:
     """The rules; names that only convention tells are added to `settings`."""
-    if (folder / FILE).is_file() or not has_tokenizer(folder):
+    if not folder.is_dir():
+        raise UserError("no such folder", where=folder)
+    if not has_tokenizer(folder):
         _refuse_sentence_piece(folder)
+        raise UserError(
+            "there is no tokenizer beside the model", where=folder,
+            expected=f"{FILE}, {WORD_PIECES}, or {VOCABULARY} with {MERGES}",
+            advice="Copy the tokenizer's files from where the model comes from into this folder.",
+        )  # fmt: skip
+    if (folder / FILE).is_file():
         text = read_text(folder / FILE)
         try:
             return tokenizers.Tokenizer.from_str(text)
@@ -86,7 +94,7 @@ def _core(folder: Path, settings: dict[str, Any]) -> tokenizers.Tokenizer:
 
 def _refuse_sentence_piece(folder: Path) -> None:
     only = next((name for name in SENTENCE_PIECE if (folder / name).is_file()), None)
-    if only is not None and not (folder / FILE).is_file():
+    if only is not None:
         raise UserError(
             f"the tokenizer is only in {only}, the file of another library",
             where=folder,

@@ -198,6 +198,21 @@ def test_a_file_is_not_converted_onto_itself(tmp_path):
     assert (tmp_path / "a.gguf").read_bytes() == before
 
 
+@pytest.mark.parametrize("destination", ["c", "c.gguf"])
+def test_a_tokenizer_with_more_tokens_than_the_model_is_told(tmp_path, destination):
+    folder = folder_of(made(replace(LLAMA, vocabulary_size=100)), tmp_path / "a")
+    with pytest.raises(UserError, match=r"a: the tokenizer has more tokens .* at most 100, got 259"):
+        convert(folder, tmp_path / destination)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("destination", ["c", "c.gguf"])
+def test_a_folder_without_a_tokenizer_says_what_to_do(tmp_path, destination):
+    save_model(made(LLAMA), tmp_path / "a")
+    with pytest.raises(UserError, match=r"a: there is no tokenizer .* tokenizer.json, .* Copy the"):
+        convert(tmp_path / "a", tmp_path / destination)
+
+
 def damaged(tmp_path, drop=(), **changed):
     save_gguf(made(LLAMA), byte_tokenizer(), tmp_path / "a.gguf", "f32")
     file = read_gguf(tmp_path / "a.gguf")

@@ -417,5 +417,33 @@ def test_a_fused_tensor_of_the_wrong_shape_is_told_once_and_by_the_name_in_the_f
     save_file(tensors, tmp_path / "model.safetensors")
     with pytest.raises(UserError) as caught:
         load_model(tmp_path)
-    assert "1 of the wrong shape: transformer.h.0.attn.c_attn.weight (16, 40)" in str(caught.value)
+    told = "1 of the wrong shape: transformer.h.0.attn.c_attn.weight (16, 40) instead of (16, 48)"
+    assert told in str(caught.value)
     assert "missing" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "right"),
+    [
+        ("h.0.attn.c_attn.weight", (12, 48), (16, 48)),
+        ("h.0.mlp.c_fc.weight", (64, 16), (16, 64)),
+        ("h.0.attn.c_attn.bias", (40,), (48,)),
+        ("wte.weight", (21, 16), (20, 16)),
+    ],
+)
+@pytest.mark.parametrize("head", [True, False])
+def test_shapes_are_told_as_the_file_has_them(tmp_path, name, shape, right, head):
+    keys = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 8, "vocab_size": 20}
+    keys |= {} if head else {"architectures": ["GPT2Model"]}
+    model = TransformerLM(ECOSYSTEM["gpt2"].read_config(keys))
+    model.initialise(torch.Generator().manual_seed(0))
+    save_model(model, tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    name = ("transformer." if head else "") + name
+    assert tuple(tensors[name].shape) == right
+    save_file(tensors | {name: torch.zeros(shape)}, tmp_path / "model.safetensors")
+    with pytest.raises(UserError) as caught:
+        load_model(tmp_path)
+    assert f"1 of the wrong shape: {name} {shape} instead of {right}" in str(caught.value)
+    assert "missing" not in str(caught.value)
+    assert "wanted" not in str(caught.value)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
+from fourfold.kernels import pack
 from fourfold.models import TransformerConfig, TransformerLM, make_module, model_config
 from fourfold.models.inspection import count, rows, tree_of, tree_of_config
+from fourfold.models.linear import hold
+from fourfold.models.packed import Packed
 from fourfold.models.transformer import Attention, Experts, FeedForward, Head, Learned
 from fourfold.resources import published_config
 
@@ -45,6 +49,22 @@ def test_shared_weights_are_counted_once() -> None:
     assert tree.parameters == count(config).total
     shared = [row for row in rows(tree) if row.path == "decoder.embedding"]
     assert [row.parameters for row in shared] == [0]
+
+
+def test_packed_weights_are_counted_with_their_bits() -> None:
+    model = TransformerLM(CONFIG)
+    model.initialise(torch.Generator().manual_seed(0))
+    before = tree_of(model)
+    layers = model.stack.layers
+    for layer in layers:
+        hold(layer, "attention.query", Packed(pack(torch.ones(16, 16, dtype=torch.uint8), torch.ones(16, 1))))
+    hold(model, "stack.embedding", Packed(pack(torch.ones(50, 16, dtype=torch.int8), torch.ones(50, 1))))
+    tree = tree_of(model)
+    assert tree.parameters == before.parameters == count(CONFIG).total
+    found = {row.path: row for row in rows(tree)}
+    query = found["stack.layers.0–3.attention.query"]
+    assert (query.shapes, query.dtype) == ({"weight": (16, 16), "bias": (16,)}, "4 bits, float32")
+    assert (found["stack.embedding"].dtype, found["stack.embedding"].parameters) == ("8 bits", 800)
 
 
 @pytest.mark.parametrize(

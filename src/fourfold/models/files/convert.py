@@ -62,6 +62,7 @@ def convert(source: Path | str, destination: Path | str, to: str | None = None, 
     if to == "hf" and destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise UserError("there is something already", where=destination, advice="Choose a new folder.")
     model = open_source(source)
+    _check_vocabulary(model, source)
     if to == "arpa":
         _write_arpa(model, destination)
     elif to == "gguf":
@@ -92,6 +93,15 @@ def open_source(source: Path) -> Source:
         arpa, words = read_arpa(source)
         return Source(module=arpa, tokenizer=words)
     raise UserError("not a model: a folder, a .gguf or an .arpa file is one", where=source)
+
+
+def _check_vocabulary(model: Source, source: Path) -> None:
+    if model.config is not None and model.tokenizer.vocabulary_size > model.config.vocabulary_size:
+        raise UserError(
+            "the tokenizer has more tokens than the model", where=source,
+            expected=f"at most {model.config.vocabulary_size}", got=model.tokenizer.vocabulary_size,
+            advice="One of the two belongs to another model.",
+        )  # fmt: skip
 
 
 def _format_of(path: Path) -> str:

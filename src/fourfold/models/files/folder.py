@@ -114,7 +114,7 @@ def load_model(
     module = make_empty(config, len(tensors))
     tensors.dtype = dtype(module) if callable(dtype) else dtype
     found = from_file(family, config, tensors, own_tensors(module), tensors.alone)
-    return fill(module, found, folder, partial(name_in_file, family, config))
+    return fill(module, found, folder, partial(name_in_file, family, config), partial(to_file, family, config))
 
 
 def _packed(
@@ -180,12 +180,18 @@ class _NoInitialisation(TorchFunctionMode):
         return function(*arguments, **options)
 
 
-def fill(module: Network, tensors: Mapping[str, Tensor], where: Path, named: Callable[[str], str] = str) -> Network:
+def fill(
+    module: Network,
+    tensors: Mapping[str, Tensor],
+    where: Path,
+    named: Callable[[str], str] = str,
+    in_file: Callable[[dict[str, Tensor]], Mapping[str, Tensor]] = dict,
+) -> Network:
     """Give an empty module its weights, after checking that they are the right ones.
 
-    `named` turns our name of a tensor into the file's, for what is said when they are not.
+    `named` and `in_file` turn our names and tensors into the file's, for what is said when they are not.
     """
-    check_tensors(tensors, own_tensors(module), where, named)
+    check_tensors(tensors, own_tensors(module), where, named, in_file)
     whole = sorted({named(name) for name, tensor in tensors.items() if not tensor.is_floating_point()})
     if whole:
         raise UserError("weights that are whole numbers are not supported", where=where, got=", ".join(whole[:10]))

@@ -163,11 +163,16 @@ def _check_header(path: Path) -> None:
 
 
 def check_tensors(
-    found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: Path, named: Callable[[str], str] = str
+    found: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    where: Path,
+    named: Callable[[str], str] = str,
+    in_file: Callable[[dict[str, Tensor]], Mapping[str, Tensor]] = dict,
 ) -> None:
     """Raise one UserError that names what is missing, left over, misshaped or not a number.
 
-    The tensors go by our names; `named` turns one into what the file calls it.
+    The tensors go by our names; `named` turns one into what the file calls it, `in_file` some of them into the
+    file's own, turned and whole, so that shapes are told as who looks into the file sees them.
     """
     missing, spare = {named(name) for name in wanted.keys() - found.keys()}, found.keys() - wanted.keys()
     # One tensor for several of ours, which it could not be cut into.
@@ -175,11 +180,16 @@ def check_tensors(
     shared = wanted.keys() & found.keys()
     misshaped = {name for name in shared if found[name].shape != wanted[name].shape}
     strange = {name for name in shared if found[name].is_floating_point() and found[name].dtype not in NUMBERS}
+    wrong = whole | {named(name) for name in misshaped}
+    expected = in_file({name: tensor for name, tensor in wanted.items() if named(name) in wrong})
+    got = {name: found[name] for name in whole}
+    got |= in_file({name: found[name] for name in wanted if name in found and named(name) in wrong})
     problems = {
         "missing": missing - whole,
         "not wanted": {named(name) for name in spare - whole},
-        "of the wrong shape": {f"{name} {_sizes(found[name])}" for name in whole}
-        | {f"{named(name)} {_sizes(found[name])} instead of {_sizes(wanted[name])}" for name in misshaped},
+        "of the wrong shape": {
+            f"{name} {_sizes(got[name])} instead of {_sizes(tensor)}" for name, tensor in expected.items()
+        },
         "of a type that is not computed with": {f"{named(name)} ({found[name].dtype})" for name in strange},
         "with values that are not numbers": {named(name) for name in shared - strange if not is_finite(found[name])},
     }

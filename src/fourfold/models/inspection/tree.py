@@ -9,6 +9,7 @@ from itertools import groupby
 import torch
 from torch import nn
 
+from fourfold.models.packed import Packed
 from fourfold.models.registry import Config, make_module
 from fourfold.models.transformer import EncoderDecoderConfig, TransformerConfig
 
@@ -108,8 +109,10 @@ def _dtype(weight: Weight) -> str:
 
 
 def _node(module: nn.Module, name: str, told: set[int]) -> Node:
-    weights = tuple(_weight(key, value, told) for key, value in module.named_parameters(recurse=False))
-    named = [_node(child, key, told) for key, child in module.named_children()]
+    packed = [_packed(child) for child in module.children() if isinstance(child, Packed)]
+    plain = [_weight(key, value, told) for key, value in module.named_parameters(recurse=False)]
+    weights = (*packed, *plain)
+    named = [_node(child, key, told) for key, child in module.named_children() if not isinstance(child, Packed)]
     found = [node for node in named if node.weights or node.children]
     children = _gathered(found) if isinstance(module, nn.ModuleList) else tuple(found)
     return Node(name=name, kind=type(module).__name__, weights=weights, children=children)
@@ -120,6 +123,12 @@ def _weight(name: str, parameter: nn.Parameter, told: set[int]) -> Weight:
     told.add(id(parameter))
     dtype = str(parameter.dtype).removeprefix("torch.")
     return Weight(name=name, shape=tuple(parameter.shape), dtype=dtype, shared=shared)
+
+
+def _packed(packed: Packed) -> Weight:
+    """The matrix that stands there in few bits a value."""
+    matrix = packed.matrix
+    return Weight(name="weight", shape=(matrix.rows, matrix.columns), dtype=f"{matrix.bits} bits")
 
 
 def _gathered(nodes: list[Node]) -> tuple[Node, ...]:

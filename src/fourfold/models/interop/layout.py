@@ -69,7 +69,8 @@ def to_file(family: Family, config: Config, state: Mapping[str, Tensor]) -> dict
     for ours, tensor in state.items():
         theirs = names.theirs(ours)
         assert theirs is not None, f"{family.name} has no name for {ours}"
-        written[theirs] = tensor[None] if ours in family.one_row else _turned(family, ours, tensor)
+        row = ours in family.one_row and tensor.dim() == 1
+        written[theirs] = tensor[None] if row else _turned(family, ours, tensor)
     if not headless(config) or not family.base:
         return written
     return {name.removeprefix(f"{family.base}."): tensor for name, tensor in written.items()}
@@ -78,7 +79,8 @@ def to_file(family: Family, config: Config, state: Mapping[str, Tensor]) -> dict
 def name_in_file(family: Family, config: Config, ours: str) -> str:
     """What the family's files call the tensor that `ours` is, or is a part of; `ours` where they have no name."""
     whole = next(filter(None, (fused_name(fused, ours) for fused in family.fused)), None)
-    return whole or family.names(config).theirs(ours) or ours
+    name = whole or family.names(config).theirs(ours) or ours
+    return name.removeprefix(f"{family.base}.") if family.base and headless(config) else name
 
 
 def headless(config: Config) -> bool:

@@ -128,6 +128,7 @@ class EncoderDecoder(nn.Module):
         return {"decoder.embedding.weight": "encoder.embedding.weight"}
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """(B, T, V) logits after (B, T) decoder ids that continue the state, which is advanced."""
         if state is None:
             state = self.new_state(ids.shape[0], self.context)
         return self.logits(self.hidden(Step(ids=ids), state)), state
@@ -145,6 +146,7 @@ class EncoderDecoder(nn.Module):
         return trained
 
     def logits(self, hidden: Tensor) -> Tensor:
+        """(B, T, V) from (B, T, D) of the decoder."""
         logits: Tensor = self.head(hidden, self.encoder.embedding)
         return logits
 

@@ -38,9 +38,11 @@ class FeedForwardLayer(nn.Module):
         self.activation = ACTIVATIONS[config.feed_forward.activation]
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
+        """(B, T, D) from (B, T, D)."""
         return self.apply_to(x, call.adapters)
 
     def apply_to(self, x: Tensor, adapters: int | Tensor | None) -> Tensor:
+        """The same under these adapters, each row of a batch under its own where they are a tensor of gates."""
         if self.gate is None:
             inner = self.activation(self.up(x, adapters))
         else:
@@ -67,13 +69,9 @@ class ExpertsLayer(nn.Module):
         self.shared = FeedForwardLayer(config, experts.shared_size) if experts.shared_size else None
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
+        """(B, T, D) from (B, T, D)."""
         flat = x.flatten(0, 1)  # (N, D)
-        logits = F.linear(flat.float(), self.router.weight.float())  # (N, E)
-        weights, chosen = logits.softmax(-1).topk(self.options.active, dim=-1)  # (N, active)
-        if self.options.renormalise:
-            weights = weights / weights.sum(-1, keepdim=True)
-        if call.trace is not None:
-            call.trace.routing.append(Routing(logits, chosen))
+        weights, chosen = self._route(flat, call)
         order = chosen.flatten().argsort(stable=True)  # (N * active,) choices, expert after expert
         token = order // self.options.active
         counts = chosen.flatten().bincount(minlength=self.options.count).tolist()
@@ -91,8 +89,19 @@ class ExpertsLayer(nn.Module):
         output = mixed.view_as(x)
         return output if self.shared is None else output + self.shared(x, call)
 
+    def _route(self, flat: Tensor, call: Call) -> tuple[Tensor, Tensor]:
+        """(N, active) weights in fp32 and numbers of the experts chosen for (N, D) tokens."""
+        logits = F.linear(flat.float(), self.router.weight.float())  # (N, E)
+        weights, chosen = logits.softmax(-1).topk(self.options.active, dim=-1)
+        if self.options.renormalise:
+            weights = weights / weights.sum(-1, keepdim=True)
+        if call.trace is not None:
+            call.trace.routing.append(Routing(logits, chosen))
+        return weights, chosen
+
 
 def make_feed_forward(config: TransformerConfig) -> FeedForwardLayer | ExpertsLayer:
+    """One feed-forward layer, or experts where the configuration has them."""
     if config.feed_forward.experts is None:
         return FeedForwardLayer(config, config.feed_forward.size)
     return ExpertsLayer(config)

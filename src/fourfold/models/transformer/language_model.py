@@ -36,6 +36,7 @@ class LanguageModelHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.vocabulary_size)) if options.bias else None
 
     def forward(self, hidden: Tensor, embedding: nn.Module) -> Tensor:
+        """(B, T, V) from (B, T, D)."""
         options = self.options
         if self.dense is not None:
             hidden = self.dense(hidden)
@@ -63,6 +64,7 @@ class TaskHead(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(..., C) from (..., D)."""
         x = self.dropout(x)
         if self.dense is not None:
             assert self.options.transform is not None
@@ -91,11 +93,13 @@ class TransformerLM(nn.Module):
         return self.config.context
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """(B, T, V) logits after (B, T) ids that continue the state, which is advanced."""
         if state is None:
             state = self.new_state(ids.shape[0], self.context)
         return self.logits(self.hidden(Step(ids=ids), state)), state
 
     def hidden(self, step: Step, state: State | None = None) -> Tensor:
+        """(B, T, D) after the final norm; the state is advanced."""
         assert state is None or isinstance(state, Earlier)
         if isinstance(state, PagedCache):
             fused = run_fused(self.stack, step, state)
@@ -105,6 +109,7 @@ class TransformerLM(nn.Module):
         return output
 
     def logits(self, hidden: Tensor) -> Tensor:
+        """(..., V) from (..., D); ValueError without a language-model head."""
         if self.head is None:
             raise ValueError("the model has no language-model head")
         logits: Tensor = self.head(hidden, self.stack.embedding)
@@ -121,6 +126,7 @@ class TransformerLM(nn.Module):
         return packed and is_fused(self.stack)
 
     def new_state(self, rows: int, capacity: int) -> KeyValueCache:
+        """Room for so many rows of at most `capacity` tokens each."""
         return self.stack.new_cache(rows, capacity)
 
     def encode(self, ids: Tensor, mask: Tensor | None = None) -> tuple[Tensor, ...]:

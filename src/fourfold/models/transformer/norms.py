@@ -22,6 +22,7 @@ class RMSNorm(nn.Module):
         self.offset = offset
 
     def forward(self, x: Tensor) -> Tensor:
+        """(..., size) from (..., size), as all norms."""
         gain = self.weight.float()
         if self.offset:
             gain = gain + self.offset
@@ -75,6 +76,7 @@ class LayerNorm(nn.Module):
 
 
 def make_norm(norm: Norm, size: int) -> nn.Module:
+    """The layer that `norm` describes, over the last dimension of that size."""
     if norm.kind == "rms":
         return RMSNorm(size, norm.epsilon, norm.offset)
     return LayerNorm(size, norm.epsilon, norm.bias)

@@ -137,6 +137,7 @@ def alibi_slopes(heads: int) -> list[float]:
 
 
 def make_positions(positions: Positions, config: TransformerConfig) -> PositionEncoding:
+    """The hooks of the scheme that `positions` describes."""
     width = config.embedding_size if config.embedding.norm else config.hidden_size
     match positions:
         case Rotary():
