@@ -7,6 +7,7 @@ from fourfold.kernels.contexts import Shape as ContextShape
 from fourfold.kernels.contexts import Work as ContextWork
 from fourfold.kernels.contexts import new_work as new_context_work
 from fourfold.kernels.contexts import train_contexts, train_contexts_plain
+from fourfold.kernels.few import few_natively, multiply_few
 from fourfold.kernels.grouping import Groups, Indices, Integers, group_keys, group_keys_plain
 from fourfold.kernels.jit import compiled, compiled_for_threads, processors
 from fourfold.kernels.low_bit import (
@@ -74,11 +75,13 @@ __all__ = [
     "dense_rows",
     "dense_rows_plain",
     "described",
+    "few_natively",
     "group_keys",
     "group_keys_plain",
     "hash_term",
     "kernel_threads",
     "kernels",
+    "multiply_few",
     "new_context_work",
     "pack",
     "processors",

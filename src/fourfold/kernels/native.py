@@ -18,7 +18,7 @@ import torch
 
 from fourfold.errors import unknown_name
 
-VERSION = 4
+VERSION = 5
 """Of the structures below, the same as in `native/shapes.hpp`."""
 SETS = {"portable": 0, "avx2": 1, "avx512": 2}
 """Sets of instructions, each including those before it."""
@@ -134,6 +134,8 @@ def _opened() -> tuple[ctypes.CDLL | None, str]:
     library.fourfold_multiplies_bf16.restype = c_int
     library.fourfold_attention.argtypes = [c_void_p, c_int, c_int]
     library.fourfold_attention.restype = None
+    library.fourfold_few.argtypes = [c_void_p, c_int]
+    library.fourfold_few.restype = None
     library.fourfold_integers.argtypes = [POINTER(WeightCall), c_int, c_void_p, c_void_p, c_int]
     library.fourfold_integers.restype = None
     return library, ""

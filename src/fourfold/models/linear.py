@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fourfold.kernels import few_natively, multiply_few
 from fourfold.models.packed import Packed, PackedEmbedding
 
 FEW = 3
@@ -86,12 +87,15 @@ class Linear(nn.Module):
 def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """(..., out) `x W^T + bias`.
 
-    A few vectors in fp32 are multiplied as the columns of `W x^T`: what libraries have for their rows is two to four
-    times slower (LOG.md, 2026-11-28). A single one is doubled for it, which pays where more comes out than goes in.
+    One or two in bf16 have a kernel of ours where the processor multiplies bf16. A few in fp32 are multiplied as the
+    columns of `W x^T`: what libraries have for their rows is two to four times slower (LOG.md, 2026-11-28). A single
+    one is doubled for it, which pays where more comes out than goes in.
     """
     rows = x.shape[:-1].numel()
-    plain = x.device.type == "cpu" and _whole(weight) and not torch.is_grad_enabled()
-    if rows > FEW or x.dtype != torch.float32 or not plain:
+    plain = rows <= FEW and x.device.type == "cpu" and _whole(weight) and not torch.is_grad_enabled()
+    if plain and few_natively(x, weight):
+        return multiply_few(x, weight, bias)
+    if not plain or x.dtype != torch.float32:
         return F.linear(x, weight, bias)
     vectors = x.reshape(rows, -1)
     if rows == 1:

@@ -1,4 +1,4 @@
-// What needs a processor that multiplies bf16: `causal.hpp`.
+// What needs a processor that multiplies bf16.
 #include "functions.hpp"
 
 #ifdef X86
@@ -9,5 +9,6 @@ namespace bf16 {
 #include "avx512.hpp"
 #include "vectors.hpp"
 #include "causal.hpp"
+#include "few.hpp"
 }  // namespace bf16
 #endif

@@ -31,5 +31,8 @@ namespace portable { extern const Functions functions; }
 #ifdef X86
 namespace avx2 { extern const Functions functions; }
 namespace avx512 { extern const Functions functions; }
-namespace bf16 { void causal_attention(const Attention& call, bool backward, int threads); }
+namespace bf16 {
+void causal_attention(const Attention& call, bool backward, int threads);
+void few(const Few& call, int threads);
+}  // namespace bf16
 #endif

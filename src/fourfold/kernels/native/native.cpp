@@ -63,7 +63,7 @@ PUBLIC void fourfold_integers(const Weight* weight, int tile, const int8_t* inpu
     of(set).integers(*weight, tile, inputs, sums);
 }
 
-// Whether this processor multiplies bf16, which `fourfold_attention` needs.
+// Whether this processor multiplies bf16, which the two below need.
 PUBLIC int fourfold_multiplies_bf16() {
 #ifdef X86
     __builtin_cpu_init();
@@ -76,6 +76,12 @@ PUBLIC int fourfold_multiplies_bf16() {
 PUBLIC void fourfold_attention(const Attention* call, int backward, int threads) {
 #ifdef X86
     bf16::causal_attention(*call, backward, threads);
+#endif
+}
+
+PUBLIC void fourfold_few(const Few* call, int threads) {
+#ifdef X86
+    bf16::few(*call, threads);
 #endif
 }
 }

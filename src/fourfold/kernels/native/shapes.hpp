@@ -2,7 +2,7 @@
 #pragma once
 #include <cstdint>
 
-constexpr int VERSION = 4;
+constexpr int VERSION = 5;
 
 constexpr int LANES = 16;  // output rows of a tile, side by side in one vector
 constexpr int BLOCK = 32;  // inputs that share a scale once they are quantized
@@ -56,4 +56,11 @@ struct Heads {
 struct Attention {
     Heads query, key, value, mixed, to_mixed, to_query, to_key, to_value;
     int32_t rows, groups, shared, length, size;  // groups: heads of keys, each of which `shared` heads of queries read
+};
+
+// y (count, rows) = x (count, columns) times weight (rows, columns), turned, plus bias (rows) if there is one.
+struct Few {
+    const uint16_t *weight, *bias, *x;
+    uint16_t* y;
+    int32_t rows, columns, count;  // count: 1 or 2
 };
