@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +15,14 @@ from fourfold.adaptation.downstream.records import Record, TaskKind
 from fourfold.adaptation.downstream.scoring import Answer
 from fourfold.inference import Engine, Request, Sampler, Sampling
 from fourfold.models import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM, make_module
+from fourfold.models.elmo import ElmoFeatures, ElmoLM, FeatureClassifier
 from fourfold.models.transformer import Task
 from fourfold.tokenizers import Tokenizer
 from fourfold.training import causal
 
+Base = TransformerLM | EncoderDecoder | ElmoLM
+"""What can be tuned on a task."""
+Tuned = TransformerLM | EncoderDecoder | FeatureClassifier
 AT_ONCE = 32
 LONGEST_SPAN = 48
 """Tokens of an extracted answer, at most."""
@@ -48,20 +53,30 @@ def make_tuned(
     return module
 
 
-def answer_records(
-    module: TransformerLM | EncoderDecoder, maker: RowMaker, tokenizer: Tokenizer, records: Sequence[Record]
-) -> list[Answer]:
+def make_on_elmo(base: ElmoLM, maker: RowMaker, seed: int, *, pretrained: bool) -> FeatureClassifier:
+    """A classifier on the states of an ELMo that stays as it is; on those of one from random weights, which learn."""
+    elmo = deepcopy(base)
+    if not pretrained:
+        elmo.initialise(torch.Generator().manual_seed(seed))
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        features = ElmoFeatures(elmo, frozen=pretrained)
+        return FeatureClassifier(features, len(maker.classes), of_tokens=maker.kind == "tagging")
+
+
+def answer_records(module: Tuned, maker: RowMaker, tokenizer: Tokenizer, records: Sequence[Record]) -> list[Answer]:
     """One answer a record, by the most probable class, tags, span, or words."""
     module.eval()
     if maker.writes:
+        assert isinstance(module, TransformerLM | EncoderDecoder)
         return list(_written(module, maker, tokenizer, records))
-    assert isinstance(module, TransformerLM)
+    assert isinstance(module, TransformerLM | FeatureClassifier)
     rows = [maker.row(record) for record in records]
     answers: dict[int, Answer] = {}
     for numbers in in_batches(rows, AT_ONCE):
         batch = put_together([replace(rows[number], targets=None) for number in numbers], maker.marks.end)
         with torch.inference_mode():
-            scores = module.classify(causal(module).hidden(batch.step()), batch.lengths).float()
+            scores = module.classify(module.hidden(batch.step()), batch.lengths).float()
         for number, found in zip(numbers, scores, strict=True):
             answers[number] = _answer(maker, records[number], rows[number], found)
     return [answers[number] for number in range(len(records))]

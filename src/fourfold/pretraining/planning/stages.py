@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from fourfold.errors import UserError
-from fourfold.models import Config, RecurrentConfig, TransformerConfig
+from fourfold.models import Config, Recurrent, TransformerConfig
 from fourfold.models.inspection import count, forward_flops_by_operator, parameters_by_part, stacks
 from fourfold.pretraining.planning.cluster import RUNTIME_BYTES, Cluster
 from fourfold.pretraining.planning.job import Job
@@ -53,7 +53,7 @@ class Setup:
 
     def __post_init__(self) -> None:
         plan, job = self.plan, self.job
-        if isinstance(job.config, RecurrentConfig):
+        if isinstance(job.config, Recurrent):
             raise UserError("a recurrent network is not planned on a cluster", expected="a transformer")
         if plan.world != self.cluster.count:
             raise UserError(
@@ -89,7 +89,7 @@ class Setup:
 
     @property
     def stacks(self) -> tuple[TransformerConfig, ...]:
-        assert not isinstance(self.job.config, RecurrentConfig)  # refused above
+        assert not isinstance(self.job.config, Recurrent)  # refused above
         return stacks(self.job.config)
 
     @property
@@ -101,7 +101,7 @@ class Setup:
     def stages(self) -> list[Stage]:
         """First, middle and last stage; where layers do not divide, the ends, which have tables too, take fewer."""
         config, plan = self.job.config, self.plan
-        assert not isinstance(config, RecurrentConfig)
+        assert not isinstance(config, Recurrent)
         parts = parameters_by_part(config)
         start, end = (sum(parts.get(name, 0) for name in names) for names in (AT_THE_START, AT_THE_END))
         layer = (sum(parts.values()) - start - end) / self.layers / plan.tensor
