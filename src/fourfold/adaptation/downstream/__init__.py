@@ -5,9 +5,10 @@ from fourfold.adaptation.downstream.answering import (
     Tuned,
     answer_records,
     best_span,
-    make_on_elmo,
+    make_for_task,
     make_tuned,
     task_config,
+    task_objective,
 )
 from fourfold.adaptation.downstream.encoding import Row, RowMaker, TaskBatches, put_together, token_at, writes
 from fourfold.adaptation.downstream.features import Classifying, EncoderFeatures, StaticFeatures, share_right
@@ -48,7 +49,7 @@ __all__ = [
     "hold_out",
     "interval",
     "macro_f1",
-    "make_on_elmo",
+    "make_for_task",
     "make_tuned",
     "put_together",
     "read_task_records",
@@ -56,6 +57,7 @@ __all__ = [
     "score_records",
     "share_right",
     "task_config",
+    "task_objective",
     "token_at",
     "writes",
 ]

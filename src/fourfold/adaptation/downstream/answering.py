@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from fourfold.adaptation.downstream.encoding import Row, RowMaker, in_batches, put_together, token_at
+from fourfold.adaptation.downstream.features import Classifying
 from fourfold.adaptation.downstream.records import Record, TaskKind
 from fourfold.adaptation.downstream.scoring import Answer
 from fourfold.inference import Engine, Request, Sampler, Sampling
-from fourfold.models import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM, make_module
+from fourfold.models import Config, EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM, make_module
 from fourfold.models.elmo import ElmoFeatures, ElmoLM, FeatureClassifier
 from fourfold.models.transformer import Task
 from fourfold.tokenizers import Tokenizer
-from fourfold.training import causal
+from fourfold.training import LanguageModelling, Objective, causal
 
 Base = TransformerLM | EncoderDecoder | ElmoLM
 """What can be tuned on a task."""
@@ -51,6 +52,21 @@ def make_tuned(
         state = {name: tensor for name, tensor in pretrained.state_dict().items() if name in known}
         module.load_state_dict({name: t for name, t in state.items() if not name.startswith("task.")}, strict=False)
     return module
+
+
+def make_for_task(base: Base, config: Config, maker: RowMaker, seed: int, *, pretrained: bool) -> Tuned:
+    """A model for the task of `maker`, from the weights of `base` or from random ones, drawn as `config` says."""
+    if isinstance(base, ElmoLM):
+        return make_on_elmo(base, maker, seed, pretrained=pretrained)
+    config = task_config(config, maker.kind, len(maker.classes), maker.writes)
+    return make_tuned(config, seed, base if pretrained else None)
+
+
+def task_objective(module: Tuned, maker: RowMaker) -> Objective:
+    if isinstance(module, FeatureClassifier):
+        return Classifying()
+    weights = {"cross_entropy": 1.0} if maker.writes else {"classes": 1.0}
+    return LanguageModelling(weights=weights, span=maker.kind == "extraction")
 
 
 def make_on_elmo(base: ElmoLM, maker: RowMaker, seed: int, *, pretrained: bool) -> FeatureClassifier:

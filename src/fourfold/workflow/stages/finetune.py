@@ -226,17 +226,11 @@ def records(context: StageContext, options: FinetuneOptions) -> tuple[list[Recor
 
 def tune(context: StageContext, bench: Bench, side: str) -> tuple[Tuned, Totals]:
     """Train one side to the end, in a folder of its own within the stage's."""
-    from fourfold.adaptation.downstream import Classifying, TaskBatches, make_on_elmo, make_tuned, task_config
-    from fourfold.models.elmo import ElmoLM, FeatureClassifier
-    from fourfold.training import LanguageModelling, Objective, choose_precision, steps_for_seconds
+    from fourfold.adaptation.downstream import TaskBatches, make_for_task, task_objective
+    from fourfold.training import choose_precision, steps_for_seconds
 
     options, maker = bench.options, bench.maker
-    module: Tuned
-    if isinstance(bench.base, ElmoLM):
-        module = make_on_elmo(bench.base, maker, context.seed, pretrained=side == PRETRAINED)
-    else:
-        config = task_config(bench.config, options.task, len(maker.classes), maker.writes)
-        module = make_tuned(config, context.seed, bench.base if side == PRETRAINED else None)
+    module = make_for_task(bench.base, bench.config, maker, context.seed, pretrained=side == PRETRAINED)
     rows = [maker.row(record) for record in bench.train]
     kept = rows if maker.writes else [row for row in rows if row.targets is not None]
     if len(kept) < len(rows) and side == PRETRAINED:
@@ -244,10 +238,7 @@ def tune(context: StageContext, bench: Bench, side: str) -> tuple[Tuned, Totals]
     if not kept:
         raise UserError("no answer fits the context", where=context.name, got=f"{maker.context} tokens")
     batches = TaskBatches(kept, maker.marks.end, options.batch_size, context.seed)
-    weights = {"cross_entropy": 1.0} if maker.writes else {"classes": 1.0}
-    objective: Objective = LanguageModelling(weights=weights, span=options.task == "extraction")
-    if isinstance(module, FeatureClassifier):
-        objective = Classifying()
+    objective = task_objective(module, maker)
     optimizer, precision = options.optimizer.make(module), choose_precision("cpu", module)
 
     def probe(seconds: float) -> int:
