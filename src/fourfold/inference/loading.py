@@ -31,7 +31,7 @@ from fourfold.inference.language_model import LanguageModel, TextTokenizer, end_
 from fourfold.inference.results import CHOSEN_BY_FILES, Sampling
 from fourfold.kernels import INSTRUCTIONS, kernels
 from fourfold.models import CausalLM, EncoderDecoder, TransformerLM
-from fourfold.models.elmo import ElmoLM
+from fourfold.models.elmo import ElmoLM, FeatureClassifier
 from fourfold.models.files import attach_adapter, load_gguf, load_model, stays_packed
 from fourfold.models.interop import Pooling, encoder_folder, read_pooling
 from fourfold.models.ngram import WordTokenizer, read_arpa
@@ -222,7 +222,11 @@ def _settings(folder: Path) -> Mapping[str, Any]:
 
 def _put_together(parts: Parts, reference: str, device: torch.device) -> LanguageModel | TextEncoder | ContextEncoder:
     module, tokenizer = parts.module, parts.tokenizer
-    assert isinstance(module, CausalLM | ElmoLM)
+    if isinstance(module, ElmoLM | FeatureClassifier):
+        assert isinstance(tokenizer, Tokenizer)
+        labels = _labels(parts.settings.get("id2label"))
+        return ContextEncoder(module.eval(), tokenizer, name=Path(reference).name, device=device, labels=labels)
+    assert isinstance(module, CausalLM)
     size = tokenizer.vocabulary_size if isinstance(tokenizer, Tokenizer | WordTokenizer) else 0
     if size > module.vocabulary_size:
         raise UserError(
@@ -230,9 +234,6 @@ def _put_together(parts: Parts, reference: str, device: torch.device) -> Languag
         )
     module.eval()
     name = reference if reference == "smollm2" else Path(reference).name
-    if isinstance(module, ElmoLM):
-        assert isinstance(tokenizer, Tokenizer)
-        return ContextEncoder(module, tokenizer, name=name, device=device)
     if isinstance(module, TransformerLM) and module.config.mask == "bidirectional":
         assert isinstance(tokenizer, Tokenizer)
         labels = _labels(parts.settings.get("id2label"))

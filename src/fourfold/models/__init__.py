@@ -20,6 +20,7 @@ from fourfold.models.recurrent import RecurrentConfig, RecurrentLM
 from fourfold.models.registry import (
     FAMILIES,
     Config,
+    Recurrent,
     build_model,
     count_parameters,
     make_module,
@@ -43,6 +44,7 @@ __all__ = [
     "LowRankDelta",
     "Packed",
     "PackedEmbedding",
+    "Recurrent",
     "RecurrentConfig",
     "RecurrentLM",
     "Routing",

@@ -15,6 +15,7 @@ from torch import nn
 from fourfold.errors import unknown_name
 from fourfold.models.axes import AXES, refuse_axes, with_axes
 from fourfold.models.codec import read_option
+from fourfold.models.elmo import Characters, ElmoConfig, ElmoLM
 from fourfold.models.recurrent import RecurrentConfig, RecurrentLM
 from fourfold.models.transformer import (
     Attention,
@@ -32,8 +33,10 @@ from fourfold.models.transformer import (
     TransformerLM,
 )
 
-Config = TransformerConfig | EncoderDecoderConfig | RecurrentConfig
-Network = TransformerLM | EncoderDecoder | RecurrentLM
+Recurrent = RecurrentConfig | ElmoConfig
+"""Configurations without attention."""
+Config = TransformerConfig | EncoderDecoderConfig | Recurrent
+Network = TransformerLM | EncoderDecoder | RecurrentLM | ElmoLM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,8 @@ class Sizes:
     """Recurrent and feed-forward only; adaptive is for large vocabularies."""
     cutoffs: tuple[int, ...] = ()
     """Of an adaptive softmax: ids at which its clusters begin."""
+    characters: Characters | None = None
+    """ELMo only: tokens are read by their spelling, `{}` for the usual sizes."""
 
     def usual_size(self, gated: bool) -> int:
         """Of the feed-forward: gated or not, about as many weights."""
@@ -165,6 +170,18 @@ def _recurrent(cell: str) -> Callable[[Sizes, int], RecurrentConfig]:
     return build
 
 
+def _elmo(sizes: Sizes, vocabulary_size: int) -> ElmoConfig:
+    """LSTMs of both directions over one embedding (Peters et al. 2018, section 3)."""
+    return ElmoConfig(
+        vocabulary_size=vocabulary_size,
+        hidden_size=sizes.hidden_size,
+        layers=sizes.layers,
+        context=sizes.context,
+        dropout=sizes.dropout,
+        characters=sizes.characters,
+    )
+
+
 FAMILIES: dict[str, Callable[[Sizes, int], Config]] = {
     "llama": _llama,
     "gpt2": _gpt2,
@@ -176,6 +193,7 @@ FAMILIES: dict[str, Callable[[Sizes, int], Config]] = {
     "elman": _recurrent("elman"),
     "rnn": _recurrent("elman"),
     "feed-forward": _recurrent("feed-forward"),
+    "elmo": _elmo,
 }
 """Families trained by gradient; the n-gram is counted (`models.ngram`)."""
 
@@ -195,7 +213,7 @@ def model_config(table: Mapping[str, Any], vocabulary_size: int) -> Config:
     if sizes.feed_forward_size is None and isinstance(axes.get("gated"), bool):
         sizes = replace(sizes, feed_forward_size=sizes.usual_size(axes["gated"]))
     config = FAMILIES[family](sizes, vocabulary_size)
-    if isinstance(config, RecurrentConfig):
+    if isinstance(config, Recurrent):
         refuse_axes(family, axes)
         return config
     return with_axes(config, axes)
@@ -210,6 +228,8 @@ def make_module(config: Config) -> Network:
             return EncoderDecoder(config)
         case RecurrentConfig():
             return RecurrentLM(config)
+        case ElmoConfig():
+            return ElmoLM(config)
 
 
 def build_model(table: Mapping[str, Any], vocabulary_size: int, seed: int = 0) -> Network:

@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from fourfold.models import EncoderDecoderConfig, RecurrentConfig, TransformerConfig, TransformerLM, make_module
+from fourfold.models import EncoderDecoderConfig, Recurrent, TransformerConfig, TransformerLM, make_module
+from fourfold.models.elmo import ElmoLM
 from fourfold.models.inspection import count, stacks
 from fourfold.pretraining.planning import Job, flops, flops_per_token
 from fourfold.training import (
     IGNORED,
+    BothDirections,
     FixedBatches,
     LabelledBatch,
     Objective,
@@ -84,7 +86,7 @@ def peak_flops(precision: Precision) -> float:
     return 2 * PEAK_SIZE**3 / min(times[1:])
 
 
-def _by_steps(job: Job, config: TransformerConfig | RecurrentConfig, precision: Precision) -> Speed:
+def _by_steps(job: Job, config: TransformerConfig | Recurrent, precision: Precision) -> Speed:
     """Seconds of the job from the largest slice whose steps are short enough."""
     row = min(job.row, SLICE_TOKENS)
     few = max(1, min(job.batch_size, SLICE_TOKENS // row))
@@ -145,7 +147,7 @@ def _step_seconds(job: Job, precision: Precision) -> float:
     if job.predicted < 1:
         labels[torch.rand(shape, generator=generator) >= job.predicted] = IGNORED
     source = FixedBatches([[LabelledBatch(ids, labels)]])
-    objective: Objective = causal_language_modelling()
+    objective: Objective = BothDirections() if isinstance(model, ElmoLM) else causal_language_modelling()
     if job.compiled and why_not(model) is None:
         objective = compile_regions(model, objective)
     times: list[float] = []
@@ -162,11 +164,7 @@ def _step_seconds(job: Job, precision: Precision) -> float:
 def _by_product(job: Job, precision: Precision) -> Speed:
     """The rate of (tokens, D) x (D, F), the model's largest product outside the head."""
     config = job.config
-    inner = (
-        [4 * config.hidden_size]
-        if isinstance(config, RecurrentConfig)
-        else [s.feed_forward.size for s in stacks(config)]
-    )
+    inner = [4 * config.hidden_size] if isinstance(config, Recurrent) else [s.feed_forward.size for s in stacks(config)]
     width, depth = min(PRODUCT_SIZE, max(inner)), min(PRODUCT_SIZE, config.hidden_size)
     kind = precision.autocast or torch.float32
     tokens = min(SLICE_TOKENS, max(64, job.batch_size * job.row))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fourfold.errors import UserError
-from fourfold.models import Config, EncoderDecoderConfig, RecurrentConfig
+from fourfold.models import Config, EncoderDecoderConfig, Recurrent
 from fourfold.models.transformer import Relative
 
 Shard = Literal["none", "zero1", "zero2", "zero3"]
@@ -74,7 +74,7 @@ class ParallelPlan:
         """Refuse a model that the grid cannot divide, or that a way of dividing is not written for."""
         if self.tensor == self.pipeline == self.context == 1:
             return
-        if isinstance(config, RecurrentConfig | EncoderDecoderConfig):
+        if isinstance(config, Recurrent | EncoderDecoderConfig):
             raise UserError(
                 "only a model of one transformer stack can be divided by tensor, pipeline or context",
                 where="parallel",

@@ -9,17 +9,14 @@ from torch import nn
 
 from fourfold.adaptation.downstream import (
     Classifying,
-    ElmoFeatures,
     EncoderFeatures,
-    FeatureClassifier,
-    Features,
     Row,
     StaticFeatures,
     TaskBatches,
     share_right,
 )
 from fourfold.models import Step, TransformerLM, build_model
-from fourfold.models.elmo import ElmoConfig, ElmoLM
+from fourfold.models.elmo import ElmoConfig, ElmoFeatures, ElmoLM, FeatureClassifier, Features
 from fourfold.pretraining.objectives import Example
 from fourfold.training import IGNORED, adamw, constant, train
 

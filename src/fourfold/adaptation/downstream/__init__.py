@@ -1,16 +1,17 @@
 """Fine-tuning on downstream tasks: classification, tagging, extraction of answers, writing from a source."""
 
-from fourfold.adaptation.downstream.answering import answer_records, best_span, make_tuned, task_config
-from fourfold.adaptation.downstream.encoding import Row, RowMaker, TaskBatches, put_together, token_at, writes
-from fourfold.adaptation.downstream.features import (
-    Classifying,
-    ElmoFeatures,
-    EncoderFeatures,
-    FeatureClassifier,
-    Features,
-    StaticFeatures,
-    share_right,
+from fourfold.adaptation.downstream.answering import (
+    Base,
+    Tuned,
+    answer_records,
+    best_span,
+    make_for_task,
+    make_tuned,
+    task_config,
+    task_objective,
 )
+from fourfold.adaptation.downstream.encoding import Row, RowMaker, TaskBatches, put_together, token_at, writes
+from fourfold.adaptation.downstream.features import Classifying, EncoderFeatures, StaticFeatures, share_right
 from fourfold.adaptation.downstream.made import MADE, MadeTask
 from fourfold.adaptation.downstream.records import TASKS, Record, Tag, TaskKind, hold_out, read_task_records
 from fourfold.adaptation.downstream.scoring import (
@@ -28,11 +29,9 @@ __all__ = [
     "MADE",
     "TASKS",
     "Answer",
+    "Base",
     "Classifying",
-    "ElmoFeatures",
     "EncoderFeatures",
-    "FeatureClassifier",
-    "Features",
     "MadeTask",
     "Record",
     "Row",
@@ -42,6 +41,7 @@ __all__ = [
     "Tag",
     "TaskBatches",
     "TaskKind",
+    "Tuned",
     "answer_records",
     "baseline",
     "best_span",
@@ -49,6 +49,7 @@ __all__ = [
     "hold_out",
     "interval",
     "macro_f1",
+    "make_for_task",
     "make_tuned",
     "put_together",
     "read_task_records",
@@ -56,6 +57,7 @@ __all__ = [
     "score_records",
     "share_right",
     "task_config",
+    "task_objective",
     "token_at",
     "writes",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from fourfold.adaptation.downstream.encoding import Row, RowMaker, in_batches, put_together, token_at
+from fourfold.adaptation.downstream.features import Classifying
 from fourfold.adaptation.downstream.records import Record, TaskKind
 from fourfold.adaptation.downstream.scoring import Answer
 from fourfold.inference import Engine, Request, Sampler, Sampling
-from fourfold.models import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM, make_module
+from fourfold.models import Config, EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM, make_module
+from fourfold.models.elmo import ElmoFeatures, ElmoLM, FeatureClassifier
 from fourfold.models.transformer import Task
 from fourfold.tokenizers import Tokenizer
-from fourfold.training import causal
+from fourfold.training import LanguageModelling, Objective, causal
 
+Base = TransformerLM | EncoderDecoder | ElmoLM
+"""What can be tuned on a task."""
+Tuned = TransformerLM | EncoderDecoder | FeatureClassifier
 AT_ONCE = 32
 LONGEST_SPAN = 48
 """Tokens of an extracted answer, at most."""
@@ -48,20 +54,45 @@ def make_tuned(
     return module
 
 
-def answer_records(
-    module: TransformerLM | EncoderDecoder, maker: RowMaker, tokenizer: Tokenizer, records: Sequence[Record]
-) -> list[Answer]:
+def make_for_task(base: Base, config: Config, maker: RowMaker, seed: int, *, pretrained: bool) -> Tuned:
+    """A model for the task of `maker`, from the weights of `base` or from random ones, drawn as `config` says."""
+    if isinstance(base, ElmoLM):
+        return make_on_elmo(base, maker, seed, pretrained=pretrained)
+    config = task_config(config, maker.kind, len(maker.classes), maker.writes)
+    return make_tuned(config, seed, base if pretrained else None)
+
+
+def task_objective(module: Tuned, maker: RowMaker) -> Objective:
+    if isinstance(module, FeatureClassifier):
+        return Classifying()
+    weights = {"cross_entropy": 1.0} if maker.writes else {"classes": 1.0}
+    return LanguageModelling(weights=weights, span=maker.kind == "extraction")
+
+
+def make_on_elmo(base: ElmoLM, maker: RowMaker, seed: int, *, pretrained: bool) -> FeatureClassifier:
+    """A classifier on the states of an ELMo that stays as it is; on those of one from random weights, which learn."""
+    elmo = deepcopy(base)
+    if not pretrained:
+        elmo.initialise(torch.Generator().manual_seed(seed))
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        features = ElmoFeatures(elmo, frozen=pretrained)
+        return FeatureClassifier(features, len(maker.classes), of_tokens=maker.kind == "tagging")
+
+
+def answer_records(module: Tuned, maker: RowMaker, tokenizer: Tokenizer, records: Sequence[Record]) -> list[Answer]:
     """One answer a record, by the most probable class, tags, span, or words."""
     module.eval()
     if maker.writes:
+        assert isinstance(module, TransformerLM | EncoderDecoder)
         return list(_written(module, maker, tokenizer, records))
-    assert isinstance(module, TransformerLM)
+    assert isinstance(module, TransformerLM | FeatureClassifier)
     rows = [maker.row(record) for record in records]
     answers: dict[int, Answer] = {}
     for numbers in in_batches(rows, AT_ONCE):
         batch = put_together([replace(rows[number], targets=None) for number in numbers], maker.marks.end)
         with torch.inference_mode():
-            scores = module.classify(causal(module).hidden(batch.step()), batch.lengths).float()
+            scores = module.classify(module.hidden(batch.step()), batch.lengths).float()
         for number, found in zip(numbers, scores, strict=True):
             answers[number] = _answer(maker, records[number], rows[number], found)
     return [answers[number] for number in range(len(records))]

@@ -45,8 +45,10 @@ def writes(kind: TaskKind, form: Form) -> bool:
     """Whether a model of this form answers this task in words; UserError when it can do neither."""
     if kind == "tagging" and form == "encoder-decoder":
         raise UserError("an encoder-decoder has no tags for tokens", advice="Tag with an encoder such as BERT.")
-    if kind == "seq2seq" and form == "bidirectional":
+    if kind == "seq2seq" and form in ("bidirectional", "both-directions"):
         raise UserError("an encoder writes no text", advice="Use a decoder or an encoder-decoder for seq2seq.")
+    if kind == "extraction" and form == "both-directions":
+        raise UserError("ELMo's features find no spans here", advice="Use them for classification or tagging.")
     return kind == "seq2seq" or form == "encoder-decoder"
 
 

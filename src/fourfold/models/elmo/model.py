@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from fourfold.models.elmo.config import ElmoConfig
 from fourfold.models.elmo.spelling import CharacterEmbedding
+from fourfold.models.recurrent import mixed_lstm, products_in_bf16
 
 
 class Directions(NamedTuple):
@@ -101,28 +102,20 @@ class ElmoLM(nn.Module):
         states = [torch.cat((x, x), dim=-1)]
         for number, (right, left) in enumerate(zip(self.forward_layers, self.backward_layers, strict=True)):
             before = forward, backward
-            forward, backward = right(self.dropout(forward))[0], left(self.dropout(backward))[0]
+            forward, backward = _read(right, self.dropout(forward)), _read(left, self.dropout(backward))
             if number:  # a connection around every layer but the first
                 forward, backward = forward + before[0], backward + before[1]
             states.append(torch.cat((forward, _turn(backward, turned)), dim=-1))
         return tuple(states)
 
 
+def _read(layer: nn.Module, x: Tensor) -> Tensor:
+    """(B, T, D) through one LSTM, in training with bf16 by our own way."""
+    assert isinstance(layer, nn.LSTM)
+    found: Tensor = (mixed_lstm(layer, x, None) if torch.is_grad_enabled() and products_in_bf16(x) else layer(x))[0]
+    return found
+
+
 def _turn(x: Tensor, places: Tensor) -> Tensor:
     """(B, T, D) with token t taken from place (B, T)[t]."""
     return x.gather(1, places[..., None].expand_as(x))
-
-
-@final
-class ScalarMix(nn.Module):
-    """gamma times the mean of the layers, weighted by a softmax (Peters et al. 2018, equation 1)."""
-
-    def __init__(self, layers: int) -> None:
-        super().__init__()
-        self.weights = nn.Parameter(torch.zeros(layers))
-        self.gamma = nn.Parameter(torch.ones(()))
-
-    def forward(self, states: tuple[Tensor, ...]) -> Tensor:
-        """So many (B, T, F) layers to one."""
-        shares = self.weights.softmax(0)
-        return self.gamma * torch.stack([share * state for share, state in zip(shares, states, strict=True)]).sum(0)

@@ -17,7 +17,7 @@ from fourfold.models.files.folder import make_empty, own_names, own_tensors
 from fourfold.models.files.gguf_model import GGUFModel
 from fourfold.models.files.own import OWN_KINDS, OwnConfig, read_own
 from fourfold.models.interop import Family, from_file, fused_name
-from fourfold.models.recurrent import RecurrentConfig
+from fourfold.models.registry import Recurrent
 
 Shape = tuple[int, ...]
 
@@ -38,14 +38,14 @@ class Described(NamedTuple):
 
     def in_file(self, ours: str) -> str:
         """What the file calls one of our tensors, or the tensor that it is part of."""
-        if self.family is None or isinstance(self.config, RecurrentConfig):
+        if self.family is None or isinstance(self.config, Recurrent):
             return ours
         whole = next(filter(None, (fused_name(fused, ours) for fused in self.family.fused)), None)
         return whole or self.family.names(self.config).theirs(ours) or ours
 
     def parameter(self, layer: str) -> str | None:
         """Our weight of a layer that a folder or an adapter names; None where there is none of its own."""
-        if self.family is None or isinstance(self.config, RecurrentConfig):
+        if self.family is None or isinstance(self.config, Recurrent):
             return f"{layer}.weight"
         base = self.family.base
         spellings = (layer, f"{base}.{layer}", layer.removeprefix(f"{base}."))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fourfold.models.recurrent import RecurrentConfig
-from fourfold.models.registry import Config, make_module
+from fourfold.models.elmo import ElmoConfig
+from fourfold.models.registry import Config, Recurrent, make_module
 from fourfold.models.transformer import (
     EncoderDecoderConfig,
     Learned,
@@ -35,7 +35,7 @@ class Counts:
 
 def count(config: Config) -> Counts:
     """Count every weight of the module this configuration makes."""
-    if isinstance(config, RecurrentConfig):
+    if isinstance(config, Recurrent):
         return _count_recurrent(config)
     parts = parameters_by_part(config)
     total = sum(parts.values())
@@ -76,9 +76,10 @@ def forward_flops(config: Config, row: int) -> float:
 
 def forward_flops_by_operator(config: Config, row: int) -> dict[str, float]:
     """The same, by what does them; operators that are absent are left out."""
-    if isinstance(config, RecurrentConfig):
+    if isinstance(config, Recurrent):
         head = 2.0 * config.vocabulary_size * config.hidden_size
-        return {"recurrence": 2.0 * count(config).in_products - head, "head": head}
+        recurrence = 2.0 * count(config).in_products - head
+        return {"recurrence": recurrence, "head": head * (2 if isinstance(config, ElmoConfig) else 1)}
     parts = parameters_by_part(config)
     parts["feed-forward"] -= sum(_idle_experts(stack) for stack in stacks(config))
     table = config.vocabulary_size * _width(config)
@@ -95,7 +96,9 @@ def kv_bytes(config: Config, tokens: int = 1, size: int = 2) -> int:
 
     An encoder-decoder keeps those of its decoder's tokens and of as many source tokens.
     """
-    if isinstance(config, RecurrentConfig):
+    if isinstance(config, ElmoConfig):
+        return 0
+    if isinstance(config, Recurrent):
         return 2 * config.layers * config.hidden_size * size
     decoder = stacks(config)[-1]
     if decoder.mask == "bidirectional":
@@ -197,13 +200,17 @@ def _has_head(config: TransformerConfig | EncoderDecoderConfig) -> bool:
     return stacks(config)[-1].head is not None
 
 
-def _count_recurrent(config: RecurrentConfig) -> Counts:
+def _count_recurrent(config: Recurrent) -> Counts:
     import torch
 
     with torch.device("meta"):
         total = sum(parameter.numel() for parameter in make_module(config).parameters())
     table = config.vocabulary_size * config.hidden_size
-    tied = config.tied
+    tied = config.characters is None if isinstance(config, ElmoConfig) else config.tied
+    spelt = isinstance(config, ElmoConfig) and not tied  # no table to look up
     return Counts(
-        total=total, active=total, in_products=total - (0 if tied else table), embedding=table * (1 if tied else 2)
+        total=total,
+        active=total,
+        in_products=total - (0 if tied or spelt else table),
+        embedding=table * (1 if tied or spelt else 2),
     )

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from fourfold.errors import UserError
 from fourfold.kernels import Indices, Integers, WordIndex
 from fourfold.models.ngram.disk import DiskStream, NewFiles, count_ngrams_on_disk
 from fourfold.models.ngram.estimate import check_pruning
@@ -96,11 +97,19 @@ def _train_on_disk(
 
 
 def _without_rare(counts: Integers, index: WordIndex, min_count: int, unit: Unit) -> tuple[Indices | None, WordIndex]:
-    """The new ids of all words, the rare ones read as <unk>, id 0, and the words; None where nothing changes."""
-    if min_count <= 1:
-        return None, index
+    """The new ids of all words, the rare ones read as <unk>, id 0, and the words; None where nothing changes.
+
+    UserError when no word is left.
+    """
     keep = counts >= min_count
     keep[: len(MARKS)] = True
+    if not keep[len(MARKS) :].any():
+        raise UserError(
+            "the vocabulary is empty", expected=f"a word that occurs {min_count:,} times or more",
+            got=f"{index.known - len(MARKS):,} different words", advice="Give more text, or a lower --min-count.",
+        )  # fmt: skip
+    if min_count <= 1:
+        return None, index
     say(f"{np.count_nonzero(~keep):,} of {index.known:,} words occur less than {min_count} times and are {UNKNOWN}.")
     kept = [word for word, frequent in zip(index.words(), keep, strict=True) if frequent]
     new_ids = np.where(keep, np.cumsum(keep) - 1, 0).astype(np.int32)

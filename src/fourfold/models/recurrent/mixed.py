@@ -31,6 +31,12 @@ def mixed_lstm(cells: nn.LSTM, x: Tensor, memory: tuple[Tensor, ...] | None) -> 
     return steps.transpose(0, 1), (torch.stack([end[0] for end in ends]), torch.stack([end[1] for end in ends]))
 
 
+def products_in_bf16(x: Tensor) -> bool:
+    """Whether the caller's autocast asks for bf16 on this device."""
+    device = x.device.type
+    return device == "cpu" and torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16
+
+
 class _MixedLayer(torch.autograd.Function):
     """(T, B, D) inputs, (B, D) memories and torch's four weights to (T, B, D) outputs and (B, D) memories."""
 

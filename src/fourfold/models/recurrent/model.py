@@ -20,7 +20,7 @@ from fourfold.models.linear import Linear
 from fourfold.models.protocols import State, Step
 from fourfold.models.recurrent.adaptive import AdaptiveHead
 from fourfold.models.recurrent.config import RecurrentConfig
-from fourfold.models.recurrent.mixed import mixed_lstm
+from fourfold.models.recurrent.mixed import mixed_lstm, products_in_bf16
 from fourfold.models.recurrent.window import WindowCell
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "elman": nn.RNN}
@@ -142,7 +142,7 @@ class RecurrentLM(nn.Module):
         if isinstance(self.cells, WindowCell):
             found: tuple[Tensor, tuple[Tensor, ...]] = self.cells(x, lengths, None if memory is None else memory[0])
             return found
-        if lengths is None and self.config.cell == "lstm" and torch.is_grad_enabled() and _products_in_bf16(x):
+        if lengths is None and self.config.cell == "lstm" and torch.is_grad_enabled() and products_in_bf16(x):
             assert isinstance(self.cells, nn.LSTM)
             return mixed_lstm(self.cells, x, memory)
         start = None if memory is None else (memory if self.config.cell == "lstm" else memory[0])
@@ -168,12 +168,6 @@ class RecurrentLM(nn.Module):
         output, _ = self._run(x, sizes, None)
         unpacked: Tensor = self.dropout(output[real]).view(rows, length, -1)
         return unpacked
-
-
-def _products_in_bf16(x: Tensor) -> bool:
-    """Whether the caller's autocast asks for bf16 on this device."""
-    device = x.device.type
-    return device == "cpu" and torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16
 
 
 def _make_head(config: RecurrentConfig) -> Linear | AdaptiveHead | None:

@@ -8,7 +8,7 @@ from fourfold.pretraining.objectives.known import OBJECTIVES, form_of, make_obje
 from fourfold.pretraining.objectives.marks import RESERVED, Marks, Reserve
 from fourfold.pretraining.objectives.masking import MaskedLM, choose_tokens, hide
 from fourfold.pretraining.objectives.mixture import DENOISERS, MixtureOfDenoisers
-from fourfold.pretraining.objectives.prediction import Causal, PrefixLM
+from fourfold.pretraining.objectives.prediction import Causal, PrefixLM, TwoWay
 from fourfold.pretraining.objectives.spans import Span, SpanCorruption, corrupt, divide, noise_counts, place_spans
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Row",
     "Span",
     "SpanCorruption",
+    "TwoWay",
     "choose_tokens",
     "collate",
     "corrupt",

@@ -19,8 +19,9 @@ from fourfold.pretraining.objectives.marks import Marks, Reserve
 from fourfold.training import IGNORED, LabelledBatch
 
 Ids = NDArray[np.int64]
-Form = Literal["causal", "prefix", "bidirectional", "encoder-decoder"]
-"""What the model lets a token look at, which decides how a source and its target are laid out."""
+Form = Literal["causal", "prefix", "bidirectional", "both-directions", "encoder-decoder"]
+"""What the model lets a token look at, which decides how a source and its target are laid out; `bidirectional` sees
+both sides at once, `both-directions` is two models, of which each sees one."""
 
 
 @dataclass(frozen=True, kw_only=True)

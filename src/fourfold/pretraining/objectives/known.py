@@ -13,13 +13,14 @@ from fourfold.pretraining.objectives.examples import Form, PretrainingObjective
 from fourfold.pretraining.objectives.infilling import Infilling
 from fourfold.pretraining.objectives.masking import MaskedLM
 from fourfold.pretraining.objectives.mixture import MixtureOfDenoisers
-from fourfold.pretraining.objectives.prediction import Causal, PrefixLM
+from fourfold.pretraining.objectives.prediction import Causal, PrefixLM, TwoWay
 from fourfold.pretraining.objectives.spans import SpanCorruption
 
 OBJECTIVES: Mapping[str, Callable[..., PretrainingObjective]] = {
     "causal": Causal,
     "prefix": PrefixLM,
     "masked": MaskedLM,
+    "both-directions": TwoWay,
     "span-corruption": SpanCorruption,
     "denoising": Denoising,
     "mixture": MixtureOfDenoisers,

@@ -1,4 +1,4 @@
-"""Predicting what comes next: after everything, or after a prefix that is seen whole."""
+"""Predicting what comes next: after everything, after a prefix that is seen whole, or from both ends."""
 
 from __future__ import annotations
 
@@ -27,6 +27,25 @@ class Causal:
     def example(self, row: Row, marks: Marks, form: Form, random: Generator) -> Example:
         ids = np.concatenate([[marks.start], row.tokens])
         return Example(ids=ids, labels=np.append(row.tokens, marks.end))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoWay:
+    """Every token from those before it and from those after it, by two models (Peters et al. 2018, section 3.1).
+
+    A row is that of predicting the next token; the loss of the other direction takes its labels from the same ids.
+    """
+
+    forms: ClassVar[tuple[Form, ...]] = ("both-directions",)
+    needs: ClassVar[tuple[Reserve, ...]] = ()
+    classes: ClassVar[int] = 0
+    dynamic: ClassVar[bool] = True
+
+    def text_tokens(self, context: int, form: Form) -> int:
+        return context - 1
+
+    def example(self, row: Row, marks: Marks, form: Form, random: Generator) -> Example:
+        return Causal().example(row, marks, form, random)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fourfold.errors import UserError
-from fourfold.models import Config, RecurrentConfig
+from fourfold.models import Config, Recurrent
 from fourfold.models.inspection import count, forward_flops, stacks
 
 Purpose = Literal["train", "tune", "score"]
@@ -59,7 +59,7 @@ def flops_per_token(job: Job) -> float:
     again = forward if job.recompute else 0.0
     frozen = 0.0
     if job.purpose == "tune":
-        sides = 1 if isinstance(job.config, RecurrentConfig) else len(stacks(job.config))
+        sides = 1 if isinstance(job.config, Recurrent) else len(stacks(job.config))
         frozen = 2.0 * count(job.config).in_products / sides
     return 3 * forward + again - frozen
 

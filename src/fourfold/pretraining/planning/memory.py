@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fourfold.models import Config, RecurrentConfig, TransformerConfig
+from fourfold.models import Config, Recurrent, RecurrentConfig, TransformerConfig
+from fourfold.models.elmo import ElmoConfig
 from fourfold.models.inspection import count, kv_bytes, stacks
 from fourfold.models.transformer import Rotary
 from fourfold.models.transformer.blockwise import BLOCK, NATIVE
@@ -62,7 +63,7 @@ def memory(job: Job, precision: Precision) -> dict[str, int]:
             parts["activations"] += 2 * counts.in_products  # each product keeps its own bf16 copy of the weight
         if job.purpose == "train":
             parts |= _fullest(job, parts)
-        if not isinstance(config, RecurrentConfig):
+        if not isinstance(config, Recurrent):
             parts["heap gaps"] = round(GAPS * (parts["activations"] + parts["logits"]))
     return parts
 
@@ -84,12 +85,13 @@ def activation_bytes(job: Job, cast: bool) -> list[float]:
     With `recompute` a layer leaves its input, and one layer at a time everything.
     """
     config = job.config
-    if isinstance(config, RecurrentConfig):
-        if cast and config.cell == "lstm":
+    if isinstance(config, Recurrent):
+        both = isinstance(config, ElmoConfig)
+        if cast and isinstance(config, RecurrentConfig) and config.cell == "lstm":
             # Gates after their nonlinearity, cells and their tanh in fp32; inputs and outputs in bf16.
             return [config.hidden_size * (4.0 * 6 + 2 * 2)] * config.layers
         # Four gates, cell and output, before and after their nonlinearity.
-        return [config.hidden_size * 4.0 * 12] * config.layers
+        return [config.hidden_size * 4.0 * 12] * config.layers * (2 if both else 1)
     layers = [kept.total for kept in kept_by_layer(job, cast)]
     return [config.hidden_size * 4.0] * len(layers) + [max(layers)] if job.recompute else layers
 
@@ -100,7 +102,7 @@ def kept_by_layer(job: Job, cast: bool, *, apart: bool = False) -> list[Kept]:
     `apart`: each projection is a product by itself and attention PyTorch's kernel, as others train. Ours puts them
     together under autocast, and on processors with bf16 attends by blocks.
     """
-    assert not isinstance(job.config, RecurrentConfig)
+    assert not isinstance(job.config, Recurrent)
     return [
         _layer_bytes(stack, cast, min(job.row, stack.window(layer) or job.row), together=cast and not apart)
         for stack in stacks(job.config)
@@ -152,7 +154,7 @@ def _feed_forward_bytes(config: TransformerConfig, width: int) -> float:
 
 def _delta_parameters(config: Config, rank: int) -> int:
     """Of deltas on every linear layer but the head."""
-    if isinstance(config, RecurrentConfig):
+    if isinstance(config, Recurrent):
         return rank * 8 * config.hidden_size * config.layers
     return rank * sum(stack.layers * _delta_width(stack) for stack in stacks(config))
 

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from fourfold.errors import UserError
-from fourfold.models import Config, RecurrentConfig, TransformerConfig
+from fourfold.models import Config, Recurrent, TransformerConfig
 from fourfold.models.inspection import count, forward_flops_by_operator, stacks
 from fourfold.pretraining.planning.cluster import RUNTIME_BYTES, Cluster
 from fourfold.pretraining.planning.job import Job
@@ -54,7 +54,7 @@ class Setup:
 
     def __post_init__(self) -> None:
         plan, job = self.plan, self.job
-        if isinstance(job.config, RecurrentConfig):
+        if isinstance(job.config, Recurrent):
             raise UserError("a recurrent network is not planned on a cluster", expected="a transformer")
         if plan.world != self.cluster.count:
             raise UserError(
@@ -94,7 +94,7 @@ class Setup:
 
     @property
     def stacks(self) -> tuple[TransformerConfig, ...]:
-        assert not isinstance(self.job.config, RecurrentConfig)  # refused above
+        assert not isinstance(self.job.config, Recurrent)  # refused above
         return stacks(self.job.config)
 
     @property

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 
 from fourfold.errors import UserError
-from fourfold.models import Config, RecurrentConfig, TransformerConfig, make_module
+from fourfold.models import Config, Recurrent, TransformerConfig, make_module
 from fourfold.models.inspection import stacks
 from fourfold.training import ParallelPlan
 
@@ -70,7 +70,7 @@ def communication(shared: Shared) -> dict[str, float]:
     plan, sent = shared.plan, dict.fromkeys(("data", "tensor", "pipeline", "context"), 0.0)
     if plan.replicas > 1:
         sent["data"] = _replica_bytes(shared)
-    if not isinstance(shared.config, RecurrentConfig):
+    if not isinstance(shared.config, Recurrent):
         stack = stacks(shared.config)[-1]
         if plan.tensor > 1:
             sent["tensor"] = plan.pieces * _tensor_bytes(shared, stack)
@@ -227,6 +227,6 @@ def _context_bytes(shared: Shared, stack: TransformerConfig) -> float:
 def _own_layers(shared: Shared) -> range:
     from fourfold.training.parallel import layers_of_stage
 
-    assert not isinstance(shared.config, RecurrentConfig)
+    assert not isinstance(shared.config, Recurrent)
     layers = sum(stack.layers for stack in stacks(shared.config))
     return layers_of_stage(layers, shared.stage, shared.plan.pipeline)

@@ -15,10 +15,7 @@ from torch import nn
 from fourfold.adaptation.downstream import (
     MADE,
     Classifying,
-    ElmoFeatures,
     EncoderFeatures,
-    FeatureClassifier,
-    Features,
     Record,
     RowMaker,
     StaticFeatures,
@@ -30,7 +27,7 @@ from fourfold.adaptation.downstream import (
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import hash_value
 from fourfold.models import TransformerLM, build_model, count_parameters
-from fourfold.models.elmo import ElmoConfig, ElmoLM
+from fourfold.models.elmo import ElmoConfig, ElmoFeatures, ElmoLM, FeatureClassifier, Features
 from fourfold.models.vectors import Sentences, Training, VectorsConfig, train_vectors
 from fourfold.pretraining.corpus import TokenShards, WindowBatches, read_documents
 from fourfold.pretraining.objectives import Form, Marks, MaskedLM, ObjectiveBatches

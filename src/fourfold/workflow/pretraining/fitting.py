@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from fourfold.files import atomic_folder, write_json
 from fourfold.progress import say
@@ -25,7 +25,7 @@ from fourfold.workflow.training import (
 if TYPE_CHECKING:
     from fourfold.pretraining.corpus import RowSource, StreamBatches, TokenShards
     from fourfold.tokenizers import Tokenizer
-    from fourfold.training import BatchSource, LanguageModelling, Team
+    from fourfold.training import BatchSource, Objective, Team
     from fourfold.workflow.context import StageContext
 
 NEURAL = ("lstm", "gru", "elman", "rnn", "feed-forward")
@@ -47,7 +47,7 @@ class Bench:
     label: str
     shards: TokenShards
     rows: RowSource | StreamBatches
-    objective: LanguageModelling
+    objective: Objective
     samples: dict[str, str]
     new_tokens: int = 0
     team: Team | None = None
@@ -67,8 +67,8 @@ def may_compile(options: PretrainOptions) -> bool:
 
 
 def chosen_loss(
-    context: StageContext, options: PretrainOptions, module: Any, loss: LanguageModelling, rows: BatchSource
-) -> LanguageModelling:
+    context: StageContext, options: PretrainOptions, module: Any, loss: Objective, rows: BatchSource
+) -> Objective:
     """The loss to train with, after the layers are compiled where that pays: not by processes that share a training,
     nor where the shape of a step changes or layers are computed twice."""
     from fourfold.training import choose_precision
@@ -79,8 +79,7 @@ def chosen_loss(
         return loss
     assert options.budget is not None  # checked with the recipe
     precision = choose_precision("cpu", module)
-    chosen = compile_if_worth(context.folder, options.compile, options.budget, module, loss, rows, precision)
-    return cast("LanguageModelling", chosen)
+    return compile_if_worth(context.folder, options.compile, options.budget, module, loss, rows, precision)
 
 
 def steps_to_take(context: StageContext, options: PretrainOptions, bench: Bench) -> int:

@@ -48,11 +48,11 @@ class PretrainOptions(Options):
     """Which model, on which tokens, for how long."""
 
     model: dict[str, Any] | str
-    """`family` (ngram; lstm, gru, rnn, feed-forward; llama, gpt2; bert; bart, t5) and the sizes of that family; or a
-    model to go on from: smollm2, a folder, hf:org/name, another pretrain stage."""
+    """`family` (ngram; lstm, gru, rnn, feed-forward; elmo; llama, gpt2; bert; bart, t5) and the sizes of that family;
+    or a model to go on from: smollm2, a folder, hf:org/name, another pretrain stage."""
     objective: dict[str, Any] | None = None
-    """`kind` (causal, prefix, masked, span-corruption, denoising, mixture, infilling) and its options; without
-    it the next token."""
+    """`kind` (causal, prefix, masked, both-directions, span-corruption, denoising, mixture, infilling) and its
+    options; without it the next token."""
     tokenizer: str | None = None
     """The tokenizer; its shards are read when it was made from the same corpus. A model that is gone on from has its
     own."""
@@ -136,13 +136,13 @@ def check(options: PretrainOptions) -> None:
         if not isinstance(order, int) or not 1 <= order <= 10:
             raise UserError("'order' is out of range", where="model", expected="1 to 10", got=order)
         return
-    from fourfold.models import FAMILIES, RecurrentConfig, model_config, parameter_count
+    from fourfold.models import FAMILIES, Recurrent, model_config, parameter_count
 
     if family not in FAMILIES:
         raise unknown_name("model family", str(family), [*FAMILIES, "ngram"])
     parameter_count(options.model, 512)
     config = model_config(options.model, 512)
-    if not isinstance(config, RecurrentConfig) and options.row_tokens > config.context:
+    if not isinstance(config, Recurrent) and options.row_tokens > config.context:
         raise UserError(
             "'context' is longer than the model's", expected=f"at most {config.context}", got=options.context
         )
@@ -229,5 +229,5 @@ def check_objective(options: PretrainOptions, config: Config) -> None:
             f"{what} does not fit a model that is {form}",
             where="objective",
             expected=f"a model that is {' or '.join(objective.forms)}",
-            advice="bert takes masked; bart and t5 take denoising, span-corruption, mixture or prefix.",
+            advice="bert takes masked, elmo both-directions, bart and t5 denoising, span-corruption, mixture, prefix.",
         )

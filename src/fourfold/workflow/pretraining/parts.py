@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fourfold.pretraining.corpus import BatchRamp, RowSource, StreamBatches, TokenShards, WindowBatches
     from fourfold.pretraining.objectives import Form, ObjectiveBatches, PretrainingObjective
     from fourfold.tokenizers import Tokenizer
-    from fourfold.training import LanguageModelling
+    from fourfold.training import Objective
     from fourfold.workflow.context import StageContext
     from fourfold.workflow.pretraining.options import PretrainOptions
     from fourfold.workflow.training import Budget
@@ -27,10 +27,13 @@ def chosen_objective(options: PretrainOptions) -> PretrainingObjective:
 
 
 def model_form(config: Config) -> Form:
-    """What the model lets a token look at; a recurrent model reads from left to right."""
+    """What the model lets a token look at; a recurrent model reads from left to right, ELMo also from the right."""
     from fourfold.models import RecurrentConfig
+    from fourfold.models.elmo import ElmoConfig
     from fourfold.pretraining.objectives import form_of
 
+    if isinstance(config, ElmoConfig):
+        return "both-directions"
     return "causal" if isinstance(config, RecurrentConfig) else form_of(config)
 
 
@@ -49,14 +52,18 @@ def full_config(options: PretrainOptions, tokenizer: Tokenizer, target: Pretrain
     return config
 
 
-def new_module(config: Config, seed: int) -> Any:
-    """A model of that configuration; equal seeds give equal weights."""
+def new_module(config: Config, seed: int, tokenizer: Tokenizer) -> Any:
+    """A model of that configuration, told how the tokens are spelt if it reads that; equal seeds give equal weights."""
     import torch
 
     from fourfold.models import make_module
+    from fourfold.models.elmo import ElmoConfig, ElmoLM, spell
 
     module = make_module(config)
     module.initialise(torch.Generator().manual_seed(seed))
+    if isinstance(module, ElmoLM) and isinstance(config, ElmoConfig) and config.characters is not None:
+        tokens = [tokenizer.token_bytes(id) for id in range(tokenizer.vocabulary_size)]
+        module.spell(spell(tokens, config.characters.width))
     return module
 
 
@@ -132,11 +139,14 @@ def steps_of(options: PretrainOptions, tokens_a_step: int) -> Budget:
     )
 
 
-def loss_of(config: Config, target: PretrainingObjective) -> LanguageModelling:
+def loss_of(config: Config, target: PretrainingObjective) -> Objective:
     """Cross-entropy, and, where they apply, the classes of the rows and the balance of the experts."""
     from fourfold.models import EncoderDecoderConfig, RecurrentConfig
-    from fourfold.training import LanguageModelling
+    from fourfold.models.elmo import ElmoConfig
+    from fourfold.training import BothDirections, LanguageModelling
 
+    if isinstance(config, ElmoConfig):
+        return BothDirections()
     weights = {"cross_entropy": 1.0} | ({"classes": 1.0} if target.classes else {})
     stack = config.decoder if isinstance(config, EncoderDecoderConfig) else config
     if not isinstance(stack, RecurrentConfig) and (experts := stack.feed_forward.experts) is not None:
@@ -179,11 +189,15 @@ def held_out_batches(
 def save_network(module: Any, tokenizer: Tokenizer, folder: Path, name: str) -> None:
     """A model folder that `fourfold.load` reads back, its tokenizer framing texts as they were in training:
     `[CLS] text [SEP]` for an encoder, `text <end>` for an encoder-decoder."""
-    from fourfold.inference import LanguageModel, TextEncoder
+    from fourfold.inference import ContextEncoder, LanguageModel, TextEncoder
     from fourfold.models import EncoderDecoder, TransformerLM
+    from fourfold.models.elmo import ElmoLM
     from fourfold.tokenizers import END_OF_TEXT, framed
 
     module.eval()
+    if isinstance(module, ElmoLM):
+        ContextEncoder(module, tokenizer, name=name).save(folder)
+        return
     if isinstance(module, TransformerLM) and module.config.mask == "bidirectional":
         TextEncoder(module, framed(tokenizer, start="[CLS]", end="[SEP]"), name=name).save(folder)
         return

@@ -17,7 +17,8 @@ that the corpus holds out, so pre-training has not read them either. A file has 
     seq2seq          {"source": …, "target": …}
 
 A fifth of a file is held out, whole groups where records have a "group", unless `held_out` names another file.
-The same model is trained the same way from random weights, and both do the same held-out records.
+The same model is trained the same way from random weights, and both do the same held-out records. A pre-trained ELMo
+is features: only the mixture of its layers and the classifier learn; one from random weights learns whole.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ from fourfold.errors import UserError, unknown_name
 from fourfold.files import atomic_folder, write_json, write_jsonl
 from fourfold.progress import say
 from fourfold.workflow.kinds import FILE_SUFFIXES, Options, StageKind, Use, need
+from fourfold.workflow.pretraining import model_form
 from fourfold.workflow.task_results import PRETRAINED, RANDOM, Trial, shown, weigh
 from fourfold.workflow.training import Budget, CheckpointOptions, Fit, OptimizerOptions, Totals, decide_steps, run_fit
 
 if TYPE_CHECKING:
-    from fourfold.adaptation.downstream import Answer, Record, RowMaker
-    from fourfold.models import EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM
+    from fourfold.adaptation.downstream import Base, Record, RowMaker, Tuned
+    from fourfold.models import Config
     from fourfold.tokenizers import Tokenizer
     from fourfold.workflow.context import StageContext
 
@@ -106,8 +108,8 @@ class Bench:
     """What both trainings share."""
 
     options: FinetuneOptions
-    base: TransformerLM | EncoderDecoder
-    config: TransformerConfig | EncoderDecoderConfig
+    base: Base
+    config: Config
     """Of the base, its weights drawn as they were before pre-training."""
     tokenizer: Tokenizer
     maker: RowMaker
@@ -116,12 +118,14 @@ class Bench:
 
 
 def run(context: StageContext, options: FinetuneOptions) -> None:
+    from fourfold.adaptation.downstream import answer_records
+
     bench = set_up(context, options)
     sides = (PRETRAINED, RANDOM) if options.compare else (PRETRAINED,)
     answers, totals = {}, Totals()
     for side in sides:
         module, totals = tune(context, bench, side)
-        answers[side] = answer(bench, module)
+        answers[side] = answer_records(module, bench.maker, bench.tokenizer, bench.held_out)
         if side == PRETRAINED:
             save(context, bench, module)
     label = options.label or context.name
@@ -151,17 +155,17 @@ def run(context: StageContext, options: FinetuneOptions) -> None:
 def set_up(context: StageContext, options: FinetuneOptions) -> Bench:
     from fourfold.adaptation.downstream import RowMaker
     from fourfold.models import EncoderDecoder, TransformerLM, with_axes
-    from fourfold.pretraining.objectives import form_of
+    from fourfold.models.elmo import ElmoLM
 
     model = context.models.fresh(options.model)
     base = getattr(model, "module", None)  # an endpoint has none
-    if not isinstance(base, TransformerLM | EncoderDecoder):
-        raise UserError("this model cannot be tuned on a task", where=options.model, expected="a transformer")
+    if not isinstance(base, TransformerLM | EncoderDecoder | ElmoLM):
+        raise UserError("this model cannot be tuned on a task", where=options.model, expected="a transformer or ELMo")
     train, held_out = records(context, options)
     classes = sorted({record.answer for record in train} | {tag.name for record in train for tag in record.tags})
     table = context.models.card(options.model).get("config", {})
     started = {axis: table[axis] for axis in ("initialisation",) if axis in table}  # which model files do not hold
-    config = with_axes(base.config, started)
+    config = base.config if isinstance(base, ElmoLM) else with_axes(base.config, started)
     longest = config.context
     if isinstance(base, EncoderDecoder):
         longest = min(longest, base.config.encoder.context)
@@ -169,7 +173,7 @@ def set_up(context: StageContext, options: FinetuneOptions) -> Bench:
     maker = RowMaker(
         model.tokenizer,
         options.task,
-        form_of(config),
+        model_form(config),
         row,
         classes if options.task in ("classification", "tagging") else (),
     )
@@ -220,14 +224,13 @@ def records(context: StageContext, options: FinetuneOptions) -> tuple[list[Recor
     )
 
 
-def tune(context: StageContext, bench: Bench, side: str) -> tuple[TransformerLM | EncoderDecoder, Totals]:
+def tune(context: StageContext, bench: Bench, side: str) -> tuple[Tuned, Totals]:
     """Train one side to the end, in a folder of its own within the stage's."""
-    from fourfold.adaptation.downstream import TaskBatches, make_tuned, task_config
-    from fourfold.training import LanguageModelling, choose_precision, steps_for_seconds
+    from fourfold.adaptation.downstream import TaskBatches, make_for_task, task_objective
+    from fourfold.training import choose_precision, steps_for_seconds
 
     options, maker = bench.options, bench.maker
-    config = task_config(bench.config, options.task, len(maker.classes), maker.writes)
-    module = make_tuned(config, context.seed, bench.base if side == PRETRAINED else None)
+    module = make_for_task(bench.base, bench.config, maker, context.seed, pretrained=side == PRETRAINED)
     rows = [maker.row(record) for record in bench.train]
     kept = rows if maker.writes else [row for row in rows if row.targets is not None]
     if len(kept) < len(rows) and side == PRETRAINED:
@@ -235,8 +238,7 @@ def tune(context: StageContext, bench: Bench, side: str) -> tuple[TransformerLM 
     if not kept:
         raise UserError("no answer fits the context", where=context.name, got=f"{maker.context} tokens")
     batches = TaskBatches(kept, maker.marks.end, options.batch_size, context.seed)
-    weights = {"cross_entropy": 1.0} if maker.writes else {"classes": 1.0}
-    objective = LanguageModelling(weights=weights, span=options.task == "extraction")
+    objective = task_objective(module, maker)
     optimizer, precision = options.optimizer.make(module), choose_precision("cpu", module)
 
     def probe(seconds: float) -> int:
@@ -260,19 +262,16 @@ def tune(context: StageContext, bench: Bench, side: str) -> tuple[TransformerLM 
     return module, run_fit(replace(context, folder=folder), fit, options.checkpoint)
 
 
-def answer(bench: Bench, module: TransformerLM | EncoderDecoder) -> list[Answer]:
-    from fourfold.adaptation.downstream import answer_records
-
-    return answer_records(module, bench.maker, bench.tokenizer, bench.held_out)
-
-
-def save(context: StageContext, bench: Bench, module: TransformerLM | EncoderDecoder) -> None:
+def save(context: StageContext, bench: Bench, module: Tuned) -> None:
     """The tuned model as a folder that `fourfold.load` reads."""
-    from fourfold.inference import LanguageModel, TextEncoder
+    from fourfold.inference import ContextEncoder, LanguageModel, TextEncoder
     from fourfold.models import TransformerLM
+    from fourfold.models.elmo import FeatureClassifier
 
     with atomic_folder(context.folder / "model") as part:
-        if isinstance(module, TransformerLM) and module.config.mask == "bidirectional":
+        if isinstance(module, FeatureClassifier):
+            ContextEncoder(module, bench.tokenizer, name=context.name, labels=bench.maker.classes).save(part)
+        elif isinstance(module, TransformerLM) and module.config.mask == "bidirectional":
             TextEncoder(module, bench.tokenizer, name=context.name, labels=bench.maker.classes).save(part)
         else:
             LanguageModel(module, bench.tokenizer, name=context.name).save(part)

@@ -1,7 +1,7 @@
 """`[pretrain.name]`: make a language model from tokens, by counting or by gradient, or go on with one.
 
 `objective = { kind = "masked", whole_words = true }` says what is predicted; without it, the next token.
-Models that read a text from left to right are measured in bits per byte. Encoders and encoder-decoders
+Models that read a text from left to right are measured in bits per byte. Encoders, ELMo and encoder-decoders
 have no such number: theirs is the loss of their own objective on held-out rows, of the decoder's
 side where there are two. `model = "smollm2"` or a folder goes on from that model on another text.
 """
@@ -97,9 +97,9 @@ def train_new(
     context.company.call(context.name)
     target = chosen_objective(options)
     config = full_config(options, tokenizer, target)
-    module = new_module(config, context.seed)
+    module = new_module(config, context.seed, tokenizer)
     label = options.label or f"{options.table['family']} {count_parameters(module) / 1e6:.1f}M"
-    team, whole = share_out(context, options.parallel, module, lambda: new_module(config, context.seed))
+    team, whole = share_out(context, options.parallel, module, lambda: new_module(config, context.seed, tokenizer))
     if options.carry:
         module, whole = Carried(module, options.batch_size), module
     rows = make_batches(context, options, target, model_form(config), tokenizer, shards)
