@@ -7,9 +7,12 @@ import random
 import pytest
 import torch
 
-from fourfold.inference import Span, score_shared, score_spans
+from fourfold.adaptation.quantization import QuantizeOptions, quantize
+from fourfold.inference import LanguageModel, Span, score_shared, score_spans
 from fourfold.inference.branches import LEAST, grow
+from fourfold.kernels import kernels
 from fourfold.models import build_model
+from fourfold.tokenizers import byte_tokenizer
 
 CPU = torch.device("cpu")
 
@@ -123,3 +126,30 @@ def test_prefix_models_and_sources_are_read_alone():
     ids = list(range(40))
     score_shared(module, [Span(ids=[*ids, last, 3], start=40, prefix=40) for last in (1, 2)], CPU)
     assert read == [None]
+
+
+@pytest.mark.parametrize("way", ["log_likelihood", "score"])
+def test_packed_weights_score_a_text_alike_alone_and_in_company(way: str) -> None:
+    """Bit by bit, with shared beginnings and without: rounded inputs make of a last bit a hundredth of a nat."""
+    module = build_model(
+        {"family": "llama", "layers": 2, "hidden_size": 64, "heads": 4, "context": 512}, 258, seed=2
+    ).eval()
+    list(quantize(module, QuantizeOptions(method="absmax", bits=8)))
+    if not module.batch_invariant:
+        pytest.skip(kernels().why)
+    model = LanguageModel(module, byte_tokenizer())
+    stem = "What all of these have in common is a beginning of many bytes; "
+    pairs = [
+        (stem + "a", " b"),
+        (stem + "a", " cde"),
+        (stem + "xyz", " b"),
+        ("quite another", " text"),
+        ("x", "y" * 200),
+    ]
+    if way == "log_likelihood":
+        together = [one.log_prob for one in model.log_likelihood(pairs)]
+        alone = [model.log_likelihood([pair])[0].log_prob for pair in pairs]
+    else:
+        together = [one.log_probs for one in model.score(["".join(pair) for pair in pairs])]
+        alone = [model.score(["".join(pair)])[0].log_probs for pair in pairs]
+    assert together == alone

@@ -43,6 +43,10 @@ class Branch:
         """Tokens of the longest branch below."""
         return max((max(branch.size, branch.widest) for branch in self.then), default=0)
 
+    def held(self, extra: int) -> int:
+        """Tokens of it and of all below it, so many more a branch."""
+        return self.size + extra + sum(branch.held(extra) for branch in self.then)
+
     def pieces(self, size: int) -> list[Branch]:
         """Its own tokens in branches of at most so many."""
         starts = range(self.start, self.end, size)

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from fourfold.inference.looking_up import look_up
-from fourfold.models import CausalLM, DirectScorer, State, Step
+from fourfold.inference.sampling import log_total
+from fourfold.models import CausalLM, DirectScorer, State, Step, TransformerLM
+from fourfold.models.transformer import PAGE, PagedCache
 
 LOGITS_AT_ONCE = 1 << 24
 """Logits (positions times vocabulary) computed in one piece: 64 MB in fp32."""
@@ -58,7 +60,7 @@ def target_log_probs(
     for start in range(0, len(targets), chunk):
         logits = model.logits(hidden[start : start + chunk]).float()
         chosen = targets[start : start + chunk, None]
-        log_probs.append((logits.gather(1, chosen) - logits.logsumexp(1, keepdim=True))[:, 0])
+        log_probs.append((logits.gather(1, chosen) - log_total(logits))[:, 0])
         greedy.append(logits.argmax(1) == chosen[:, 0])
     return torch.cat(log_probs), torch.cat(greedy)
 
@@ -99,10 +101,23 @@ def _score_batch(model: CausalLM, spans: list[Span], device: torch.device, want_
     counted = torch.arange(ids.shape[1], device=device)
     wanted = (counted >= starts[:, None]) & (counted < lengths[:, None])
     step = replace(_context(spans, counted, device), ids=ids, lengths=None if len(spans) == 1 else lengths)
-    log_probs, greedy = target_log_probs(model, step, targets, wanted)
+    alone = step.prefix is None and step.source is None
+    state = exact_state(model, [ids.shape[1]] * len(spans)) if alone else None
+    log_probs, greedy = target_log_probs(model, step, targets, wanted, state)
     counts = wanted.sum(1).tolist()
     hits = torch.split(greedy, counts) if want_greedy else [greedy[:0]] * len(counts)
     return [Scored(p.tolist(), g.tolist()) for p, g in zip(torch.split(log_probs, counts), hits, strict=True)]
+
+
+def exact_state(model: CausalLM, sizes: Sequence[int]) -> State | None:
+    """An empty state for rows of so many tokens in which numbers do not depend on their company; None: there is none.
+
+    Packed weights have one. Their rounded inputs make a hundredth of a nat of a last bit, so it matters. What forks of
+    a row add counts with its tokens, and two pages more for each.
+    """
+    if not (isinstance(model, TransformerLM) and model.batch_invariant):
+        return None
+    return PagedCache.empty(model.stack.new_pages(sum(-(-size // PAGE) + 1 for size in sizes)), len(sizes))
 
 
 def _look_up(model: DirectScorer, spans: Sequence[Span], device: torch.device) -> list[Scored]:

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from fourfold.inference.branches import Branch, grow
-from fourfold.inference.scoring import LOGITS_AT_ONCE, TOKENS_AT_ONCE, Scored, Span, ragged, score_spans
+from fourfold.inference.sampling import log_total
+from fourfold.inference.scoring import LOGITS_AT_ONCE, TOKENS_AT_ONCE, Scored, Span, exact_state, ragged, score_spans
 from fourfold.models import CausalLM, State, Step
+from fourfold.models.transformer import PAGE
 
 T = TypeVar("T")
 Judge = Callable[[Tensor, Sequence[int], Sequence[int]], Sequence[T]]
@@ -89,8 +91,9 @@ class Walk(Generic[T]):
     def _state(self, batch: Sequence[Branch], before: State | None, rows: Sequence[int], wanted: bool) -> State | None:
         if before is not None:
             return before.fork(torch.tensor(rows, device=self.device))
-        if not wanted and not any(branch.then for branch in batch):
-            return None
+        exact = exact_state(self.model, [branch.held(2 * PAGE) for branch in batch])
+        if exact is not None or not (wanted or any(branch.then for branch in batch)):
+            return exact
         return self.model.new_state(len(batch), _room(batch))
 
     def _forward(self, batch: Sequence[Branch], state: State | None) -> None:
@@ -130,7 +133,7 @@ def log_probs_of(
         logits = model.logits(hidden[start : start + chunk]).float()
         here = ((at >= start) & (at < start + chunk)).nonzero()[:, 0]
         row, target = at[here] - start, wanted[here]
-        log_probs[here] = logits[row, target] - logits.logsumexp(1)[row]
+        log_probs[here] = logits[row, target] - log_total(logits)[row, 0]
         greedy[here] = logits.argmax(1)[row] == target
     return list(zip(log_probs.tolist(), greedy.tolist(), strict=True))
 
