@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json, write_json
-from fourfold.models.elmo import ELMO, load_elmo
+from fourfold.models.elmo import ELMO, ElmoLM, load_elmo, save_elmo
 from fourfold.models.families import FAMILIES, family_for, family_named
 from fourfold.models.files.family_config import SENSELESS as SENSELESS
 from fourfold.models.files.family_config import Config, read_family_config
@@ -43,8 +43,8 @@ def save_model(module: nn.Module, folder: Path | str, extra_config: Mapping[str,
     """Write a model folder; `extra_config` is added to `config.json` (token ids, say, unless they already mean
     something there: RoBERTa counts its positions from `pad_token_id`)."""
     folder = Path(folder)
-    if isinstance(module, NGramLM):
-        save_ngram(module, folder)
+    if isinstance(module, NGramLM | ElmoLM):
+        save_ngram(module, folder) if isinstance(module, NGramLM) else save_elmo(module, folder)
         write_json(folder / "config.json", read_json(folder / "config.json") | dict(extra_config or {}))
         return
     assert isinstance(module, NETWORKS), type(module)
