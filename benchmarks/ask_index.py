@@ -65,7 +65,7 @@ def main() -> None:
 def gather(folders: Sequence[Path], documents: Path, size: float) -> None:
     """Hard links (or copies) to readable files, each folder the same share, large and small as they come."""
     for number, folder in enumerate(folders):
-        files = [path for path in folder.rglob("*") if path.suffix.lower() in KINDS and not path.is_symlink()]
+        files = [path for path in folder.rglob("*") if path.suffix.lower() in KINDS and path.is_file() and not path.is_symlink()]
         random.Random(0).shuffle(files)
         taken = 0
         for path in files:

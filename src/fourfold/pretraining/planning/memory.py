@@ -18,8 +18,9 @@ from fourfold.pretraining.planning.job import Job
 from fourfold.pretraining.planning.states import optimizer_bytes
 from fourfold.training import Precision, rows_at_once
 
-PROCESS_BYTES = 640_000_000
-"""Resident size of a process that walks a recipe, all else in this file left out: 591 to 698 MB in five (LOG.md)."""
+PROCESS_BYTES = 565_000_000
+"""Resident size of a process that walks a recipe, all else in this file left out. It was 75 MB more when numba and
+polars were imported at the start; of ten recipes on a quiet machine 486 to 640 MB (LOG.md, 2026-11-28)."""
 GAPS = 0.25
 """Of what a transformer's step makes and frees: holes of the heap between sizes that do not fit each other. Measured,
 0.21 to 0.29 on four recipes; a recurrent layer makes few large tensors and leaves none (LOG.md, 2026-11-28)."""
