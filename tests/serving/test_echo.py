@@ -62,3 +62,15 @@ def test_the_layout_and_what_is_refused() -> None:
         ):  # fmt: skip
             refused = client.post("/v1/completions", json=ECHO | wrong)
             assert (refused.status_code, refused.json()["error"]["param"]) == (400, named)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("response_format", {"type": "json_object"}), ("tools", [{"type": "function"}]), ("suffix", "x")],
+)
+def test_completions_refuse_what_they_would_not_heed(field: str, value: object) -> None:
+    with served(app_of(small("llama"))) as address, httpx.Client(base_url=address) as client:
+        refused = client.post("/v1/completions", json={"prompt": "a", "max_tokens": 2, field: value})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, field)
+        heeded = client.post("/v1/completions", json={"prompt": "a", "max_tokens": 2, field: None})
+        assert heeded.status_code == 200

@@ -141,6 +141,7 @@ class SamplingFields(Open):
         """Say no to what would silently be ignored otherwise."""
         neutral: dict[str, tuple[Any, ...]] = {
             "functions": (None, []), "function_call": (None, "none"), "suffix": (None, ""),
+            "response_format": (None, {"type": "text"}), "tools": (None, []),  # of completions: chat knows them
             "modalities": (None, ["text"]), "audio": (None,), "prediction": (None,), "web_search_options": (None,),
         }  # fmt: skip
         for name, value in (self.model_extra or {}).items():
