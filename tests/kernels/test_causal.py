@@ -1,5 +1,8 @@
 """The compiled attention against the plain formula and fp32."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -79,3 +82,18 @@ def test_heads_of_other_sizes_and_kinds_and_with_a_past_go_the_plain_way():
     assert not attends_natively(*[torch.empty(1, 1, 1, 24, dtype=torch.bfloat16)] * 2)
     assert not attends_natively(*[torch.empty(1, 1, 1, 32)] * 2)
     assert not attends_natively(ONE, torch.empty(1, 1, 2, 32, dtype=torch.bfloat16))
+
+
+@needs_kernel
+@pytest.mark.skipif(sys.platform != "linux", reason="torch's threads are borrowed on Linux only")
+def test_runs_on_the_threads_of_torch():
+    """Two sets of threads would take the processor from each other, since waiting ones spin."""
+    script = (
+        "import os, torch; from fourfold.kernels import causal_attention as attend\n"
+        "torch.set_num_threads(2); torch.randn(512, 512) @ torch.randn(512, 512)\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "heads = [torch.randn(2, 4, 64, 32).bfloat16() for _ in range(4)]; attend(*heads)\n"
+        "print(len(os.listdir('/proc/self/task')) - before)"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["0"]

@@ -18,7 +18,7 @@ import torch
 
 from fourfold.errors import unknown_name
 
-VERSION = 5
+VERSION = 6
 """Of the structures below, the same as in `native/shapes.hpp`."""
 SETS = {"portable": 0, "avx2": 1, "avx512": 2}
 """Sets of instructions, each including those before it."""
@@ -108,6 +108,17 @@ def threads() -> int:
     return torch.get_num_threads()
 
 
+def _borrow_threads(library: ctypes.CDLL) -> None:
+    """Let regions between torch's operators run on the threads of torch's own OpenMP, where that can be found."""
+    place = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    try:
+        fork = ctypes.CDLL(str(place)).GOMP_parallel  # of the library that this one is linked with
+    except (OSError, AttributeError):
+        return  # another system, or another OpenMP
+    library.fourfold_borrow_threads.argtypes = [c_void_p]
+    library.fourfold_borrow_threads(ctypes.cast(fork, c_void_p))
+
+
 def _opened() -> tuple[ctypes.CDLL | None, str]:
     places = [Path(__file__).parent / f"_native{suffix}" for suffix in EXTENSION_SUFFIXES]
     found = next((place for place in places if place.is_file()), None)
@@ -121,6 +132,7 @@ def _opened() -> tuple[ctypes.CDLL | None, str]:
         return None, f"the compiled library cannot be opened ({error}): {advice}"
     if version != VERSION:
         return None, f"the compiled library is of version {version}, not {VERSION}: {advice}"
+    _borrow_threads(library)
     library.fourfold_room.restype = c_int64
     library.fourfold_room.argtypes = [c_int64, c_int32]
     library.fourfold_product.argtypes = [POINTER(WeightCall), c_void_p, c_int64, c_void_p, c_void_p, c_int, c_int]

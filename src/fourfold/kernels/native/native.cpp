@@ -22,6 +22,9 @@ void* PyInit__native() { return nullptr; }  // the linker on Windows asks for it
 
 PUBLIC int fourfold_version() { return VERSION; }
 
+// See `run_region`.
+PUBLIC void fourfold_borrow_threads(void* fork) { borrow_threads(reinterpret_cast<Fork>(fork)); }
+
 // The best this processor can run.
 PUBLIC int fourfold_instructions() {
 #ifdef X86

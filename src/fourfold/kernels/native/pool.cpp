@@ -89,11 +89,34 @@ Pool& the_pool() {
     return *pool.load();
 }
 
+std::atomic<Fork> borrowed{nullptr};
+
+struct Borrowing {  // a region that threads of another library run
+    Region region;
+    void* data;
+    Phases phases;
+    std::atomic<int> members{0};
+
+    static void enter(void* at) {
+        Borrowing& call = *static_cast<Borrowing*>(at);
+        const int member = call.members.fetch_add(1, std::memory_order_relaxed);
+        Team team(call.phases);
+        call.region(call.data, team, member);
+    }
+};
+
 }  // namespace
 
 void offer_processor(int spins) { spins < SPINS ? pause() : std::this_thread::yield(); }
 
+void borrow_threads(Fork fork) { borrowed = fork; }
+
 void run_region(int threads, Region region, void* data, bool last) {
+    const Fork fork = borrowed.load();
+    if (last && fork && threads > 1) {
+        Borrowing call{region, data};
+        return fork(Borrowing::enter, &call, unsigned(threads), 0);
+    }
     Pool& shared = the_pool();
     std::unique_lock<std::mutex> lock(shared.use, std::try_to_lock);
     if (threads > 1 && lock.owns_lock()) return shared.run(threads, region, data, last);

@@ -44,8 +44,11 @@ private:
 };
 
 // Run `region(data, team, member)` on up to so many threads; on the caller's alone while another caller has them.
-// `last`: no other region follows soon, so the threads sleep at once and leave the processor to others, as torch's.
+// `last`: no other region follows soon. The threads that torch's operators wait with run it, if they could be borrowed:
+// theirs spin for a while after an operator, and would take the processor from ours. Else ours sleep at once afterwards.
 using Region = void (*)(void* data, Team& team, int member);
+using Fork = void (*)(void (*body)(void*), void* data, unsigned threads, unsigned flags);  // OpenMP's GOMP_parallel
+void borrow_threads(Fork fork);
 void run_region(int threads, Region region, void* data, bool last);
 
 template <class Body> void run_team(int threads, Body body, bool last = false) {

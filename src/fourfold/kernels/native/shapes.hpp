@@ -2,7 +2,7 @@
 #pragma once
 #include <cstdint>
 
-constexpr int VERSION = 5;
+constexpr int VERSION = 6;
 
 constexpr int LANES = 16;  // output rows of a tile, side by side in one vector
 constexpr int BLOCK = 32;  // inputs that share a scale once they are quantized
