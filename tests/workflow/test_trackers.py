@@ -2,13 +2,18 @@
 
 import math
 import sys
+import threading
+import time
 import types
+from importlib.machinery import ModuleSpec
 
 import pytest
 
 from fourfold.errors import UserError
 from fourfold.training import TrainingStep
-from fourfold.workflow.training.trackers import Trackers
+from fourfold.workflow import parse_recipe
+from fourfold.workflow.training.trackers import Trackers, require_service
+from fourfold.workflow.training.trackers.aside import Aside
 from fourfold.workflow.training.trackers.services import open_service
 from fourfold.workflow.training.trackers.telling import EACH, drawn
 from fourfold.workflow.training.trackers.tensorboard import EventFile, masked_checksum
@@ -58,7 +63,53 @@ def test_numbers_of_a_row_are_told_by_name_and_a_failing_tracker_is_dropped(rema
     trackers.finish()
     assert good.rows == [(3, {"loss": 2.5, "bits_per_byte/prose": 1.5}), (4, {"loss": 2.5, "bits_per_byte/prose": 1.5})]
     assert (good.finished, bad.finished) == (True, False)
-    assert remarks == ["Tracker 'bad' failed at step 3 and is told no more: the server is down"]
+    assert remarks == ["Tracker 'bad' is told no more from step 3 on, the training goes on: the server is down"]
+
+
+def opened_at(gate, told):
+    """A server that answers once the gate is open."""
+
+    def open_tracker():
+        gate.wait()
+        return told
+
+    return open_tracker
+
+
+def test_a_tracker_that_does_not_answer_holds_up_neither_a_step_nor_the_end(remarks):
+    gate, told = threading.Event(), Told()
+    trackers = Trackers({"slow": Aside(opened_at(gate, told), grace=0.05, most=3)}, None, None)
+    began = time.monotonic()
+    trackers.log(1, {"loss": 2.0})
+    trackers.finish()
+    assert time.monotonic() - began < 2
+    assert remarks == ["Tracker 'slow' was not told to the end, metrics.jsonl has it all: no answer for 0.05 s"]
+    gate.set()
+
+
+def test_a_tracker_that_answers_late_is_told_everything_and_one_far_behind_is_dropped(remarks):
+    gate, told = threading.Event(), Told()
+    trackers = Trackers({"late": Aside(opened_at(gate, told), most=3)}, None, None)
+    for step in (1, 2, 3):
+        trackers.log(step, {"loss": 2.0})
+    gate.set()
+    trackers.finish()
+    assert ([step for step, _ in told.rows], told.finished, remarks) == ([1, 2, 3], True, [])
+    behind = Trackers({"behind": Aside(opened_at(threading.Event(), told), most=3)}, None, None)
+    for step in (1, 2, 3, 4, 5):
+        behind.log(step, {"loss": 2.0})
+    assert remarks == ["Tracker 'behind' is told no more from step 4 on, the training goes on: it is 3 rows behind"]
+
+
+def test_what_went_wrong_beside_the_training_is_said_once(remarks):
+    failing = Aside(lambda: Told(fail=True))
+    trackers = Trackers({"bad": failing}, None, None)
+    trackers.log(1, {"loss": 2.0})
+    failing._thread.join(5)
+    for step in (2, 3):
+        trackers.log(step, {"loss": 2.0})
+    trackers.finish()
+    assert remarks == ["Tracker 'bad' is told no more from step 2 on, the training goes on: the server is down"]
 
 
 def test_the_line_on_the_screen():
@@ -70,10 +121,12 @@ def test_the_line_on_the_screen():
     assert drawn([3.0] * 40) == drawn([math.nan] * 40) == drawn([1.0, 2.0]) == ""
 
 
-def test_services_are_told_as_they_want_it(monkeypatch):
+def test_services_are_told_as_they_want_it(monkeypatch, remarks):
     calls = []
 
     class Run:
+        url = "http://there/run"
+
         def log(self, values, step):
             calls.append(("log", values, step))
 
@@ -91,13 +144,18 @@ def test_services_are_told_as_they_want_it(monkeypatch):
         log_metrics=lambda values, step: calls.append(("metrics", values, step)),
         end_run=lambda: calls.append(("end",)),
     )
-    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init))
+    wandb = types.SimpleNamespace(
+        init=init, Settings=dict, setup=lambda settings: calls.append(("quiet", settings["silent"]))
+    )
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
     monkeypatch.setitem(sys.modules, "mlflow", mlflow)
     for name in ("wandb", "mlflow"):
         tracker = open_service(name, "fourfold", "run/stage", {"lr": 0.1})
         tracker.log(7, {"loss": 1.0})
         tracker.finish()
+    assert remarks == ["fourfold run/stage: http://there/run"]
     assert calls == [
+        ("quiet", True),
         ("init", {"project": "fourfold", "name": "run/stage", "config": {"lr": 0.1}}),
         ("log", {"loss": 1.0}, 7),
         ("finish",),
@@ -109,9 +167,34 @@ def test_services_are_told_as_they_want_it(monkeypatch):
     ]
 
 
-def test_a_tracker_that_is_not_there(monkeypatch):
+RECIPE = """
+name = "told"
+[corpus.text]
+sources = ["stdlib"]
+[tokenizer.bpe]
+corpus = "corpus.text"
+[pretrain.decoder]
+model = { family = "lstm", layers = 1, hidden_size = 16 }
+tokenizer = "tokenizer.bpe"
+corpus = "corpus.text"
+budget = { steps = 1 }
+"""
+
+
+def test_a_tracker_that_is_not_there_is_refused_with_the_recipe(monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(UserError, match=r"'wandb' is not installed.*pip install 'fourfold\[wandb\]'"):
-        open_service("wandb", "fourfold", "name", {})
+    with pytest.raises(
+        UserError, match=r"\[pretrain.decoder\]: tracker 'wandb' is not inst.*pip install 'fourfold\[wandb\]'"
+    ):
+        parse_recipe(RECIPE + 'trackers = ["wandb"]')
     with pytest.raises(UserError, match="Did you mean 'mlflow'"):
-        open_service("mlflo", "fourfold", "name", {})
+        require_service("mlflo")
+
+
+def test_a_training_goes_on_with_other_trackers(monkeypatch):
+    wandb = types.ModuleType("wandb")
+    wandb.__spec__ = ModuleSpec("wandb", None)
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    told, untold = (parse_recipe(RECIPE + line).stage("pretrain.decoder") for line in ('trackers = ["wandb"]', ""))
+    assert told.options.trackers == ("wandb",)
+    assert told.options.model_dump() == untold.options.model_dump()  # what decides whether a stage is done anew

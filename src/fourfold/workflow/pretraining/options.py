@@ -17,6 +17,7 @@ from fourfold.workflow.training import (
     ParallelOptions,
     check_plan,
     chosen_plan,
+    require_service,
 )
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ class PretrainOptions(Options):
     """How much work a crash may cost."""
     curve: CurveOptions = CurveOptions()
     """The held-out curve."""
-    trackers: tuple[Literal["wandb", "mlflow", "trackio"], ...] = ()
-    """Experiment trackers to tell, beside metrics.jsonl and TensorBoard's files in the stage folder."""
+    trackers: tuple[Literal["wandb", "mlflow", "trackio"], ...] = Field(default=(), exclude=True)
+    """Experiment trackers to tell, beside metrics.jsonl and TensorBoard's files in the stage folder; a run may go on
+    with others, or without."""
     parallel: ParallelOptions | None = Field(default=None, exclude=True)
     """How torchrun's processes share the training; without it each reads its part of every batch."""
     recompute: bool = False
@@ -115,6 +117,8 @@ def uses(options: PretrainOptions) -> list[Use]:
 
 
 def check(options: PretrainOptions) -> None:
+    for service in options.trackers:
+        require_service(service)
     _check_batches(options)
     if isinstance(options.model, str):
         _check_continuing(options)

@@ -13,6 +13,7 @@ from fourfold.workflow.training.options import (
 )
 from fourfold.workflow.training.rows import Totals, curve_row, curve_steps, cut_back
 from fourfold.workflow.training.sharing import check_plan, chosen_plan, share_out
+from fourfold.workflow.training.trackers import require_service
 
 __all__ = [
     "Budget",
@@ -33,6 +34,7 @@ __all__ = [
     "cut_back",
     "decide_steps",
     "remove_checkpoints",
+    "require_service",
     "run_fit",
     "share_out",
 ]

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Protocol, final
 
 from fourfold.errors import UserError, unknown_name
+from fourfold.progress import say
+
+ANSWER_SECONDS = 15.0
+"""Seconds in which a server must have answered the first time."""
 
 
 class Tracker(Protocol):
@@ -17,17 +22,26 @@ class Tracker(Protocol):
 
 
 @final
-class WandB:
-    """Weights & Biases, and Trackio, which has the same interface."""
+class Run:
+    """A run of Weights & Biases, or of Trackio, which has the same interface."""
 
     def __init__(self, package: Any, project: str, name: str, settings: Mapping[str, Any]) -> None:
         self._run = package.init(project=project, name=name, config=dict(settings))
+        if self._run.url:
+            say(f"{project} {name}: {self._run.url}")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)
 
     def finish(self) -> None:
         self._run.finish()
+
+
+def quiet_run(package: Any, project: str, name: str, settings: Mapping[str, Any]) -> Run:
+    """A run of W&B that neither speaks nor asks for a key on the screen a training is shown on, and gives a server up
+    before the end of the process would wait for it."""
+    package.setup(package.Settings(silent=True, init_timeout=ANSWER_SECONDS))
+    return Run(package, project, name, settings)
 
 
 @final
@@ -48,18 +62,20 @@ class MLflow:
 
 
 SERVICES: dict[str, Callable[[Any, str, str, Mapping[str, Any]], Tracker]] = {
-    "wandb": WandB,
-    "trackio": WandB,
+    "wandb": quiet_run,
+    "trackio": Run,
     "mlflow": MLflow,
 }
 
 
-def open_service(service: str, project: str, name: str, settings: Mapping[str, Any]) -> Tracker:
-    """The tracker of that name, told of a run."""
+def require_service(service: str) -> None:
+    """Refuse a tracker that is not known or not installed; nothing of it is loaded."""
     if service not in SERVICES:
         raise unknown_name("tracker", service, SERVICES)
-    try:
-        package = import_module(service)
-    except ImportError:
-        raise UserError(f"tracker '{service}' is not installed", advice=f"pip install 'fourfold[{service}]'") from None
-    return SERVICES[service](package, project, name, settings)
+    if find_spec(service) is None:
+        raise UserError(f"tracker '{service}' is not installed", advice=f"pip install 'fourfold[{service}]'")
+
+
+def open_service(service: str, project: str, name: str, settings: Mapping[str, Any]) -> Tracker:
+    """The tracker of that name, told of a run; loading it and asking its server may take long."""
+    return SERVICES[service](import_module(service), project, name, settings)

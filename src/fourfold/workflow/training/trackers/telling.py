@@ -6,13 +6,15 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from statistics import fmean
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, final
 
-from fourfold.errors import UserError
 from fourfold.progress import say
 from fourfold.workflow.machine import resident_bytes
-from fourfold.workflow.training.trackers.services import Tracker, open_service
+from fourfold.workflow.training.trackers.aside import Aside
+from fourfold.workflow.training.trackers.services import Tracker, open_service, require_service
 from fourfold.workflow.training.trackers.tensorboard import EventFile
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ FOLDER = "tensorboard"
 BARS = "▁▂▃▄▅▆▇█"
 DRAWN, EACH = 12, 8
 """Bars of the course of the loss, and steps to a bar."""
+
+WIDEST = 200
+"""Characters of what a tracker is quoted with."""
 
 
 @final
@@ -43,14 +48,14 @@ class Trackers:
                 tracker.log(step, values)
             except Exception as error:  # whatever a tracker raises: the run matters more
                 del self._trackers[name]
-                say(f"Tracker '{name}' failed at step {step} and is told no more: {_first_line(error)}")
+                say(f"Tracker '{name}' is told no more from step {step} on, the training goes on: {_first_line(error)}")
 
     def finish(self) -> None:
         for name, tracker in self._trackers.items():
             try:
                 tracker.finish()
             except Exception as error:  # as above
-                say(f"Tracker '{name}' could not finish: {_first_line(error)}")
+                say(f"Tracker '{name}' was not told to the end, metrics.jsonl has it all: {_first_line(error)}")
 
     def note(self, step: TrainingStep) -> str:
         """A line for the screen: loss and how it went, learning rate, speed, share of the machine's rate, memory."""
@@ -77,7 +82,7 @@ def drawn(losses: Sequence[float]) -> str:
 
 @contextmanager
 def open_trackers(context: StageContext, fit: Fit, *, silent: bool = False) -> Iterator[Trackers]:
-    """TensorBoard's file in the stage folder, and the services the fit names; one that does not start is said.
+    """TensorBoard's file in the stage folder, and the services the fit names, each by a thread of its own.
 
     None of them where `silent`: another process of the training tells them.
     """
@@ -90,13 +95,10 @@ def open_trackers(context: StageContext, fit: Fit, *, silent: bool = False) -> I
     except OSError as error:
         say(f"No TensorBoard file: {_first_line(error)}")
     settings = {"stage": context.name, "label": fit.label, "steps": fit.steps, **fit.update.model_dump(mode="json")}
+    name = f"{context.run_folder.name}/{context.name}"
     for service in fit.trackers:
-        try:
-            trackers[service] = open_service(service, "fourfold", f"{context.run_folder.name}/{context.name}", settings)
-        except UserError:
-            raise
-        except Exception as error:  # a server that is down
-            say(f"Tracker '{service}' did not start, the training goes on without it: {_first_line(error)}")
+        require_service(service)
+        trackers[service] = Aside(partial(open_service, service, "fourfold", name, settings))
     telling = Trackers(trackers, fit.flops_per_token, _peak(fit))
     try:
         yield telling
@@ -119,4 +121,4 @@ def _scalars(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return shorten((str(error).strip() or type(error).__name__).splitlines()[0], WIDEST, placeholder=" …")
