@@ -14,7 +14,8 @@ import torch
 import fourfold
 from fourfold.errors import UserError
 from fourfold.inference import LanguageModel
-from fourfold.models import build_model
+from fourfold.models import build_model, is_packed
+from fourfold.models.files import save_gguf
 from fourfold.tokenizers import Tokenizer, byte_tokenizer, train_byte_bpe
 from fourfold.workflow import parse_recipe, run_recipe
 from fourfold.workflow.training import Totals
@@ -183,6 +184,16 @@ def test_a_model_without_weights_of_its_own_is_refused(folder: Path) -> None:
     text = RECIPE.format(folder=folder).replace(f"{folder}/model", "openai:gpt@http://127.0.0.1:9/v1")
     with pytest.raises(UserError, match="cannot be trained on"):
         run_recipe(parse_recipe(text), folder / "endpoint")
+
+
+def test_a_model_in_few_bits_is_gone_on_from(folder: Path, tmp_path: Path) -> None:
+    whole = fourfold.load(folder / "model", dtype="fp32")
+    save_gguf(whole.module, whole.tokenizer, tmp_path / "small.gguf", "q8_0", name="small")
+    text = RECIPE.format(folder=folder).replace(f"{folder}/model", f"{tmp_path}/small.gguf")
+    run_recipe(parse_recipe(text), tmp_path / "runs")
+    trained = fourfold.load(tmp_path / "runs" / "go-on" / "pretrain.more" / "model")
+    assert not is_packed(trained.module)
+    assert trained.module.config.vocabulary_size > whole.module.config.vocabulary_size
 
 
 def test_a_double_of_bytes_keeps_its_rows(folder: Path, tmp_path: Path) -> None:

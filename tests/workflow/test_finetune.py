@@ -7,6 +7,9 @@ import pytest
 
 import fourfold
 from fourfold.errors import UserError
+from fourfold.models import build_model
+from fourfold.models.files import save_gguf
+from fourfold.tokenizers import byte_tokenizer
 from fourfold.workflow import parse_recipe, run_recipe
 
 FUNCTION = '''
@@ -125,6 +128,28 @@ def test_the_tuned_model_is_loaded_with_its_labels(run):
     rows = [json.loads(line) for line in (run / "finetune.mood" / "samples.jsonl").read_text().splitlines()]
     found = model.classify([row["text"] for row in rows])
     assert [model.labels[int(scores.argmax())] for scores in found] == [row["pretrained"] for row in rows]
+
+
+def test_a_model_in_few_bits_is_tuned_from_its_own_weights(tmp_path):
+    table = {"family": "llama", "layers": 1, "hidden_size": 32, "heads": 2, "context": 64}
+    save_gguf(build_model(table, 259, seed=0), byte_tokenizer(), tmp_path / "small.gguf", "q8_0", name="small")
+    (tmp_path / "moods.jsonl").write_text(
+        "\n".join(json.dumps({"text": f"day {number}", "label": "ab"[number % 2]}) for number in range(40))
+    )
+    text = f"""
+name = "few"
+[finetune.mood]
+model = "{tmp_path.as_posix()}/small.gguf"
+task = "classification"
+data = "{tmp_path.as_posix()}/moods.jsonl"
+compare = false
+optimizer = {{ lr = 1e-7, weight_decay = 0 }}
+budget = {{ steps = 1 }}
+"""
+    folder = run_recipe(parse_recipe(text), tmp_path / "runs").folder
+    base = fourfold.load(tmp_path / "small.gguf", dtype="fp32").module.stack.state_dict()
+    tuned = fourfold.load(folder / "finetune.mood" / "model", dtype="fp32").module.stack.state_dict()
+    assert all((tuned[name] - value).abs().max() < 1e-5 for name, value in base.items())
 
 
 def test_tasks_made_from_the_corpus_use_its_held_out_documents(run):

@@ -15,7 +15,15 @@ from fourfold.adaptation.downstream.features import Classifying
 from fourfold.adaptation.downstream.records import Record, TaskKind
 from fourfold.adaptation.downstream.scoring import Answer
 from fourfold.inference import Engine, Request, Sampler, Sampling
-from fourfold.models import Config, EncoderDecoder, EncoderDecoderConfig, TransformerConfig, TransformerLM, make_module
+from fourfold.models import (
+    Config,
+    EncoderDecoder,
+    EncoderDecoderConfig,
+    TransformerConfig,
+    TransformerLM,
+    is_packed,
+    make_module,
+)
 from fourfold.models.elmo import ElmoFeatures, ElmoLM, FeatureClassifier
 from fourfold.models.transformer import Task
 from fourfold.tokenizers import Tokenizer
@@ -48,6 +56,7 @@ def make_tuned(
     assert isinstance(module, TransformerLM | EncoderDecoder)
     module.initialise(torch.Generator().manual_seed(seed))
     if pretrained is not None:
+        assert not is_packed(pretrained)  # its names would agree with none
         known = module.state_dict()
         state = {name: tensor for name, tensor in pretrained.state_dict().items() if name in known}
         module.load_state_dict({name: t for name, t in state.items() if not name.startswith("task.")}, strict=False)

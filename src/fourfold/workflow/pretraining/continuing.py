@@ -42,7 +42,7 @@ class Start(NamedTuple):
 
 def start_of(context: StageContext, options: PretrainOptions) -> Start:
     """The model that is named, as copy in fp32; extended once, and read back when the stage goes on."""
-    from fourfold.models import RecurrentLM, TransformerLM, widen_vocabulary
+    from fourfold.models import RecurrentLM, TransformerLM, make_dense, widen_vocabulary
 
     assert isinstance(options.model, str)
     loaded = context.models.fresh(options.model)
@@ -61,6 +61,7 @@ def start_of(context: StageContext, options: PretrainOptions) -> Start:
     pieces: dict[int, list[int]] = {}
     if options.new_tokens:
         tokenizer, pieces = _extended(context, options, tokenizer)
+    module = make_dense(module)  # a file's weights in few bits cannot be trained
     return Start(widen_vocabulary(module, pieces), tokenizer, len(pieces))
 
 

@@ -154,13 +154,14 @@ def run(context: StageContext, options: FinetuneOptions) -> None:
 
 def set_up(context: StageContext, options: FinetuneOptions) -> Bench:
     from fourfold.adaptation.downstream import RowMaker
-    from fourfold.models import EncoderDecoder, TransformerLM, with_axes
+    from fourfold.models import EncoderDecoder, TransformerLM, make_dense, with_axes
     from fourfold.models.elmo import ElmoLM
 
     model = context.models.fresh(options.model)
     base = getattr(model, "module", None)  # an endpoint has none
     if not isinstance(base, TransformerLM | EncoderDecoder | ElmoLM):
         raise UserError("this model cannot be tuned on a task", where=options.model, expected="a transformer or ELMo")
+    make_dense(base)
     train, held_out = records(context, options)
     classes = sorted({record.answer for record in train} | {tag.name for record in train for tag in record.tags})
     table = context.models.card(options.model).get("config", {})
