@@ -131,6 +131,11 @@ MISTAKES = {
     ),
     "out of range": ("vocabulary_size = 512", "vocabulary_size = 5", "[tokenizer.bpe]: 'vocabulary_size'", "got 5"),
     "wrong type": ("vocabulary_size = 512", 'vocabulary_size = "many"', "valid integer", "got 'many'"),
+    "a choice that there is not": (
+        'sources = ["stdlib"]',
+        'sources = ["stdlib"]\nhold_out = "dates"',
+        "'hold_out': input should be 'date' or 'hash', got 'dates'. Did you mean 'date'?",
+    ),
     "missing": ('sources = ["stdlib"]', "", "[corpus.text]", "'sources' is missing"),
     "seed": ("seed = 3", "seed = -3", "'seed' is out of range", "got -3"),
     "name": ('name = "good"', 'name = "../up"', "'name'", "../up"),

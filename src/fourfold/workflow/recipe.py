@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,7 +187,10 @@ def _option_error(error: ErrorDetails, kind: StageKind, place: str) -> UserError
     if error["type"] == "missing":
         return UserError(f"'{key}' is missing", where=place)
     reason = error["msg"].removeprefix("Value error, ")
-    return UserError(f"'{key}': {reason[:1].lower()}{reason[1:]}", where=place, got=repr(error["input"]))
+    choices = re.findall("'([^']*)'", error["ctx"]["expected"]) if error["type"] == "literal_error" else []
+    guess = nearest(str(error["input"]), choices)
+    advice = f"Did you mean '{guess}'?" if guess else None
+    return UserError(f"'{key}': {reason[:1].lower()}{reason[1:]}", where=place, got=repr(error["input"]), advice=advice)
 
 
 def _keys_at(options: type[BaseModel], path: list[str]) -> list[str]:
