@@ -186,6 +186,20 @@ def test_a_model_without_weights_of_its_own_is_refused(folder: Path) -> None:
         run_recipe(parse_recipe(text), folder / "endpoint")
 
 
+def test_a_replayed_text_that_is_used_up_is_warned_about(
+    folder: Path, tmp_path: Path, remarks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fourfold.workflow.pretraining.fitting.MANY_EPOCHS", 1)
+    text = RECIPE.format(folder=folder).replace("replay_share = 0.25", "replay_share = 0.9")
+    (tmp_path / "few").mkdir()
+    for number in range(3):
+        shutil.copy(folder / "plain" / f"{number}.txt", tmp_path / "few")
+    run_recipe(parse_recipe(text.replace(f"{folder}/plain", f"{tmp_path}/few")), tmp_path)
+    (said,) = [remark for remark in remarks if "times over" in remark]
+    assert "reads the replayed text" in said
+    assert card_of(tmp_path / "go-on" / "pretrain.more")["warnings"] == [said.removeprefix("model, gone on ")]
+
+
 def test_a_model_in_few_bits_is_gone_on_from(folder: Path, tmp_path: Path) -> None:
     whole = fourfold.load(folder / "model", dtype="fp32")
     save_gguf(whole.module, whole.tokenizer, tmp_path / "small.gguf", "q8_0", name="small")

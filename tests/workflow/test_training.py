@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from dataclasses import replace
 
@@ -212,6 +213,23 @@ def test_what_each_policy_does_about_a_spike(tmp_path, remarks):
     assert (rates[29], rates[31], rates[41]) == (1e-2, 5e-3, 2.5e-3)
     assert len(rows["rewind"]) == 48
     assert sum("is a spike" in remark for remark in remarks) == 6
+
+
+def test_a_rate_that_makes_the_loss_worse_is_said_once(tmp_path, remarks):
+    def fit(rate):
+        options = OptimizerOptions(kind="lion", lr=rate, weight_decay=0, warmup=0.5, clip=1e9)
+        made = long(make_fit(), steps=80)
+        return replace(made, optimizer=options.make(made.model), update=options)
+
+    run_fit(context_in(tmp_path / "calm"), fit(1e-3), CheckpointOptions())
+    assert not remarks
+    checkpoint = CheckpointOptions(steps=1)
+    run_fit(context_in(tmp_path / "wild"), replace(fit(1.0), steps=70), checkpoint)
+    run_fit(context_in(tmp_path / "wild"), fit(1.0), checkpoint)  # goes on, and knows what was said
+    (said,) = [remark for remark in remarks if "learning rate" in remark]
+    assert re.fullmatch(
+        r"pretrain.tiny: the loss, \S+ at step \d+, is above where it began; the learning rate of .*", said
+    )
 
 
 def test_a_training_that_only_spikes_is_given_up(tmp_path):

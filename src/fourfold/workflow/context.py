@@ -39,5 +39,7 @@ class StageContext:
         """A file another stage must have left."""
         path = self.path(reference) / name
         if not path.exists():
-            raise UserError(f"the stage left no {name}", where=path.parent, advice="Delete its folder and run again.")
+            raise UserError(
+                f"the stage left no {name}", where=self.path(reference), advice="Delete this folder and run again."
+            )
         return path

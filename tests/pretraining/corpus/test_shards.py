@@ -51,10 +51,21 @@ def test_damaged_or_foreign_shards_are_refused(tmp_path: Path, shards: TokenShar
     file = tmp_path / "shards" / "tokens.bin"
     whole = file.read_bytes()
     file.write_bytes(whole[:9] + bytes([whole[9] ^ 1]) + whole[10:])
-    with pytest.raises(UserError, match=r"tokens\.bin: the tokens do not match their SHA-256"):
+    with pytest.raises(UserError, match=r"tokens\.bin: the bytes do not match their SHA-256"):
         TokenShards.open(tmp_path / "shards", verified=True)
     file.write_bytes(whole[:-3])
-    with pytest.raises(UserError, match="the token file is cut off"):
+    with pytest.raises(UserError, match=r"tokens\.bin: the file is cut off"):
+        TokenShards.open(tmp_path / "shards")
+
+
+def test_a_damaged_index_is_refused(tmp_path: Path, shards: TokenShards) -> None:
+    file = tmp_path / "shards" / "tokens.idx"
+    whole = file.read_bytes()
+    file.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    with pytest.raises(UserError, match=r"tokens\.idx: the bytes do not match their SHA-256"):
+        TokenShards.open(tmp_path / "shards", verified=True)
+    file.unlink()
+    with pytest.raises(UserError, match=rf"tokens\.idx: the file is cut off, expected {8 * len(TEXTS)} bytes, got 0"):
         TokenShards.open(tmp_path / "shards")
 
 

@@ -54,6 +54,7 @@ def encode_corpus(corpus_folder: Path, tokenizer: Tokenizer, out_folder: Path, s
             "vocabulary_size": tokenizer.vocabulary_size,
             "tokenizer_hash": tokenizer.hash,
             "sha256": hash_file(folder / "tokens.bin"),
+            "index_sha256": hash_file(folder / "tokens.idx"),
         }
         write_json(folder / "manifest.json", manifest)
     return manifest
@@ -69,6 +70,15 @@ def _write(stream: IO[bytes], documents: list[list[int]], kind: str, ends: list[
     for ids in documents:
         stream.write(np.asarray(ids, kind).tobytes())
         ends.append((ends[-1] if ends else 0) + len(ids))
+
+
+def _check(file: Path, size: int, sha256: str | None) -> None:
+    """Refuse a file that is not as it was written: its size, and, where given, its hash."""
+    found = file.stat().st_size if file.is_file() else 0
+    if found != size:
+        raise UserError("the file is cut off", where=file, expected=f"{size:,} bytes", got=f"{found:,}")
+    if sha256 is not None and hash_file(file) != sha256:
+        raise UserError("the bytes do not match their SHA-256: damaged after they were written", where=file)
 
 
 class TokenShards:
@@ -90,20 +100,12 @@ class TokenShards:
         if tokenizer is not None and manifest["tokenizer_hash"] != tokenizer.hash:
             raise UserError("these shards were written by another tokenizer", where=folder, advice="Encode again.")
         size = np.dtype(manifest["type"]).itemsize * manifest["tokens"]
-        file = folder / "tokens.bin"
-        if not file.is_file() or file.stat().st_size != size:
-            found = file.stat().st_size if file.is_file() else 0
-            raise UserError("the token file is cut off", where=file, expected=f"{size:,} bytes", got=f"{found:,}")
-        if verified and hash_file(file) != manifest["sha256"]:
-            raise UserError(
-                "the tokens do not match their SHA-256", where=file,
-                advice="The file was damaged after it was written: delete its folder and run again.",
-            )  # fmt: skip
+        file, index = folder / "tokens.bin", folder / "tokens.idx"
+        _check(file, size, manifest["sha256"] if verified else None)
+        _check(index, 8 * manifest["documents"], manifest["index_sha256"] if verified else None)
         empty = np.empty(0, manifest["type"])
         tokens = np.memmap(file, manifest["type"], "r") if size else empty
-        ends = np.fromfile(folder / "tokens.idx", "<u8").astype(np.int64)
-        if len(ends) != manifest["documents"]:
-            raise UserError("the index does not fit its manifest", where=folder / "tokens.idx", got=len(ends))
+        ends = np.fromfile(index, "<u8").astype(np.int64)
         return cls(tokens, ends, manifest)
 
     def __len__(self) -> int:

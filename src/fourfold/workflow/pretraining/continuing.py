@@ -11,17 +11,16 @@ from fourfold.files import atomic_folder, read_json, write_json
 from fourfold.progress import say
 from fourfold.workflow.measuring import bits_per_byte, held_out_samples
 from fourfold.workflow.pretraining.fitting import (
-    MANY_EPOCHS,
     Bench,
-    budget_warnings,
     chosen_loss,
     fit_gradient,
+    many_passes,
     rows_read,
     save_result,
     steps_to_take,
 )
 from fourfold.workflow.pretraining.options import PretrainOptions, check_shared
-from fourfold.workflow.pretraining.parts import loss_of, make_batches, split_shards, text_a_row
+from fourfold.workflow.pretraining.parts import loss_of, make_batches, replays, split_shards, text_a_row
 from fourfold.workflow.training import Measure, share_out
 
 if TYPE_CHECKING:
@@ -108,8 +107,9 @@ def continue_model(context: StageContext, options: PretrainOptions) -> None:
     leads = context.company.rank == 0
     before = measured_once(context, measure) if leads else {}
     steps = steps_to_take(context, options, bench)
-    epochs = rows_read(options, steps) * text_a_row(bench.rows, bench.shards) / max(1, bench.shards.token_count)
-    warnings = budget_warnings(round(epochs * 1000), 1000) if epochs > MANY_EPOCHS else []
+    read = rows_read(options, steps)
+    epochs = read * text_a_row(bench.rows, bench.shards) / max(1, bench.shards.token_count)
+    warnings = many_passes(epochs, "your text") + many_passes(replays(bench.rows, read), "the replayed text")
     for remark in warnings or [f"reads the text {epochs:.2g} times"]:
         say(f"{label} {remark}")
     totals = fit_gradient(context, options, bench, steps, measure)

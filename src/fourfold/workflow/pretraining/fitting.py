@@ -168,14 +168,20 @@ def recompute_layers(module: Any) -> None:
 
 
 def budget_warnings(tokens_seen: int, tokens_there: int, readable: bool = True) -> list[str]:
-    """What to expect of a model that reads too little of its text; `readable`: it is compared in bits per byte."""
+    """What to expect of a model that reads too little of its text, or the same again and again; `readable`: it is
+    compared in bits per byte."""
     share = tokens_seen / max(1, tokens_there)
-    if share > MANY_EPOCHS:
-        return [f"reads your text {share:.0f} times over, which teaches nothing more; add text or shorten the budget"]
     if share >= SMALL_SHARE:
-        return []
+        return many_passes(share, "your text")
     counting = "the 5-gram will win; " if readable else ""
     return [f"sees {share:.0%} of your text; {counting}train longer (quickstart: --minutes 60)"]
+
+
+def many_passes(passes: float, what: str) -> list[str]:
+    """A warning where a text is read more often than it teaches anything."""
+    if passes <= MANY_EPOCHS:
+        return []
+    return [f"reads {what} {passes:.0f} times over, which teaches nothing more; add text or shorten the budget"]
 
 
 def save_result(

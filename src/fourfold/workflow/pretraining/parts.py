@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fourfold.errors import UserError
 from fourfold.files import read_json
 
 if TYPE_CHECKING:
@@ -121,6 +122,16 @@ def text_a_row(rows: RowSource | StreamBatches, shards: TokenShards) -> float:
     return float(rows.context)
 
 
+def replays(rows: RowSource | StreamBatches, read: int) -> float:
+    """Passes over the replayed text in so many rows of both."""
+    from fourfold.pretraining.corpus import ReplayedRows, WindowBatches
+
+    if not isinstance(rows, ReplayedRows):
+        return 0.0
+    assert isinstance(rows.other, WindowBatches)  # a model is gone on from by predicting the next token
+    return read * rows.share / rows.other.windows
+
+
 def ramp_of(options: PretrainOptions) -> BatchRamp | None:
     from fourfold.pretraining.corpus import BatchRamp
 
@@ -159,17 +170,27 @@ def split_shards(
     context: StageContext, options: PretrainOptions, tokenizer: Tokenizer, split: str, corpus: str | None = None
 ) -> TokenShards:
     """The tokenizer's shards of a split when it has read the same corpus, else shards of our own."""
-    from fourfold.pretraining.corpus import TokenShards, encode_corpus
+    from fourfold.pretraining.corpus import encode_corpus
 
     wanted = corpus or options.corpus
     if options.tokenizer is not None:
         card = read_json(context.output_of(options.tokenizer, "card.json"))
         if card["corpus"] == wanted:
-            return TokenShards.open(context.output_of(options.tokenizer, f"shards/{split}"), verified=True)
+            return _opened(context.output_of(options.tokenizer, f"shards/{split}"), context.path(options.tokenizer))
     folder = context.folder / "shards" / (split if corpus is None else f"{corpus}-{split}")
     if not (folder / "manifest.json").is_file():
         encode_corpus(context.path(wanted), tokenizer, folder, split=split)
-    return TokenShards.open(folder, verified=True)
+    return _opened(folder, folder)
+
+
+def _opened(folder: Path, made_in: Path) -> TokenShards:
+    """Shards that are as they were written; else the error says what to delete so that they are written again."""
+    from fourfold.pretraining.corpus import TokenShards
+
+    try:
+        return TokenShards.open(folder, verified=True)
+    except UserError as error:
+        raise UserError(str(error), advice=f"Delete {made_in} and run again.") from None
 
 
 def held_out_batches(

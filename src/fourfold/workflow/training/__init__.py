@@ -1,7 +1,8 @@
 """The one loop as stages run it: options of a recipe, resuming, spikes, averages, trackers."""
 
 from fourfold.workflow.training.compiling import Compile, compile_if_worth, compiles
-from fourfold.workflow.training.fitting import Fit, Measure, run_fit
+from fourfold.workflow.training.fit import Fit, Measure
+from fourfold.workflow.training.fitting import run_fit
 from fourfold.workflow.training.folders import remove_checkpoints
 from fourfold.workflow.training.options import (
     Budget,

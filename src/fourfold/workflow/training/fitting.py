@@ -10,7 +10,7 @@ disk when a process dies decides all that follows:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,52 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from fourfold.files import append_jsonl, read_json, write_json
 from fourfold.progress import Task, say, task
+from fourfold.workflow.training.course import Course
+from fourfold.workflow.training.fit import Fit, Measure
 from fourfold.workflow.training.folders import newest_step
-from fourfold.workflow.training.options import CheckpointOptions, OptimizerOptions
+from fourfold.workflow.training.options import CheckpointOptions
 from fourfold.workflow.training.rows import Totals, curve_row, cut_back, first_number, metrics_row, read_rows
 from fourfold.workflow.training.trackers import Trackers, open_trackers
 
 if TYPE_CHECKING:
-    from torch import nn
-    from torch.optim import Optimizer
-
-    from fourfold.training import (
-        Answer,
-        BatchSource,
-        Objective,
-        Precision,
-        SpikeWatch,
-        Team,
-        TrainingStep,
-        WeightAverage,
-    )
+    from fourfold.training import Answer, SpikeWatch, Team, TrainingStep, WeightAverage
     from fourfold.workflow.context import StageContext
-
-Measure = Callable[[], Mapping[str, Mapping[str, float]]]  # numbers by name in groups, for a row of curve.jsonl
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """One training, ready to start or to go on."""
-
-    model: nn.Module
-    objective: Objective
-    batches: BatchSource
-    optimizer: Optimizer
-    update: OptimizerOptions
-    precision: Precision
-    steps: int
-    label: str
-    flops_per_token: float | None = None
-    """For the share of the machine's rate that is shown while training."""
-    one_batch: bool = False
-    """The data is no longer than a batch: every step rightly reads the same."""
-    trackers: tuple[str, ...] = ()
-    """Experiment trackers that are told every step, beside metrics.jsonl and TensorBoard's files."""
-    team: Team | None = None
-    """The processes that train together, each with its part of `model`; None: this one alone."""
-    whole: nn.Module | None = None
-    """In the first process of a team, the model in one piece: what is measured, and kept in the end."""
 
 
 def run_fit(
@@ -110,6 +74,7 @@ class _Sitting:
     spikes: int = 0
     """Steps that were not applied or were gone back from."""
     watch: SpikeWatch | None = None
+    course: Course = field(default_factory=Course)
     average: WeightAverage | None = None
     saved_at: float = 0.0
 
@@ -147,6 +112,8 @@ class _Sitting:
         kept = read_json(self.folder / "answers.json") if (self.folder / "answers.json").is_file() else []
         self.answers = tuple(Answer(**row) for row in kept if row["step"] <= self.totals.steps)
         self.spikes = len(self.answers) + sum(row.get("applied") is False for row in rows)
+        self.course = Course()
+        self.course.remember(row["loss"] for row in rows if row.get("applied") is not False)
         if wanted.spikes is not None:
             self.watch = SpikeWatch(threshold=wanted.spikes.threshold, window=wanted.spikes.window)
             self.watch.remember(row["loss"] for row in rows if row.get("applied") is not False)
@@ -224,6 +191,11 @@ class _Sitting:
         )
 
     def _applied(self, work: Task, trackers: Trackers, step: TrainingStep) -> None:
+        if self.course.worsens(loss := step.losses["loss"]):
+            say(
+                f"{self.context.name}: the loss, {loss:.4g} at step {self.totals.steps}, is above where it began; "
+                f"the learning rate of {step.learning_rate:.2g} is too high, or the text has changed"
+            )
         if self.average is not None:
             self.average.update()
         if self.measure and self.totals.steps in self.measured:

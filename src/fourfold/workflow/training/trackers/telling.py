@@ -20,7 +20,7 @@ from fourfold.workflow.training.trackers.tensorboard import EventFile
 if TYPE_CHECKING:
     from fourfold.training import TrainingStep
     from fourfold.workflow.context import StageContext
-    from fourfold.workflow.training.fitting import Fit
+    from fourfold.workflow.training.fit import Fit
 
 FOLDER = "tensorboard"
 BARS = "▁▂▃▄▅▆▇█"
