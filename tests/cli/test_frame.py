@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import time
@@ -12,12 +13,13 @@ from typing import Any
 import pytest
 import typer.core
 import typer.main
+from rich.console import Console
 from typer.testing import CliRunner
 
 from fourfold.cli import app
 from fourfold.cli.app import run
 from fourfold.cli.console import between, command_line, duration, resume_command
-from fourfold.cli.progress import PlainSink, sink_for
+from fourfold.cli.progress import BarSink, PlainSink, sink_for
 from fourfold.errors import Interrupted, UserError
 from fourfold.progress import say, track, use_sink
 
@@ -213,6 +215,30 @@ def test_bars_on_a_terminal_nest_and_leave_a_line(monkeypatch: pytest.MonkeyPatc
     assert "outer: 2/2 items" in text
     assert "a [remark]" in text
     assert not isinstance(sink_for(stream), PlainSink)
+
+
+def test_80_columns_show_amount_time_left_and_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    clock = iter(range(0, 1000, 4))
+    sink = BarSink(Terminal())
+    sink.progress.get_time = lambda: float(next(clock))  # type: ignore[method-assign]
+    note = "loss 5.327 █▇▅▄▄▄▂▂▂▂▁▂, lr 0.0003, 13,907 tokens/s, MFU 43%, 0.8 GB"
+    work = sink.start("train SmolLM2-135M in few bits, gone on", 2000, "steps")
+    for _ in range(2):
+        work.advance(523, note)
+    shown = io.StringIO()
+    console = Console(file=shown, width=80)
+    for part in sink.progress.get_renderables():
+        console.print(part)
+    bar, said = (line.rstrip() for line in shown.getvalue().splitlines())
+    assert "1,046/2,000 steps, " in bar
+    assert re.search(r"\d:\d\d$", bar)
+    assert said.strip() == note
+    assert max(len(bar), len(said)) <= 80
+    sink.stop(work)
+    left = sink.console.file.getvalue()  # type: ignore[attr-defined]
+    assert f" s\n    {note}\n" in left
 
 
 def test_numbers_as_people_read_them() -> None:

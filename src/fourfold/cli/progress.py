@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from typing import IO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -17,12 +18,15 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from fourfold.progress import Sink
 from fourfold.progress import Task as Work
 
 PLAIN_LINE_SECONDS = 10.0
+WIDE, LABEL = 100, 30
+"""Columns of a terminal that has room for a long bar; and the most that what the work is called may take of them."""
 
 
 def sink_for(stream: IO[str] | None = None) -> Sink:
@@ -43,6 +47,10 @@ def amounts(done: float, total: float | None, rate: float | None, unit: str) -> 
     return f"{of_total} {unit}" + (f", {rate:,.1f}/s" if rate else "")
 
 
+def with_note(line: str, note: str, between: str = ", ") -> str:
+    return f"{line}{between}{note}" if note else line
+
+
 class Bar:
     """One bar."""
 
@@ -56,18 +64,27 @@ class Bar:
             self.progress.update(self.task, note=note)
 
 
+class TwoLines(Progress):
+    """A bar a task, and under it what is said of the task: 80 columns have no room for both in one line."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for task in self.tasks:
+            yield self.make_tasks_table([task])
+            if task.fields["note"]:
+                yield Text(f"  {task.fields['note']}", no_wrap=True, overflow="ellipsis")
+
+
 class BarSink:
     """Live bars; they vanish when done, and a line with the time taken stays for those that were long."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.console = Console(file=stream, highlight=False)
-        self.progress = Progress(
+        self.progress = TwoLines(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            RateColumn(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[note]}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=LABEL)),
+            BarColumn(bar_width=24 if self.console.width >= WIDE else 12),
+            RateColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
             console=self.console,
             transient=True,
         )
@@ -85,9 +102,10 @@ class BarSink:
         row = self.progress.tasks[self.progress.task_ids.index(task.task)]
         elapsed = row.elapsed or 0.0
         if elapsed >= 1:
-            rate = row.completed / elapsed
-            done = amounts(row.completed, row.total, rate, row.fields["unit"])
-            self.say(f"  {row.description}: {done} in {elapsed:,.0f} s {row.fields['note']}".rstrip())
+            done = amounts(row.completed, row.total, row.completed / elapsed, row.fields["unit"])
+            line, note = f"  {row.description}: {done} in {elapsed:,.0f} s", row.fields["note"]
+            apart = len(line) + len(note) + 2 > self.console.width
+            self.say(with_note(line, note, "\n    " if apart else ", "))
         self.progress.remove_task(task.task)
         self.bars.remove(task)
         if not self.bars:
@@ -116,7 +134,7 @@ class Line:
     def describe(self, now: float) -> str:
         rate = self.done / max(now - self.began, 1e-9)
         left = f", {(self.total - self.done) / rate:,.0f} s left" if self.total and rate else ""
-        return f"{self.label}: {amounts(self.done, self.total, rate, self.unit)}{left} {self.note}".rstrip()
+        return with_note(f"{self.label}: {amounts(self.done, self.total, rate, self.unit)}{left}", self.note)
 
 
 class PlainSink:
@@ -133,7 +151,7 @@ class PlainSink:
         now = time.monotonic()
         if now - task.began >= 1:
             done = amounts(task.done, task.total, task.done / (now - task.began), task.unit)
-            self.say(f"{task.label}: {done} in {now - task.began:,.0f} s {task.note}".rstrip())
+            self.say(with_note(f"{task.label}: {done} in {now - task.began:,.0f} s", task.note))
 
     def say(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
