@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from fourfold.launch import follows
+
 resume_command: ContextVar[str | None] = ContextVar("resume_command", default=None)
 """What Ctrl-C tells the user to run; commands that keep their finished work set it."""
 
@@ -42,8 +44,10 @@ def finish(
     """The last line: where the result is, or `what` else stands there, and the next command.
 
     It goes to stdout with the result, or to stderr where stdout is the result itself
-    (a generated text, JSON) and a reader would trip over it.
+    (a generated text, JSON) and a reader would trip over it. Of processes that work together the first says it.
     """
+    if follows():
+        return
     parts = [f"{what}: {where}"] if where is not None else []
     parts += [f"Next: {command_line(next_command)}"] if next_command else []
     line = "   ".join(parts)

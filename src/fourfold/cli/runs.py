@@ -51,9 +51,10 @@ def run(
         override = [*(override or []), *uncompiled(recipe, override or [])]
     words: list[object] = ["run", recipe, "--runs", runs]
     words += [word for value in override or [] for word in ("--set", value)]
-    walk(recipe, override or [], runs, only=only, again=[*words, *(["--only", only] if only else [])])
-    if open_report:
-        open_in_browser(runs / read_recipe_name(recipe, override or []) / "report.html")
+    result = walk(recipe, override or [], runs, only=only, again=[*words, *(["--only", only] if only else [])])
+    if open_report and result.report is not None:
+        open_in_browser(result.report)
+    finish(where=result.report or result.folder, next_command=["report", result.folder, "--open"])
 
 
 def walk(
@@ -80,12 +81,6 @@ def walk(
         for stage in result.stages
     )
     return result
-
-
-def read_recipe_name(recipe: Path, overrides: list[str]) -> str:
-    from fourfold.workflow import parse_recipe
-
-    return parse_recipe(recipe, overrides).name
 
 
 def uncompiled(recipe: Path, overrides: list[str]) -> list[str]:

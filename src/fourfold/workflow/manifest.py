@@ -12,6 +12,9 @@ from fourfold.files import read_json, write_json
 from fourfold.workflow.machine import describe_machine
 from fourfold.workflow.recipe import Recipe
 
+FAILED = "failed: "
+"""How the outcome of a sitting begins that an error ended."""
+
 
 class Manifest:
     """The manifest of one run folder; sittings of an interrupted run add up."""

@@ -21,7 +21,7 @@ from fourfold.workflow.crew import SOLO, Company, Launched, company, require_pro
 from fourfold.workflow.fingerprint import code_fingerprint, source_fingerprint
 from fourfold.workflow.interrupts import Interrupts
 from fourfold.workflow.ledger import Ledger, finished
-from fourfold.workflow.manifest import Manifest
+from fourfold.workflow.manifest import FAILED, Manifest
 from fourfold.workflow.outside import require_outside
 from fourfold.workflow.recipe import Recipe, StageSpec
 from fourfold.workflow.stages import KINDS
@@ -97,7 +97,10 @@ def _walk(run: _Run, wanted: list[StageSpec], only: str | None) -> RunResult:
             write_report(folder, recipe.language)
             raise Interrupted(f"Interrupted; finished work is kept. Resume with: {resume_command(folder)}") from None
         except BaseException as error:
-            manifest.finish(f"failed: {error}" if isinstance(error, FourfoldError) else f"failed: {error!r}")
+            told = isinstance(error, FourfoldError)
+            manifest.finish(FAILED + (str(error) if told else repr(error)))
+            if told:
+                write_report(folder, recipe.language)
             raise
         manifest.finish("finished" if only is None else f"finished {only}")
         return RunResult(folder=folder, stages=tuple(results), report=write_report(folder, recipe.language))

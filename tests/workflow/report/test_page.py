@@ -89,6 +89,16 @@ def test_same_run_gives_the_same_bytes(make_run, full_run: Path, tmp_path: Path)
     assert len(pages[0][1]) > 20
 
 
+def test_a_run_that_failed_says_why(make_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "can_plot", lambda: False)
+    folder = make_run(tmp_path / "run", upto="tokenizer")
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    manifest["sittings"] = [{"outcome": "failed: the <loss> has spiked."}]
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    header = write_report(folder).read_text("utf-8").partition("</header>")[0]
+    assert "It stopped: the &lt;loss&gt; has spiked." in header
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_partial_run_says_what_is_missing(make_run, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "can_plot", lambda: False)

@@ -8,13 +8,13 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fourfold.workflow.report.curves import stored_run
+from fourfold.workflow.report.curves import _log_time, stored_run
 from fourfold.workflow.report.evaluations import first_samples, prompting, tuning_blocks
 from fourfold.workflow.report.formatting import duration, points, short_count, size
 from fourfold.workflow.report.language import Text
 from fourfold.workflow.report.loading import load_run
 from fourfold.workflow.report.noise import noise_scales
-from fourfold.workflow.report.plotting import spread, themed
+from fourfold.workflow.report.plotting import canvas, spread, themed
 
 
 def test_both_languages_have_every_string_and_the_same_placeholders() -> None:
@@ -111,3 +111,10 @@ def test_learning_overtakes_counting_in_the_stored_run(full_run: Path) -> None:
         for learner in ("LSTM", "decoder"):
             assert stored[learner, group].values[0] > counting > stored[learner, group].values[-1]
             assert len(stored[learner, group].seconds) == len(stored[learner, group].values)
+
+
+def test_a_time_axis_of_moments_has_ticks_where_they_stand():
+    with canvas() as (_, axes):
+        _log_time(axes, [0.0321, 0.0361], "en")
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["0.032 s", "0.036 s"]
+        assert list(axes.get_xticks()) == [0.032, 0.036]

@@ -234,7 +234,7 @@ def _log_time(axes: Axes, seconds: list[float], language: Language) -> None:
     axes.set_xlim(first, last)
     ticks = [tick for tick in TICKS if first <= tick <= last]
     if len(ticks) < 2:
-        ticks = [round(first * 1.5, 1), round(last / 1.5, 1)]
+        ticks = sorted({float(f"{end:.2g}") for end in (first * 1.5, last / 1.5)})
     axes.set_xticks(ticks, labels=[duration(tick).of(language) for tick in ticks])
     axes.minorticks_off()
 
@@ -250,6 +250,7 @@ class _Losses:
         with canvas(3.6, 2.4) as (figure, axes):
             axes.set_title(label_of(self.label))
             axes.set_xlabel(words("axis_step").of(language))
+            axes.set_ylabel(words("axis_loss").of(language))
             axes.plot(steps, values, color=MUTED, linewidth=0.6, alpha=0.6)
             axes.plot(steps, _smoothed(values), color=INK, linewidth=1.4)
             axes.grid(axis="x", visible=False)

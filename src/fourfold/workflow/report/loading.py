@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fourfold.errors import UserError
+from fourfold.workflow.manifest import FAILED
 from fourfold.workflow.report.reading import mapping, number, read_lines, read_object, records, text
 from fourfold.workflow.report.records import Comparison, CurvePoint, EvaluationRow, Opening, Sample, ScoreRow, Stage
 
@@ -53,6 +54,13 @@ class Run:
     @property
     def missing(self) -> tuple[Stage, ...]:
         return tuple(stage for stage in self.stages if stage.state != "done")
+
+    @property
+    def failure(self) -> str | None:
+        """What ended the last sitting, if something did."""
+        sittings = records(self.manifest.get("sittings"))
+        outcome = text(sittings[-1].get("outcome")) if sittings else ""
+        return outcome.removeprefix(FAILED) if outcome.startswith(FAILED) else None
 
 
 def load_run(folder: Path) -> Run:
