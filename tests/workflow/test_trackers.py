@@ -66,6 +66,15 @@ def test_numbers_of_a_row_are_told_by_name_and_a_failing_tracker_is_dropped(rema
     assert remarks == ["Tracker 'bad' is told no more from step 3 on, the training goes on: the server is down"]
 
 
+class Service(Told):
+    """Takes all rows that wait at once."""
+
+    def log(self, rows):
+        self.calls = [*getattr(self, "calls", []), len(rows)]
+        for step, values in rows:
+            super().log(step, values)
+
+
 def opened_at(gate, told):
     """A server that answers once the gate is open."""
 
@@ -77,7 +86,7 @@ def opened_at(gate, told):
 
 
 def test_a_tracker_that_does_not_answer_holds_up_neither_a_step_nor_the_end(remarks):
-    gate, told = threading.Event(), Told()
+    gate, told = threading.Event(), Service()
     trackers = Trackers({"slow": Aside(opened_at(gate, told), grace=0.05, most=3)}, None, None)
     began = time.monotonic()
     trackers.log(1, {"loss": 2.0})
@@ -88,13 +97,14 @@ def test_a_tracker_that_does_not_answer_holds_up_neither_a_step_nor_the_end(rema
 
 
 def test_a_tracker_that_answers_late_is_told_everything_and_one_far_behind_is_dropped(remarks):
-    gate, told = threading.Event(), Told()
+    gate, told = threading.Event(), Service()
     trackers = Trackers({"late": Aside(opened_at(gate, told), most=3)}, None, None)
     for step in (1, 2, 3):
         trackers.log(step, {"loss": 2.0})
     gate.set()
     trackers.finish()
     assert ([step for step, _ in told.rows], told.finished, remarks) == ([1, 2, 3], True, [])
+    assert len(told.calls) < 3  # rows that wait are told together
     behind = Trackers({"behind": Aside(opened_at(threading.Event(), told), most=3)}, None, None)
     for step in (1, 2, 3, 4, 5):
         behind.log(step, {"loss": 2.0})
@@ -102,7 +112,7 @@ def test_a_tracker_that_answers_late_is_told_everything_and_one_far_behind_is_dr
 
 
 def test_what_went_wrong_beside_the_training_is_said_once(remarks):
-    failing = Aside(lambda: Told(fail=True))
+    failing = Aside(lambda: Service(fail=True))
     trackers = Trackers({"bad": failing}, None, None)
     trackers.log(1, {"loss": 2.0})
     failing._thread.join(5)
@@ -137,11 +147,13 @@ def test_services_are_told_as_they_want_it(monkeypatch, remarks):
         calls.append(("init", options))
         return Run()
 
+    started = types.SimpleNamespace(info=types.SimpleNamespace(run_id="run 1"))
     mlflow = types.SimpleNamespace(
         set_experiment=lambda name: calls.append(("experiment", name)),
-        start_run=lambda run_name: calls.append(("start", run_name)),
+        start_run=lambda run_name: calls.append(("start", run_name)) or started,
         log_params=lambda values: calls.append(("params", values)),
-        log_metrics=lambda values, step: calls.append(("metrics", values, step)),
+        MlflowClient=lambda: types.SimpleNamespace(log_batch=lambda run, metrics: calls.append((run, metrics))),
+        entities=types.SimpleNamespace(Metric=lambda name, value, now, step: (name, value, step)),
         end_run=lambda: calls.append(("end",)),
     )
     wandb = types.SimpleNamespace(
@@ -151,18 +163,19 @@ def test_services_are_told_as_they_want_it(monkeypatch, remarks):
     monkeypatch.setitem(sys.modules, "mlflow", mlflow)
     for name in ("wandb", "mlflow"):
         tracker = open_service(name, "fourfold", "run/stage", {"lr": 0.1})
-        tracker.log(7, {"loss": 1.0})
+        tracker.log([(7, {"loss": 1.0}), (8, {"loss": 2.0})])
         tracker.finish()
     assert remarks == ["fourfold run/stage: http://there/run"]
     assert calls == [
         ("quiet", True),
         ("init", {"project": "fourfold", "name": "run/stage", "config": {"lr": 0.1}}),
         ("log", {"loss": 1.0}, 7),
+        ("log", {"loss": 2.0}, 8),
         ("finish",),
         ("experiment", "fourfold"),
         ("start", "run/stage"),
         ("params", {"lr": 0.1}),
-        ("metrics", {"loss": 1.0}, 7),
+        ("run 1", [("loss", 1.0, 7), ("loss", 2.0, 8)]),
         ("end",),
     ]
 

@@ -106,10 +106,11 @@ class _Planner:
         if job is None:
             return _typical(options.budget.seconds or 0.0)
         tokens, seconds = _pretraining_tokens(options), options.budget.seconds
-        plan = self._scaled(job, tokens, seconds)
         may = may_compile(options) and not isinstance(job.config, Recurrent)
-        if not may or not compiles(options.compile, plan["tokens"] / job.tokens, plan["seconds"]):
-            return plan
+        if not may or options.compile is not True:  # else plain steps decide nothing
+            plan = self._scaled(job, tokens, seconds)
+            if not may or not compiles(options.compile, plan["tokens"] / job.tokens, plan["seconds"]):
+                return plan
         return self._scaled(replace(job, compiled=True), tokens, seconds)
 
     def pretraining(self, options: Any) -> Job | None:

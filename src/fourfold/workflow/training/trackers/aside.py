@@ -12,21 +12,21 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import final
 
-from fourfold.workflow.training.trackers.services import Tracker
+from fourfold.workflow.training.trackers.services import Row, Service
 
 GRACE = 20.0
 """Seconds that the end of a training waits for a tracker that takes no row meanwhile."""
-MOST = 10_000
-"""Rows that may wait for a tracker."""
+MOST, TOGETHER = 10_000, 100
+"""Rows that may wait for a tracker, and how many of them it is told at once."""
 
 
 @final
 class Aside:
     """Opens a tracker and hands rows on, without waiting; what went wrong there is raised at the next call here."""
 
-    def __init__(self, open_tracker: Callable[[], Tracker], *, grace: float = GRACE, most: int = MOST) -> None:
+    def __init__(self, open_tracker: Callable[[], Service], *, grace: float = GRACE, most: int = MOST) -> None:
         self._open, self._grace, self._most = open_tracker, grace, most
-        self._rows: SimpleQueue[tuple[int, Mapping[str, float]] | None] = SimpleQueue()
+        self._rows: SimpleQueue[Row | None] = SimpleQueue()
         self._taken = 0
         self._error: Exception | None = None
         self._thread = Thread(target=copy_context().run, args=(self._tell,), daemon=True)  # remarks go the same way
@@ -52,10 +52,19 @@ class Aside:
 
     def _tell(self) -> None:
         try:
-            tracker = self._open()
-            while (row := self._rows.get()) is not None:
-                tracker.log(*row)
-                self._taken += 1
+            tracker, ended = self._open(), False
+            while not ended:
+                waiting = self._waiting()
+                rows, ended = [row for row in waiting if row is not None], waiting[-1] is None
+                tracker.log(rows)
+                self._taken += len(rows)
             tracker.finish()
         except Exception as error:  # whatever a tracker raises: it is told by the training's own thread
             self._error = error
+
+    def _waiting(self) -> list[Row | None]:
+        """The next row or more of them; None, the last of all, is their end."""
+        rows = [self._rows.get()]
+        while rows[-1] is not None and len(rows) < TOGETHER and not self._rows.empty():
+            rows.append(self._rows.get())
+        return rows

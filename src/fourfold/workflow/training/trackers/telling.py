@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from functools import partial
 from statistics import fmean
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 from fourfold.progress import say
 from fourfold.workflow.machine import resident_bytes
 from fourfold.workflow.training.trackers.aside import Aside
-from fourfold.workflow.training.trackers.services import Tracker, open_service, require_service
+from fourfold.workflow.training.trackers.services import open_service, require_service
 from fourfold.workflow.training.trackers.tensorboard import EventFile
 
 if TYPE_CHECKING:
@@ -29,6 +29,13 @@ DRAWN, EACH = 12, 8
 
 WIDEST = 200
 """Characters of what a tracker is quoted with."""
+
+
+class Tracker(Protocol):
+    """Takes numbers by step."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None: ...
+    def finish(self) -> None: ...
 
 
 @final
