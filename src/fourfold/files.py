@@ -32,6 +32,12 @@ def disk_errors(path: Path) -> Iterator[None]:
                 where=path,
                 advice="Free some space and run the command again; finished work is kept.",
             ) from error
+        if number == errno.EFBIG:
+            raise UserError(
+                "the file is larger than the disk or `ulimit -f` allows",
+                where=path,
+                advice="Choose another output folder.",
+            ) from error
         if number in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise UserError("may not write here", where=path, advice="Choose another output folder.") from error
         if number in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):

@@ -117,6 +117,8 @@ def test_pretrain_by_flags_writes_the_recipe_and_a_run(call: Call, notes: Path, 
     assert str(notes) in recipe
     code, out, err = call(*words)
     assert (code, out.count("done before")) == (0, 3)
+    code, out, err = call("run", "mine/recipe.toml", "--runs", ".")
+    assert out.splitlines()[-1] == "Result: mine/report.html   Next: fourfold report mine --open"
     code, out, err = call("runs", "list", "--runs", ".", "--json")
     (row,) = json.loads(out)
     assert (row["name"], row["stages_done"], row["stages"]) == ("mine", 3, 3)
@@ -154,8 +156,9 @@ def test_plan_of_a_model_and_of_a_recipe(call: Call, notes: Path, monkeypatch: p
     assert json.loads(call("plan", "llama:65b", "--json")[1])["verdict"].startswith("does not fit: ")
     recipe = Path("small.toml")
     recipe.write_text(RECIPE.format(notes=notes), "utf-8")
-    code, out, err = call("plan", recipe, "--json")
+    code, out, err = call("plan", recipe, "--json", "--set", "seed=3")
     assert code == 0, err
+    assert err.splitlines()[-1] == "Next: fourfold run small.toml --set seed=3"
     plan = json.loads(out)
     assert [stage["stage"] for stage in plan["stages"]] == ["corpus.text", "tokenizer.bpe", "pretrain.decoder"]
     # One probed step of 4 x 32 tokens takes 660 s, and the budget is ten of them.

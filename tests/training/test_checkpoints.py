@@ -1,4 +1,5 @@
 import json
+import resource
 
 import pytest
 import torch
@@ -154,3 +155,19 @@ def test_formats_of_other_versions(tmp_path, tiny):
     record.write_text(json.dumps(written | {"format": 99}))
     with pytest.raises(UserError, match="written by a newer Fourfold, expected format 2 or less, got 99"):
         load_latest_checkpoint(tmp_path, model, optimizer)
+
+
+def test_a_checkpoint_too_large_for_the_disk_leaves_the_one_before(tmp_path):
+    model = torch.nn.Linear(64, 64)
+    optimizer = adamw(model, 1e-3)
+    save_checkpoint(tmp_path, model, optimizer, 1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # what a small disk does, for this process alone
+    try:
+        with pytest.raises(UserError, match=r"state\.safetensors: the file is larger than the disk"):
+            save_checkpoint(tmp_path, model, optimizer, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    found = load_latest_checkpoint(tmp_path, model, optimizer)
+    assert found is not None
+    assert found.step == 1

@@ -77,7 +77,9 @@ def plan(
     shown = show_json if as_json else show_cluster if site else _show
     shown(result)
     following = ["--for", "tune"] if result["fits"] else ["--devices", "1024xA100-80GB"]
-    return finish(next_command=["run", subject] if is_recipe else ["plan", subject, *following], result_on_stdout=False)
+    again = [word for value in override or [] for word in ("--set", value)]
+    command = ["run", subject, *again] if is_recipe else ["plan", subject, *following]
+    return finish(next_command=command, result_on_stdout=False)
 
 
 def _published(as_json: bool) -> None:
