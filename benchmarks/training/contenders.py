@@ -27,16 +27,16 @@ def our_model(size: Size) -> Any:
     return module
 
 
-def ours(size: Size, compile_it: bool) -> Losses:
-    """The loop that `fourfold pretrain` runs."""
+def ours(size: Size, compile_it: bool, in_bytes: bool = False) -> Losses:
+    """The loop that `fourfold pretrain` runs, with AdamW's moments in fp32 or in bytes."""
     from fourfold.training import (
         FixedBatches,
         LabelledBatch,
-        adamw,
         causal_language_modelling,
         choose_precision,
         compile_regions,
         constant,
+        make_optimizer,
         train,
     )
 
@@ -44,7 +44,8 @@ def ours(size: Size, compile_it: bool) -> Losses:
     if compile_it:
         objective = compile_regions(model, objective)
     batches = FixedBatches([[LabelledBatch(ids[:, :-1], ids[:, 1:])] for ids in data(DISTINCT, size.rows)])
-    optimizer, precision = adamw(model, RATE, weight_decay=DECAY, betas=BETAS), choose_precision("cpu", model)
+    optimizer = make_optimizer("adamw-8bit" if in_bytes else "adamw", model, RATE, weight_decay=DECAY)  # the same betas
+    precision = choose_precision("cpu", model)
     for step in train(model, objective, batches, optimizer, steps=STEPS, schedule=constant(RATE), precision=precision):
         yield step.losses["loss"]
 
@@ -135,6 +136,7 @@ def peer_loop(model: nn.Module, loss_of: Callable[..., torch.Tensor], rows: int,
 
 CONTENDERS: dict[str, Callable[[Size], Losses]] = {
     "fourfold": lambda size: ours(size, compile_it=True),
+    "fourfold, adamw-8bit": lambda size: ours(size, compile_it=True, in_bytes=True),
     "fourfold --no-compile": lambda size: ours(size, compile_it=False),
     "transformers fp32": lambda size: transformers_losses(size, fast=False),
     "transformers bf16 + compile": lambda size: transformers_losses(size, fast=True),
