@@ -48,6 +48,28 @@ def test_the_next_step_is_that_of_the_plain_optimizer(count, steps, monkeypatch)
         assert apart.float().mean() < 1e-3  # a number amid two codes falls to either side by its last bit
 
 
+def test_a_state_that_is_loaded_goes_on_in_the_same_bits():
+    weight, optimizer = trained(5000, 3)
+    other = nn.Parameter(weight.detach().clone())
+    again = AdamW8bit([{"params": [other]}], lr=1e-2, weight_decay=0.1)
+    again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for _ in range(3):
+        weight.grad = other.grad = torch.randn(5000)
+        optimizer.step()
+        again.step()
+    assert torch.equal(weight, other)
+
+
+@needs_kernel
+def test_moments_of_another_kind_or_size_are_refused():
+    weight, optimizer = trained(5000, 1)
+    state = optimizer.state[weight]
+    for codes in (state["first_codes"].float(), state["first_codes"][:-1]):
+        state["first_codes"] = codes
+        with pytest.raises(ValueError, match="5000 numbers"):
+            optimizer.step()
+
+
 @needs_kernel
 def test_threads_change_no_bit():
     before, found = torch.get_num_threads(), []

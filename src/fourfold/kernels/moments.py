@@ -82,11 +82,16 @@ def steps_natively(weight: Tensor, gradient: Tensor) -> bool:
 
 
 def step_in_bytes(weight: Tensor, gradient: Tensor, first: ByteMoment, second: ByteMoment, rates: ByteRates) -> None:
-    """Change weight and moments in place; ask `steps_natively` first."""
+    """Change weight and moments in place; ask `steps_natively` first.
+
+    Raises:
+        ValueError: a moment is not bytes, or of another size than the weight.
+    """
     (keep, keep_second), (correct, correct_second) = rates.keep, rates.correct
+    count = weight.numel()
     call = _ByteStep(
-        weight=weight.data_ptr(), gradient=gradient.data_ptr(), first=_moment(first), second=_moment(second),
-        count=weight.numel(), take_first=1 - keep, keep_second=keep_second, take_second=1 - keep_second,
+        weight=weight.data_ptr(), gradient=gradient.data_ptr(), first=_moment(first, count),
+        second=_moment(second, count), count=count, take_first=1 - keep, keep_second=keep_second, take_second=1 - keep_second,
         correction=correct_second, epsilon=rates.epsilon, decay=1 - rates.decay, rate=rates.rate / correct,
     )  # fmt: skip
     library = kernels().library
@@ -94,6 +99,10 @@ def step_in_bytes(weight: Tensor, gradient: Tensor, first: ByteMoment, second: B
     library.fourfold_step_in_bytes(ctypes.byref(call), threads(), kernels().set)
 
 
-def _moment(moment: ByteMoment) -> _Moment:
+def _moment(moment: ByteMoment, count: int) -> _Moment:
+    kinds = moment.codes.dtype, moment.scales.dtype
+    sizes = moment.codes.numel(), moment.scales.numel()
+    if kinds != (torch.uint8, torch.float32) or sizes != (count, -(-count // BLOCK)):
+        raise ValueError(f"a moment of {count} numbers has {sizes} numbers of {kinds}")
     tensors = (moment.codes, moment.scales, *moment.code)
     return _Moment(*(tensor.data_ptr() for tensor in tensors))

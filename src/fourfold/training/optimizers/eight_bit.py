@@ -102,6 +102,12 @@ class AdamW8bit(Optimizer):
                 if parameter.grad is not None:
                     self._update(parameter, parameter.grad.float(), group)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As PyTorch does, which makes every state of the type of its weight: codes become bytes again."""
+        super().load_state_dict(state_dict)
+        for state in self.state.values():
+            state |= {key: value.to(torch.uint8) for key, value in state.items() if key.endswith("_codes")}
+
     def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[weight]
         if not state:
