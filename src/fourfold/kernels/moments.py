@@ -91,8 +91,9 @@ def step_in_bytes(weight: Tensor, gradient: Tensor, first: ByteMoment, second: B
     count = weight.numel()
     call = _ByteStep(
         weight=weight.data_ptr(), gradient=gradient.data_ptr(), first=_moment(first, count),
-        second=_moment(second, count), count=count, take_first=1 - keep, keep_second=keep_second, take_second=1 - keep_second,
-        correction=correct_second, epsilon=rates.epsilon, decay=1 - rates.decay, rate=rates.rate / correct,
+        second=_moment(second, count), count=count, take_first=1 - keep, keep_second=keep_second,
+        take_second=1 - keep_second, correction=correct_second, epsilon=rates.epsilon,
+        decay=1 - rates.decay, rate=rates.rate / correct,
     )  # fmt: skip
     library = kernels().library
     assert library is not None, "ask `steps_natively` first"
