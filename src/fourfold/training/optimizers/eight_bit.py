@@ -117,7 +117,8 @@ class AdamW8bit(Optimizer):
         correct = 1 - beta1 ** state["step"], 1 - beta2 ** state["step"]
         if "first_codes" in state and steps_natively(weight, gradient):
             rates = ByteRates((beta1, beta2), correct, rate, rate * group["weight_decay"], group["eps"])
-            step_in_bytes(weight, gradient, *self._bytes(state), rates)
+            first_bytes, second_bytes = self._bytes(state)
+            step_in_bytes(weight, gradient, first_bytes, second_bytes, rates)
             return
         first, second = self._moments(state, weight)
         first.lerp_(gradient, 1 - beta1)
