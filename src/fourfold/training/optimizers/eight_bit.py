@@ -53,12 +53,13 @@ class Packed(NamedTuple):
 
 def pack(values: Tensor, signed: bool) -> Packed:
     """The nearest codes of a tensor, block by block."""
-    code = dynamic_code(signed).to(values.device)
+    _, middles, starts = (part.to(values.device) for part in _code(signed))
     blocks = _blocks(values)
     scales = blocks.abs().amax(1)
-    middles = (code[:-1] + code[1:]) / 2
-    codes = torch.bucketize(blocks / scales.clamp_min(1e-30)[:, None], middles)
-    return Packed(codes.to(torch.uint8).reshape(-1)[: values.numel()], scales)
+    shares = blocks / scales.clamp_min(1e-30)[:, None]
+    least = starts[(shares.view(torch.int32) >> 16).bitwise_and_(0xFFFF)]
+    codes = least + (middles[least.int()] < shares)
+    return Packed(codes.reshape(-1)[: values.numel()], scales)
 
 
 def unpack(packed: Packed, signed: bool, like: Tensor) -> Tensor:
