@@ -17,7 +17,7 @@ from fourfold.errors import FourfoldError, Interrupted
 from fourfold.files import hash_value, lock_folder, write_jsonl, write_text
 from fourfold.progress import say
 from fourfold.workflow.context import StageContext
-from fourfold.workflow.crew import SOLO, Company, Launched, company, require_processes
+from fourfold.workflow.crew import SOLO, Company, FirstEnded, Launched, company, require_processes
 from fourfold.workflow.fingerprint import code_fingerprint, source_fingerprint
 from fourfold.workflow.interrupts import Interrupts
 from fourfold.workflow.ledger import Ledger, finished
@@ -152,7 +152,7 @@ class _Run:
     def follow(self, company: Launched) -> RunResult:
         """Join the first process in the stages it calls to."""
         stages = {stage.full_name: stage for stage in self.recipe.stages}
-        with self.interrupts.installed():
+        with self.interrupts.installed(), suppress(FirstEnded):
             for name in company.calls():
                 KINDS[stages[name].kind].run(
                     self._context(stages[name], Ledger(self.folders[name], "", watches=True)), stages[name].options

@@ -58,10 +58,11 @@ class Transformer(nn.Module):
             trace=step.trace,
         )
         hidden = None if step.trace is None else step.trace.hidden
+        again = self.recompute and torch.is_grad_enabled() and (cache is None or cache.repeatable)
         for layer in self.layers:
             if hidden is not None:
                 hidden.append(x)
-            if self.recompute and torch.is_grad_enabled() and cache is None:
+            if again:
                 x = checkpoint(layer, x, call, use_reentrant=False)
             else:
                 x = layer(x, call)

@@ -170,6 +170,8 @@ class PagedCache:
     `tables` and the lengths belong to this handle; the tables are changed in place.
     """
 
+    repeatable = False
+
     def __init__(self, pages: Pages, tables: list[list[int]], lengths: Sequence[int]) -> None:
         self.pages = pages
         self.tables = tables

@@ -73,8 +73,6 @@ class Setup:
         ):
             if ranks > size or (name == "tensor" and size % ranks):
                 raise UserError(f"'{name}' does not divide the model", expected=f"a divisor of {size}", got=ranks)
-        if plan.context > 1 and job.recompute:
-            raise UserError("layers are not computed again where rows are split over 'context'", where="--recompute")
         if plan.tensor > 1 and any(stack.feed_forward.experts is not None for stack in self.stacks):
             raise UserError("what experts send under 'tensor' depends on the text, and is not planned")
 

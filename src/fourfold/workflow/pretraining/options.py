@@ -150,23 +150,15 @@ def check(options: PretrainOptions) -> None:
     if options.carry:
         _check_carry(options, config)
     need(options.budget, "budget", f"family '{family}'")
-    assert options.budget is not None  # just asked for
-    length = options.row_tokens
-    check_shared(options, config, length)
+    check_shared(options, config, options.row_tokens)
 
 
 def check_shared(options: PretrainOptions, config: Config, length: int) -> None:
     """Refuse what processes cannot share, of a model of that configuration and rows of that length."""
     from fourfold.models import TransformerConfig
 
-    assert options.budget is not None  # checked with the recipe
-    check_plan(options.parallel, config, options.batch_size, length, options.optimizer, options.budget)
+    check_plan(options.parallel, config, options.batch_size, length, options.optimizer)
     plan = chosen_plan(options.parallel)
-    if options.recompute and plan.context > 1:
-        raise UserError(
-            "layers are not computed again where rows are split over 'context'", where="recompute",
-            advice="Leave recompute out, or split by data, tensor or pipeline.",
-        )  # fmt: skip
     experts = isinstance(config, TransformerConfig) and config.feed_forward.experts is not None
     if options.ramp is not None and plan.world > 1 and experts:
         raise UserError(
