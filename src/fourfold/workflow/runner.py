@@ -15,6 +15,7 @@ from typing import Any
 
 from fourfold.errors import FourfoldError, Interrupted
 from fourfold.files import hash_value, lock_folder, write_jsonl, write_text
+from fourfold.launch import program
 from fourfold.progress import say
 from fourfold.workflow.context import StageContext
 from fourfold.workflow.crew import SOLO, Company, FirstEnded, Launched, company, require_processes
@@ -230,8 +231,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def resume_command(folder: Path) -> str:
     """The shell command that continues the run in this folder."""
-    command = ["fourfold", "run", str(folder / "recipe.toml"), "--runs", str(folder.parent)]
-    return shlex.join(command)
+    return shlex.join([*program(), "run", str(folder / "recipe.toml"), "--runs", str(folder.parent)])
 
 
 def write_report(folder: Path, language: str) -> Path | None:

@@ -150,21 +150,7 @@ def check(options: PretrainOptions) -> None:
     if options.carry:
         _check_carry(options, config)
     need(options.budget, "budget", f"family '{family}'")
-    check_shared(options, config, options.row_tokens)
-
-
-def check_shared(options: PretrainOptions, config: Config, length: int) -> None:
-    """Refuse what processes cannot share, of a model of that configuration and rows of that length."""
-    from fourfold.models import TransformerConfig
-
-    check_plan(options.parallel, config, options.batch_size, length, options.optimizer)
-    plan = chosen_plan(options.parallel)
-    experts = isinstance(config, TransformerConfig) and config.feed_forward.experts is not None
-    if options.ramp is not None and plan.world > 1 and experts:
-        raise UserError(
-            "rows that fill up a growing batch would be counted by experts' balance", where="ramp",
-            advice="Leave the ramp out, or train a model with experts by one process.",
-        )  # fmt: skip
+    check_plan(options.parallel, config, options.batch_size, options.row_tokens, options.optimizer)
 
 
 def _check_batches(options: PretrainOptions) -> None:
@@ -193,7 +179,10 @@ def _check_carry(options: PretrainOptions, config: Config) -> None:
         if value is not None:
             raise UserError(f"rows that carry their memory cannot have '{name}'", where=name, advice="Leave one out.")
     if chosen_plan(options.parallel).world > 1:
-        raise UserError("rows that carry their memory are trained by one process", where="carry")
+        raise UserError(
+            "rows that carry their memory are trained by one process", where="carry",
+            got=f"{chosen_plan(options.parallel).world} processes", advice="Start it without torchrun, or leave carry out.",
+        )  # fmt: skip
 
 
 def _check_continuing(options: PretrainOptions) -> None:
