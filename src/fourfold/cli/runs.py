@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from fourfold.cli.console import (
-    command_line,
     duration,
     finish,
     gigabytes,

@@ -62,10 +62,7 @@ class Transformer(nn.Module):
         for layer in self.layers:
             if hidden is not None:
                 hidden.append(x)
-            if again:
-                x = checkpoint(layer, x, call, use_reentrant=False)
-            else:
-                x = layer(x, call)
+            x = checkpoint(layer, x, call, use_reentrant=False) if again else layer(x, call)
         if cache is not None:
             whole = torch.full_like(cache.lengths, step.ids.shape[1])
             cache.advance(whole if step.lengths is None else step.lengths)

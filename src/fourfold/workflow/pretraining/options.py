@@ -178,10 +178,10 @@ def _check_carry(options: PretrainOptions, config: Config) -> None:
     for name, value in others.items():
         if value is not None:
             raise UserError(f"rows that carry their memory cannot have '{name}'", where=name, advice="Leave one out.")
-    if chosen_plan(options.parallel).world > 1:
+    if (processes := chosen_plan(options.parallel).world) > 1:
         raise UserError(
-            "rows that carry their memory are trained by one process", where="carry",
-            got=f"{chosen_plan(options.parallel).world} processes", advice="Start it without torchrun, or leave carry out.",
+            "rows that carry their memory are trained by one process", where="carry", got=f"{processes} processes",
+            advice="Start it without torchrun, or leave carry out.",
         )  # fmt: skip
 
 
