@@ -130,7 +130,7 @@ class _Run:
             remove_checkpoints(folder)
             return _result(stage, record, skipped=True)
         ledger = Ledger(folder, key)
-        say(f"{stage.full_name}: {'continuing' if ledger.resumed else 'starting'}")
+        say(f"{stage.full_name}: {'continuing' if ledger.resumed else 'starting'}{self._alone(stage)}")
         try:
             self._work(stage, ledger)
         finally:
@@ -142,6 +142,12 @@ class _Run:
         write_jsonl(self.folder / "metrics.jsonl", self._metrics())
         self._report()
         return _result(stage, record, skipped=False)
+
+    def _alone(self, stage: StageSpec) -> str:
+        """What to add where processes were started that this stage has no use for."""
+        if self.company.size == 1 or "parallel" in type(stage.options).model_fields:
+            return ""
+        return f" in the first of {self.company.size} processes"
 
     def require_processes(self, wanted: list[StageSpec]) -> None:
         """Refuse a plan for other processes than there are before the first stage has cost any time."""
