@@ -155,6 +155,14 @@ def test_a_measurement_may_take_longer_than_a_step_is_waited_for(place):
     check_result(place, "slow", "alone")
 
 
+def test_a_loss_that_is_no_number_is_said_once(place):
+    words = [HERE / "poisoned.py", "run", "small.toml", "--runs", "poisoned", *plan(data=2, shard="zero2")]
+    first, second = (ended(process) for process in together(place, *words))
+    assert (first[0], second[0]) == (2, 0)
+    assert re.search(r"^Error: training step 15: the loss is nan\. Lower the learning rate", first[2], re.M)
+    assert second[1:] == ("", "")
+
+
 def test_ctrl_c_saves_and_names_the_command_that_goes_on(place):
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m", "fourfold"]
     words = ["run", "small.toml", "--runs", "stopped", *plan(data=2), "--set", "pretrain.decoder.checkpoint.steps=1000"]

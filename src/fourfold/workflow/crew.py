@@ -83,7 +83,7 @@ class Launched:
         return found
 
     def over(self) -> None:
-        """Let the others go."""
+        """Let the others go; for them, wait for that."""
         self.crew.told(OVER)
 
 

@@ -158,12 +158,17 @@ class _Run:
 
     def follow(self, company: Launched) -> RunResult:
         """Join the first process in the stages it calls to."""
+        from fourfold.training import SpoilingStep
+
         stages = {stage.full_name: stage for stage in self.recipe.stages}
         with self.interrupts.installed(), suppress(FirstEnded):
-            for name in company.calls():
-                KINDS[stages[name].kind].run(
-                    self._context(stages[name], Ledger(self.folders[name], "", watches=True)), stages[name].options
-                )
+            try:
+                for name in company.calls():
+                    KINDS[stages[name].kind].run(
+                        self._context(stages[name], Ledger(self.folders[name], "", watches=True)), stages[name].options
+                    )
+            except SpoilingStep:  # the first process has met it too; a launcher ends all with the first that leaves
+                company.over()
         return RunResult(folder=self.folder, stages=(), report=None)
 
     def _work(self, stage: StageSpec, ledger: Ledger) -> None:

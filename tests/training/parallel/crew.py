@@ -57,6 +57,7 @@ PLANS = {
         "zero3, lstm": ({"data": 2, "shard": "zero3"}, "lstm"),
         "data, balanced experts": ({"data": 2}, "balanced"),
         "zero3, balanced experts": ({"data": 2, "shard": "zero3"}, "balanced"),
+        "zero3, balanced experts, computed again": ({"data": 2, "shard": "zero3"}, "balanced"),
         "tensor, alibi": ({"tensor": 2}, "alibi"),
     },
     4: {
