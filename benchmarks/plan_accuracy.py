@@ -1,4 +1,4 @@
-"""What `fourfold plan` says of ten varied recipes, and what they then take on this machine.
+"""What `fourfold plan` says of eleven varied recipes, and what they then take on this machine.
 
     python benchmarks/plan_accuracy.py [--only 3,7] [--seconds 20] [--folder runs]
 
@@ -48,6 +48,8 @@ RECIPES: dict[str, tuple[int, str]] = {
                         'batch_size = 8\noptimizer = { kind = "adafactor", lr = 1e-2 }'),
     "muon": (2048, 'model = { family = "llama", layers = 4, hidden_size = 384, heads = 6, context = 256 }\n'
                    'batch_size = 8\noptimizer = { kind = "muon", lr = 2e-3 }'),
+    "bytes": (8192, 'model = { family = "llama", layers = 6, hidden_size = 384, heads = 6, context = 256 }\n'
+                    'batch_size = 8\noptimizer = { kind = "adamw-8bit", lr = 1e-3 }'),
     "lstm": (2048, 'model = { family = "lstm", layers = 2, hidden_size = 384, context = 128 }\nbatch_size = 16'),
     "bert": (4096, 'model = { family = "bert", layers = 4, hidden_size = 256, heads = 4, context = 128 }\n'
                    'batch_size = 16\nobjective = { kind = "masked" }'),

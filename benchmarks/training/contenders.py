@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from sizes import BETAS, CLIP, CONTEXT, DECAY, RATE, VOCABULARY, Size, data
+from sizes import BETAS, CLIP, CONTEXT, DECAY, VOCABULARY, Size, data
 from torch import nn
 
 STEPS = 4096
@@ -27,16 +27,16 @@ def our_model(size: Size) -> Any:
     return module
 
 
-def ours(size: Size, compile_it: bool) -> Losses:
-    """The loop that `fourfold pretrain` runs."""
+def ours(size: Size, compile_it: bool, in_bytes: bool = False) -> Losses:
+    """The loop that `fourfold pretrain` runs, with AdamW's moments in fp32 or in bytes."""
     from fourfold.training import (
         FixedBatches,
         LabelledBatch,
-        adamw,
         causal_language_modelling,
         choose_precision,
         compile_regions,
         constant,
+        make_optimizer,
         train,
     )
 
@@ -44,8 +44,9 @@ def ours(size: Size, compile_it: bool) -> Losses:
     if compile_it:
         objective = compile_regions(model, objective)
     batches = FixedBatches([[LabelledBatch(ids[:, :-1], ids[:, 1:])] for ids in data(DISTINCT, size.rows)])
-    optimizer, precision = adamw(model, RATE, weight_decay=DECAY, betas=BETAS), choose_precision("cpu", model)
-    for step in train(model, objective, batches, optimizer, steps=STEPS, schedule=constant(RATE), precision=precision):
+    kind, rate = "adamw-8bit" if in_bytes else "adamw", constant(size.rate)  # both with the betas of the others
+    optimizer, precision = make_optimizer(kind, model, size.rate, weight_decay=DECAY), choose_precision("cpu", model)
+    for step in train(model, objective, batches, optimizer, steps=STEPS, schedule=rate, precision=precision):
         yield step.losses["loss"]
 
 
@@ -71,7 +72,7 @@ def transformers_losses(size: Size, fast: bool) -> Losses:
         found: torch.Tensor = model(input_ids=inputs, shift_labels=labels, labels=labels, use_cache=False).loss
         return found
 
-    return peer_loop(model, torch.compile(loss) if fast else loss, size.rows, autocast=fast)
+    return peer_loop(model, torch.compile(loss) if fast else loss, size, autocast=fast)
 
 
 def litgpt_losses(size: Size, mixed: bool) -> Losses:
@@ -94,7 +95,7 @@ def litgpt_losses(size: Size, mixed: bool) -> Losses:
     def loss(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return nn.functional.cross_entropy(model(inputs).flatten(0, 1).float(), labels.flatten())
 
-    return peer_loop(model, torch.compile(loss), size.rows, autocast=mixed)
+    return peer_loop(model, torch.compile(loss), size, autocast=mixed)
 
 
 def copy_to_litgpt(source: Any, target: Any) -> None:
@@ -113,15 +114,15 @@ def copy_to_litgpt(source: Any, target: Any) -> None:
             theirs.norm_2.weight.copy_(mine.norm_feed_forward.weight)
 
 
-def peer_loop(model: nn.Module, loss_of: Callable[..., torch.Tensor], rows: int, *, autocast: bool) -> Losses:
+def peer_loop(model: nn.Module, loss_of: Callable[..., torch.Tensor], size: Size, *, autocast: bool) -> Losses:
     """The usual loop: autocast, backward, clip, fused AdamW with decay on matrices only."""
     model.train()
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     matrices = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in embeddings]
     others = [p for p in model.parameters() if p.ndim < 2 or id(p) in embeddings]
     groups = [{"params": matrices, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=RATE, betas=BETAS, fused=True)
-    batches = data(DISTINCT, rows)
+    optimizer = torch.optim.AdamW(groups, lr=size.rate, betas=BETAS, fused=True)
+    batches = data(DISTINCT, size.rows)
     for step in range(STEPS):
         inputs, labels = batches[step % DISTINCT][:, :-1].contiguous(), batches[step % DISTINCT][:, 1:].contiguous()
         with torch.autocast("cpu", torch.bfloat16) if autocast else nullcontext():
@@ -135,6 +136,7 @@ def peer_loop(model: nn.Module, loss_of: Callable[..., torch.Tensor], rows: int,
 
 CONTENDERS: dict[str, Callable[[Size], Losses]] = {
     "fourfold": lambda size: ours(size, compile_it=True),
+    "fourfold, adamw-8bit": lambda size: ours(size, compile_it=True, in_bytes=True),
     "fourfold --no-compile": lambda size: ours(size, compile_it=False),
     "transformers fp32": lambda size: transformers_losses(size, fast=False),
     "transformers bf16 + compile": lambda size: transformers_losses(size, fast=True),

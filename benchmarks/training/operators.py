@@ -20,10 +20,21 @@ from torch.profiler import ProfilerActivity, profile
 WARM_UP = 3
 KINDS = (
     ("products of layers and head", ("aten::mm", "aten::addmm")),
-    ("attention: products", ("aten::bmm",)),
-    ("attention: softmax and its gradient", ("aten::_softmax", "aten::_softmax_backward_data")),
+    (
+        "attention",
+        (
+            "fourfold::blockwise_attention",
+            "fourfold::blockwise_attention_backward",
+            "aten::bmm",
+            "aten::_softmax",
+            "aten::_softmax_backward_data",
+        ),
+    ),
     ("norms, rotation, activation, residual, loss (compiled)", ("## Call CompiledFxGraph",)),
-    ("AdamW, norm of the gradient, clipping", ("aten::_fused_adamw_", "aten::linalg_vector_norm", "aten::mul_")),
+    (
+        "AdamW, norm of the gradient, clipping",
+        ("Optimizer.step#AdamW.step", "aten::_fused_adamw_", "aten::linalg_vector_norm", "aten::mul_"),
+    ),
     ("copies, casts and sums", ("aten::copy_", "aten::add_", "aten::fill_", "aten::cat", "aten::mul")),
 )
 
@@ -56,7 +67,7 @@ def main() -> None:
     seconds["Python and everything else"] += max(0.0, whole - sum(seconds.values()))
     alone = shape_seconds(size)
     bound = {"products of layers and head": sum(alone.values()) - alone["attention"],
-             "attention: products": alone["attention"]}  # fmt: skip
+             "attention": alone["attention"]}  # fmt: skip
     print(f"{name}: a step of {whole:.3f} s under the profiler; its products alone {sum(alone.values()):.3f} s")
     for kind, spent in seconds.items():
         beside = f"{bound[kind]:8.3f} s alone" if kind in bound else ""

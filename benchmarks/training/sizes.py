@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 VOCABULARY, CONTEXT = 8192, 512
-RATE, BETAS, DECAY, CLIP = 1e-3, (0.9, 0.95), 0.1, 1.0
+BETAS, DECAY, CLIP = (0.9, 0.95), 0.1, 1.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Size:
     """Of a turn, likewise."""
     rows: int = 8
     """Of a step."""
+    rate: float = 1e-3
+    """Of learning, from the first step on."""
 
     @property
     def tokens(self) -> int:
@@ -56,8 +58,9 @@ SIZES = {
     "1M": Size(layers=4, width=96, heads=3, inner=256, rounds=7, steps=6),
     "5M": Size(layers=8, width=192, heads=3, inner=512, rounds=7, steps=3),
     "17M": Size(layers=8, width=384, heads=6, inner=1024, rounds=6, steps=2),
-    # With eight rows the six contenders, who are all there at once, would need more than 30 GB.
-    "100M": Size(layers=13, width=768, heads=12, inner=2048, rounds=4, steps=1, rows=2),
+    # With eight rows the contenders, who are all there at once, would need more than 30 GB. At a rate of 1e-3 without a
+    # warm-up the third loss already depends on the last bits (LOG.md, 2026-11-28).
+    "100M": Size(layers=13, width=768, heads=12, inner=2048, rounds=4, steps=1, rows=2, rate=1e-4),
 }
 
 

@@ -64,7 +64,8 @@ leaves attention out. Tests count the same products with PyTorch's own counter: 
 | optimizer: AdamW 8, Lion 4, Muon 4 of matrices, 8 bits 2.03, Adafactor a row and a column | | the same |
 | gathered: whole weights, and whole gradients until they are summed and split | 8 | tensor, pipeline; zero3 without a pipeline: what stands outside layers and one layer |
 | weights, 16-bit copies that products read and the backward pass keeps | 2 | tensor, pipeline; with recomputing one layer's |
-| activations: what autograd keeps, counted with hooks | | tensor (heads and feed-forward), context |
+| accumulated: a buffer of its own for sums of gradients, in published trainings with DeepSpeed's BF16_Optimizer | 4 | tensor, pipeline |
+| activations: what autograd keeps, counted with hooks | | tensor (heads and feed-forward), context (but for keys and values, which are those of the whole row) |
 | logits, a block of rows at a time | | tensor |
 | runtime: 2.5 GB for context, communication library and gaps | | |
 
@@ -84,10 +85,10 @@ sum for all. P are the weights on a device, m its micro-batches, h the numbers o
 | data, zero3 | (4 + 4 + 4) m P, of what stands outside layers (4 + 4) m; a pipeline sums once |
 | tensor | a layer's 2 sums forward of 2 m h (one of them again with recomputing), 2 backward of 4 m h; tables and loss at the ends |
 | pipeline | 4 m h to each neighbour; the gradient of a table that both ends have |
-| context | keys and values of m h's tokens in 16 bits, (n - 1) times forward, as often backward; without recomputing |
+| context | keys and values of m h's tokens in 16 bits, (n - 1) times forward, as often backward; with recomputing once more |
 
 One function counts this for the plan, and `python -m pytest tests/pretraining/test_traffic.py` compares it with what goes
-into the collectives of real steps on gloo, for 19 plans: equal to the byte, and so are weights, gradients and
+into the collectives of real steps on gloo, for 20 plans: equal to the byte, and so are weights, gradients and
 optimizer. The published trainings below are counted with the numbers of their programs: weights and hidden states travel in 16 bits.
 
 ## Time, energy, cost

@@ -18,3 +18,13 @@ def launched_rank() -> int:
 def follows() -> bool:
     """Whether another process leads: it walks the recipe, writes and speaks."""
     return launched_rank() > 0
+
+
+def program() -> list[str]:
+    """The words that start Fourfold as it was started; those in capitals stand for what only the user knows."""
+    processes = launched_processes()
+    if processes == 1:
+        return ["fourfold"]
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    meeting = ["--nnodes", str(processes // here), "--rdzv-backend", "c10d", "--rdzv-endpoint", "HOST:PORT"]
+    return ["torchrun", *(meeting if here < processes else []), "--nproc-per-node", str(here), "-m", "fourfold"]

@@ -38,6 +38,7 @@ PLANS = {
         "pipeline, gpipe": ({"pipeline": 2, "micro_batches": 4, "schedule": "gpipe"}, UNTIED),
         "context": ({"context": 2}, LLAMA),
         "context in bf16": ({"context": 2}, LLAMA),
+        "context, computed again": ({"context": 2}, LLAMA),
     },
     4: {
         "zero3 x tensor": ({"data": 2, "tensor": 2, "shard": "zero3"}, LLAMA),

@@ -141,6 +141,31 @@ def test_recomputing_and_a_given_rate() -> None:
     assert given.utilization == pytest.approx(0.5)
 
 
+def test_a_stretch_keeps_the_keys_and_values_of_the_whole_row() -> None:
+    """Two of three stretches' keys and values, in 16 bits, beside what tokens of its own leave."""
+    alone, split = setup(ParallelPlan()), setup(ParallelPlan(context=4))
+    stack = split.stacks[0]
+    assert split.kept_here - alone.kept_here == 3 * 2 * 2 * stack.kv_heads * stack.head_size
+    again = setup(ParallelPlan(context=4), recompute=True)
+    assert 0 < device_memory(again)["activations"] < device_memory(split)["activations"]
+    assert again.most_sent["context"] == 1.5 * split.most_sent["context"]
+
+
+def test_a_buffer_for_sums_of_gradients_is_shared_by_nobody() -> None:
+    """BigScience: 4 bytes x parameters more than in fp16, not sharded."""
+    shared = setup(ParallelPlan(data=4, shard="zero1"))
+    theirs = device_memory(replace(shared, accumulated=4))
+    more = {name: size for name, size in theirs.items() if size != device_memory(shared).get(name)}
+    assert more == {"accumulated": 4 * count(tiny()).total}
+
+
+def test_bigscience_in_fp16_and_bf16_needs_what_it_says(comparisons: list[Comparison]) -> None:
+    memory = {found.run.title: found.error or 0.0 for found in comparisons if found.quantity == "memory"}
+    in_bf16 = {title for title in memory if "bf16" in title}
+    assert (len(in_bf16), len(memory)) == (7, 17)
+    assert all(abs(error) < 0.1 for error in memory.values()), memory
+
+
 def test_the_fastest_plan_fits_and_no_other_is_faster() -> None:
     config = published_config("llama:7b")
     cluster = parse_devices("16xA100-40GB")

@@ -73,6 +73,28 @@ def test_resume_is_bit_exact(tmp_path, tiny, source, kind):
         assert torch.equal(left, right)
 
 
+def test_moments_in_bytes_come_back_as_bytes(tmp_path):
+    """The weights above are too few to be packed."""
+    layers, optimizers = [], []
+    for _ in range(2):
+        layers.append(torch.nn.Linear(96, 96))
+        layers[-1].load_state_dict(layers[0].state_dict())
+        optimizers.append(make_optimizer("adamw-8bit", layers[-1], 0.02))
+
+    def step(layer, optimizer):
+        layer.weight.grad, layer.bias.grad = torch.linspace(-1, 1, 96 * 96).view(96, 96), torch.ones(96)
+        optimizer.step()
+
+    step(layers[0], optimizers[0])
+    save_checkpoint(tmp_path, layers[0], optimizers[0], 1, {})
+    load_latest_checkpoint(tmp_path, layers[1], optimizers[1])
+    for layer, optimizer in zip(layers, optimizers, strict=True):
+        step(layer, optimizer)
+        assert optimizer.state[layer.weight]["first_codes"].dtype == torch.uint8
+    for left, right in zip(*map(bits, layers, optimizers), strict=True):
+        assert torch.equal(left, right)
+
+
 def test_keeps_the_last_two_and_holds_no_pickle(tmp_path, tiny, source):
     model = tiny()
     optimizer = adamw(model, 0.02)

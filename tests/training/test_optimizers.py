@@ -19,7 +19,7 @@ from fourfold.training import (
     make_optimizer,
     train,
 )
-from fourfold.training.optimizers.eight_bit import AdamW8bit, Packed, dynamic_code, pack, unpack
+from fourfold.training.optimizers.eight_bit import AdamW8bit, Packed, dynamic_code, pack, packed_zeros, unpack
 from fourfold.training.optimizers.groups import hidden_matrices
 
 
@@ -123,6 +123,13 @@ def test_packed_values_come_back_within_half_a_step(size):
         nearest = (block[:, None] / scale - code).abs().min(1).values * scale
         torch.testing.assert_close((back[begin : begin + 256] - block).abs(), nearest, atol=1e-5 * float(scale), rtol=0)
     assert torch.equal(unpack(Packed(*pack(torch.zeros(300), False)), False, torch.zeros(300)), torch.zeros(300))
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_moments_begin_as_packed_zeros(signed):
+    zeros = torch.zeros(300)
+    for one, other in zip(packed_zeros(zeros, signed), pack(zeros, signed), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_small_moments_are_adamws_own(tiny, random_batch):

@@ -24,7 +24,7 @@ def test_a_batch_that_the_grid_cannot_divide(plan, rows, sentence):
     ("plan", "model", "sentence"),
     [
         ({"tensor": 4}, {}, "the key-value heads cannot be divided by 'tensor', expected a multiple of 4, got 2"),
-        ({"pipeline": 8}, {}, "there are fewer layers than stages, expected 8, got 4"),
+        ({"pipeline": 8}, {}, "there are fewer layers than stages, expected a pipeline of 4 or less, got 8"),
         ({"tensor": 2}, {"positions": "relative"}, "'tensor' is not written for models with relative positions"),
         ({"tensor": 2}, {"query_key_norm": "head"}, "'tensor' is not written for models with norms of queries"),
         ({"pipeline": 2}, {"experts": 4}, "'pipeline' is not written for models with experts"),

@@ -8,6 +8,7 @@ import torch
 from fourfold.models import EncoderDecoder, EncoderDecoderConfig, Trace, TransformerConfig, TransformerLM
 from fourfold.models.transformer import Attention, Experts, FeedForward
 from fourfold.training import (
+    IGNORED,
     FixedBatches,
     LabelledBatch,
     LanguageModelling,
@@ -80,6 +81,17 @@ def test_padding_is_not_balanced_and_layers_add_up():
     for name, value in objective(model, padded).items():
         assert value.item() == pytest.approx(alone[name].item(), rel=1e-5)
     assert alone["balance"].item() / 5 >= 0.9 * 2  # two layers, each near one when even
+
+
+def test_rows_that_fill_a_batch_up_are_not_balanced():
+    model = experts_model()
+    ids = torch.randint(30, (3, 9), generator=torch.Generator().manual_seed(1))
+    objective = LanguageModelling(weights={"balance": 1.0, "router_z": 1.0})
+    alone = objective(model, LabelledBatch(ids[:2], ids[:2]))
+    full = LabelledBatch(ids, torch.cat([ids[:2], torch.full_like(ids[2:], IGNORED)]))
+    assert objective.counts(full) == {"balance": 18.0, "router_z": 18.0}
+    for name, value in objective(model, full).items():
+        assert value.item() == pytest.approx(alone[name].item(), rel=1e-5)
 
 
 def test_balancing_evens_the_experts_out():

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -106,6 +107,8 @@ def test_torchrun_goes_on_by_itself_when_a_rank_dies(place):
     assert (checkpoints.parent / "died").exists()
     assert re.search(r"continuing after step \d+0 of 60", err)
     assert out.count("pretrain.decoder") == 1  # the first process alone shows results
+    assert err.count("tokenizer.bpe: starting in the first of 2 processes\n") == 1
+    assert "pretrain.decoder: starting\n" in err
     check_result(place, "again", "alone")
 
 
@@ -118,13 +121,65 @@ def test_the_others_say_that_a_rank_is_lost_and_one_process_goes_on(place):
     code, out, err = ended(first)
     assert time.monotonic() - lost < 20
     assert code == 1
-    assert re.search(r"^Error: Rank 0 lost another process of this training: its connection is closed\. ", err, re.M)
+    assert re.search(r"^Error: Another process of this training is lost: its connection is closed\. ", err, re.M)
     assert "Traceback" not in err
     assert out == ""
     code, _, err = ended(command(place, "-m", "fourfold", "run", "small.toml", "--runs", "lost", **ALONE))
     assert code == 0, err
     assert "continuing after step" in err
     check_result(place, "lost", "alone")
+
+
+def test_seconds_are_probed_by_all_and_one_process_keeps_the_count(place):
+    timed = RECIPE.replace(f"{{ steps = {STEPS} }}", "{ seconds = 1.5 }").replace("steps = 10,", "steps = 5,")
+    (place / "timed.toml").write_text(timed)
+    stage = place / "timed" / "small" / "pretrain.decoder"
+    words = [HERE / "lost_rank.py", stage / "checkpoints", "run", "timed.toml", "--runs", "timed"]
+    first, second = together(place, *words, *plan(data=2, shard="zero2"))
+    assert ended(second)[0] == -9
+    assert ended(first)[0] == 1
+    budget = json.loads((stage / "budget.json").read_text())
+    assert budget["asked"] == {"seconds": 1.5}
+    assert budget["steps"] > 5
+    code, _, err = ended(command(place, "-m", "fourfold", "run", "timed.toml", "--runs", "timed", **ALONE))
+    assert code == 0, err
+    assert re.search(rf"continuing after step \d+ of {budget['steps']}$", err, re.M)
+    assert json.loads((stage / "budget.json").read_text()) == budget
+    assert [row["step"] for row in rows(place, "timed")] == list(range(1, budget["steps"] + 1))
+
+
+def test_a_measurement_may_take_longer_than_a_step_is_waited_for(place):
+    words = [HERE / "slow_measurement.py", "run", "small.toml", "--runs", "slow", *plan(data=2)]
+    ends = [ended(process) for process in together(place, *words)]
+    assert [code for code, _, _ in ends] == [0, 0], ends
+    check_result(place, "slow", "alone")
+
+
+def test_a_loss_that_is_no_number_is_said_once(place):
+    words = [HERE / "poisoned.py", "run", "small.toml", "--runs", "poisoned", *plan(data=2, shard="zero2")]
+    first, second = (ended(process) for process in together(place, *words))
+    assert (first[0], second[0]) == (2, 0)
+    assert re.search(r"^Error: training step 15: the loss is nan\. Lower the learning rate", first[2], re.M)
+    assert second[1:] == ("", "")
+
+
+def test_ctrl_c_saves_and_names_the_command_that_goes_on(place):
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "-m", "fourfold"]
+    words = ["run", "small.toml", "--runs", "stopped", *plan(data=2), "--set", "pretrain.decoder.checkpoint.steps=1000"]
+    process = command(place, *launch, *words)
+    metrics = place / "stopped" / "small" / "pretrain.decoder" / "metrics.jsonl"
+    while process.poll() is None and not metrics.is_file():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, out, err = ended(process)
+    assert out == ""
+    again = "torchrun --nproc-per-node 2 -m fourfold run small.toml --runs stopped"
+    assert err.count("Interrupted; finished work is kept.") == 1
+    assert again in err.replace("stopped/small/recipe.toml", "small.toml")
+    code, _, err = ended(command(place, *launch, *words))
+    assert code == 0, err
+    assert re.search(r"continuing after step \d+ of 60", err)
+    check_result(place, "stopped", "alone")
 
 
 @pytest.mark.parametrize(
@@ -150,6 +205,17 @@ def test_bad_plans_are_one_sentence(place, words, sentence, capsys, monkeypatch)
     assert re.search(sentence, err), err
     assert len(err.strip().splitlines()) == 1
     assert not (place / "runs").exists()
+
+
+def test_a_memory_that_is_carried_is_refused(place, capsys, monkeypatch):
+    monkeypatch.chdir(place)
+    table = '{ family = "lstm", layers = 1, hidden_size = 16 }'
+    (place / "memory.toml").write_text(re.sub(r"model = .*", f"model = {table}\ncarry = true", RECIPE))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit) as left:
+        main(["run", "memory.toml"])
+    assert left.value.code == 2
+    assert "rows that carry their memory are trained by one process, got 2 processes" in capsys.readouterr().err
 
 
 def test_one_process_says_what_is_wrong_for_all(place):

@@ -139,6 +139,23 @@ def test_a_budget_is_decided_once(tmp_path):
     assert json.loads((tmp_path / "budget.json").read_text()) == {"steps": 17, "asked": {"seconds": 3.0}}
 
 
+def test_the_first_process_says_how_many_steps_a_budget_is(tmp_path):
+    """Another clock finds another number; it neither counts nor is written down."""
+
+    class Second:
+        rank, size = 1, 2
+
+        def __init__(self, *said):
+            self.said = list(said)
+
+        def told(self, number):
+            return self.said.pop(0)
+
+    assert decide_steps(tmp_path, Budget(seconds=3), 10, lambda seconds: 17, Second(0, 19)) == 19
+    assert decide_steps(tmp_path, Budget(seconds=3), 10, lambda seconds: 17, Second(23)) == 23
+    assert not list(tmp_path.iterdir())
+
+
 def test_tokens_are_rounded_up_to_whole_steps(tmp_path):
     assert decide_steps(tmp_path, Budget(tokens=101), 10, lambda seconds: 0) == 11
 

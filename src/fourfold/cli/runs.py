@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from fourfold.cli.console import (
-    command_line,
     duration,
     finish,
     gigabytes,
@@ -23,7 +23,7 @@ from fourfold.cli.console import (
 from fourfold.cli.options import START, Json, Runs
 from fourfold.errors import UserError, unknown_name
 from fourfold.files import read_json
-from fourfold.launch import follows
+from fourfold.launch import follows, program
 
 commands = typer.Typer()
 group = typer.Typer(no_args_is_help=True, help="List, show and remove runs.")
@@ -69,7 +69,8 @@ def walk(
         if follows():  # the first process says it
             raise typer.Exit(error.exit_code) from None
         raise
-    resume_command.set(command_line(again or ["run", runs / parsed.name / "recipe.toml", "--runs", runs]))
+    words = again or ["run", runs / parsed.name / "recipe.toml", "--runs", runs]
+    resume_command.set(shlex.join([*program(), *map(str, words)]))
     result = run_recipe(parsed, runs, only=only)
     show_table(
         {

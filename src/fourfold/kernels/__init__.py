@@ -20,6 +20,7 @@ from fourfold.kernels.low_bit import (
     rows_of,
     rows_of_plain,
 )
+from fourfold.kernels.moments import ByteCode, ByteMoment, ByteRates, step_in_bytes, steps_natively
 from fourfold.kernels.native import TOLD as INSTRUCTIONS
 from fourfold.kernels.native import Kernels, LayerCall, ModelCall, StepCall, WeightCall, kernels
 from fourfold.kernels.native import threads as kernel_threads
@@ -41,6 +42,9 @@ from fourfold.kernels.words import WordIndex, WordTable, read_words_plain
 
 __all__ = [
     "INSTRUCTIONS",
+    "ByteCode",
+    "ByteMoment",
+    "ByteRates",
     "Codes",
     "ContextDraws",
     "ContextPaths",
@@ -92,6 +96,8 @@ __all__ = [
     "refine_plain",
     "rows_of",
     "rows_of_plain",
+    "step_in_bytes",
+    "steps_natively",
     "train_contexts",
     "train_contexts_plain",
     "unpacked",

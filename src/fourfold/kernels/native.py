@@ -148,6 +148,8 @@ def _opened() -> tuple[ctypes.CDLL | None, str]:
     library.fourfold_attention.restype = None
     library.fourfold_few.argtypes = [c_void_p, c_int]
     library.fourfold_few.restype = None
+    library.fourfold_step_in_bytes.argtypes = [c_void_p, c_int, c_int]
+    library.fourfold_step_in_bytes.restype = None
     library.fourfold_integers.argtypes = [POINTER(WeightCall), c_int, c_void_p, c_void_p, c_int]
     library.fourfold_integers.restype = None
     return library, ""

@@ -12,8 +12,8 @@ Letters: B rows of the batch, T tokens of a row, D hidden size, V vocabulary siz
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, Self, final, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -28,16 +28,26 @@ class Routing(NamedTuple):
     """(N, active) numbers of the experts."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@final
 class Trace:
-    """What a call shall record beside its result, a list a wish; None: not wanted."""
+    """What a call shall record beside its result, a list a wish; None: not wanted.
 
-    hidden: list[Tensor] | None = None
-    """(B, T, D) the embeddings, then the stream after each layer."""
-    attention: list[Tensor] | None = None
-    """(B, H, T, S) the weights of each self-attention."""
-    routing: list[Routing] = field(default_factory=list)
-    """One entry a layer with experts, always recorded."""
+    No dataclass: torch's sharding looks for tensors in those, and hands a layer a copy that nobody reads.
+    """
+
+    def __init__(
+        self,
+        *,
+        hidden: list[Tensor] | None = None,
+        attention: list[Tensor] | None = None,
+        routing: list[Routing] | None = None,
+    ) -> None:
+        self.hidden = hidden
+        """(B, T, D) the embeddings, then the stream after each layer."""
+        self.attention = attention
+        """(B, H, T, S) the weights of each self-attention."""
+        self.routing: list[Routing] = [] if routing is None else routing
+        """One entry a layer with experts, always recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)

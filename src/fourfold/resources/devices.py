@@ -55,6 +55,8 @@ class TrainingRun(Record):
     """Whether attention scores never stood in memory."""
     stream: Literal[2, 4] = 2
     """Bytes of a number that goes from layer to layer."""
+    accumulated: Literal[0, 4] = 0
+    """Bytes a weight of a buffer in which gradients are summed beside those of the backward pass."""
     model_share: float | None = Field(default=None, gt=0, lt=1)
     """MFU as published."""
     hardware_rate: float | None = Field(default=None, gt=0)

@@ -7,7 +7,7 @@ from fourfold.training.carrying import Carried
 from fourfold.training.checkpoints import Checkpoint, hand_over, load_latest_checkpoint, save_checkpoint
 from fourfold.training.compiling import compile_regions, trial_step_seconds, why_not
 from fourfold.training.cross_entropy import cross_entropy_sum, label_log_probs, rows_at_once
-from fourfold.training.guards import Diverged
+from fourfold.training.guards import Diverged, SpoilingStep
 from fourfold.training.live_data import LiveData
 from fourfold.training.loop import Guard, TrainingStep, train
 from fourfold.training.noise import gradient_noise_scale, noise_scale
@@ -63,6 +63,7 @@ __all__ = [
     "Shard",
     "SpikePolicy",
     "SpikeWatch",
+    "SpoilingStep",
     "Team",
     "TrainingStep",
     "WeightAverage",

@@ -65,6 +65,12 @@ class LabelledBatch:
         source = 0 if self.source is None else real_tokens(self.source, self.source_lengths)
         return real_tokens(self.ids, self.lengths) + source
 
+    @property
+    def asked(self) -> Tensor:
+        """(B,) True on rows with a label or a target: those that only fill a batch up have neither."""
+        asked = (self.labels != IGNORED).any(1)
+        return asked if self.targets is None else asked | (self.targets.reshape(len(asked), -1) != IGNORED).any(1)
+
     def to(self, device: torch.device) -> Self:
         moved = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: value.to(device) for name, value in moved.items() if value is not None})

@@ -15,14 +15,18 @@ from fourfold.training.objectives import Objective
 SMALLER = "Lower the learning rate or lengthen the warm-up; the weights of the last checkpoint are unharmed."
 
 
-class Diverged(UserError):
+class SpoilingStep(UserError):
+    """A step that would spoil the weights; all processes of a team find it together."""
+
+
+class Diverged(SpoilingStep):
     """The loss or the gradient is no number any more."""
 
 
 def check_counts(counts: Mapping[str, float], step: int) -> None:
     """A step without one label has nothing to learn from."""
     if not any(counts.values()):
-        raise UserError(
+        raise SpoilingStep(
             "every label of the batch is masked",
             where=f"training step {step}",
             advice="Check that the texts have answers and that the context is long enough to reach them.",

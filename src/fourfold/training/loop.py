@@ -98,8 +98,8 @@ def train(  # noqa: PLR0913
             applied = guard.watch is None or (guard.watch.admits(losses["loss"]) and bool(torch.isfinite(norm)))
             if applied:
                 check_gradient(norm, index, model)
-                if guard.clip is not None:
-                    team.scale(trained, (guard.clip / (norm + 1e-6)).clamp(max=1.0))
+                if guard.clip is not None and float(factor := guard.clip / (norm + 1e-6)) < 1:
+                    team.scale(trained, factor)
                 optimizer.step()
         tokens = sum(batch.tokens for batch in whole)
         yield TrainingStep(index, losses, tokens, float(norm), rate, time.perf_counter() - began, applied)

@@ -53,8 +53,9 @@ class LanguageModelling:
 
     * `cross_entropy`: of the vocabulary, over `labels`;
     * `classes`: of the model's classifier, over `targets` (sequences, tokens, or the two ends of a span);
-    * `balance` and `router_z`: of layers with experts, each the mean over real tokens, added over layers.
-      Balance is not a sum over tokens: over several micro-batches it is their mean by tokens.
+    * `balance` and `router_z`: of layers with experts, each the mean over real tokens of rows that anything is
+      asked of, added over layers. Balance is not a sum over tokens: over several micro-batches it is their mean by
+      tokens.
     """
 
     rows: int | None = None
@@ -69,7 +70,8 @@ class LanguageModelling:
         found: dict[str, float] = {"cross_entropy": float((batch.labels != IGNORED).sum())}
         targets = batch.targets
         found["classes"] = 0.0 if targets is None else float((targets != IGNORED).sum())
-        found["balance"] = found["router_z"] = float(batch.tokens)
+        if "balance" in self.weights or "router_z" in self.weights:
+            found["balance"] = found["router_z"] = routed_tokens(batch)
         return {name: found[name] for name in self.weights}
 
     def __call__(self, model: nn.Module, batch: LabelledBatch) -> Mapping[str, Tensor]:
@@ -87,7 +89,7 @@ class LanguageModelling:
         if "classes" in self.weights:
             sums["classes"] = class_loss_sum(model, hidden, batch, span=self.span)
         if trace is not None:
-            sums |= router_loss_sums(trace.routing, real_rows(model, batch, len(trace.routing)), batch.tokens)
+            sums |= router_loss_sums(trace.routing, real_rows(model, batch, len(trace.routing)), routed_tokens(batch))
         return {name: sums[name] for name in self.weights}
 
 
@@ -115,8 +117,8 @@ def class_loss_sum(model: nn.Module, hidden: Tensor, batch: LabelledBatch, *, sp
     return F.cross_entropy(logits.flatten(0, -2), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
-def router_loss_sums(routing: Sequence[Routing], real: Sequence[Tensor], tokens: int) -> dict[str, Tensor]:
-    """Both losses of all layers with experts, each times the batch's real tokens; `real` (N,) a layer."""
+def router_loss_sums(routing: Sequence[Routing], real: Sequence[Tensor], tokens: float) -> dict[str, Tensor]:
+    """Both losses of all layers with experts, each times the batch's routed tokens; `real` (N,) a layer."""
     if not routing:
         raise TypeError("expected a model with experts")
     layers = list(zip(routing, real, strict=True))
@@ -126,10 +128,22 @@ def router_loss_sums(routing: Sequence[Routing], real: Sequence[Tensor], tokens:
 
 
 def real_rows(model: nn.Module, batch: LabelledBatch, layers: int) -> list[Tensor]:
-    """(N,) True on the real tokens of each of so many layers with experts, an encoder's first."""
-    own = real_mask(batch.ids, batch.lengths).flatten()
+    """(N,) True on the routed tokens of each of so many layers with experts, an encoder's first."""
+    own = _routed(batch, batch.ids, batch.lengths).flatten()
     if batch.source is None or not isinstance(model, EncoderDecoder):
         return [own] * layers
     encoder = model.config.encoder
     first = 0 if encoder.feed_forward.experts is None else encoder.layers
-    return [real_mask(batch.source, batch.source_lengths).flatten()] * first + [own] * (layers - first)
+    return [_routed(batch, batch.source, batch.source_lengths).flatten()] * first + [own] * (layers - first)
+
+
+def routed_tokens(batch: LabelledBatch) -> float:
+    """Tokens over which experts are balanced."""
+    own = int(_routed(batch, batch.ids, batch.lengths).sum())
+    read = 0 if batch.source is None else int(_routed(batch, batch.source, batch.source_lengths).sum())
+    return float(own + read)
+
+
+def _routed(batch: LabelledBatch, ids: Tensor, lengths: Tensor | None) -> Tensor:
+    """(B, T) True on real tokens of rows that anything is asked of."""
+    return real_mask(ids, lengths) & batch.asked[:, None]

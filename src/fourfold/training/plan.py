@@ -92,7 +92,10 @@ class ParallelPlan:
             _refuse(config.embedding_size != config.hidden_size, "tensor", "embeddings of another width")
         if self.pipeline > 1 and config.layers < self.pipeline:
             raise UserError(
-                "there are fewer layers than stages", where="parallel", expected=self.pipeline, got=config.layers
+                "there are fewer layers than stages",
+                where="parallel",
+                expected=f"a pipeline of {config.layers} or less",
+                got=self.pipeline,
             )
         _refuse(self.pipeline > 1 and config.feed_forward.experts is not None, "pipeline", "experts")
         _refuse(self.context > 1 and config.mask != "causal", "context", f"{config.mask} attention")
@@ -107,4 +110,6 @@ def _divides(what: str, number: int, by: int, whose: str) -> None:
 
 def _refuse(wrong: bool, way: str, what: str) -> None:
     if wrong:
-        raise UserError(f"'{way}' is not written for models with {what}", where="parallel")
+        raise UserError(
+            f"'{way}' is not written for models with {what}", where="parallel", advice="Use data and shard instead."
+        )

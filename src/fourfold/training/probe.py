@@ -19,6 +19,7 @@ from fourfold.training.loop import train
 from fourfold.training.objectives import Objective
 from fourfold.training.precision import FLOAT32, Precision
 from fourfold.training.schedules import constant
+from fourfold.training.team import ALONE, Team
 
 WARM_UP = 2
 FEWEST = 3
@@ -33,11 +34,13 @@ def steps_for_seconds(
     seconds: float,
     *,
     precision: Precision = FLOAT32,
+    team: Team = ALONE,
 ) -> int:
     """Steps of this training that take about `seconds`, at least 1.
 
     Runs two steps to warm up and then times 3 to 20, for at most a twentieth of the budget
     where that allows three. Model, optimizer and random generator are as before afterwards.
+    The processes of a team probe together, and each has a number from its own clock.
     """
     if seconds <= 0:
         raise UserError("a budget must be positive", expected="more than 0 seconds", got=seconds)
@@ -45,11 +48,18 @@ def steps_for_seconds(
     with _unchanged(model, optimizer):
         began = time.perf_counter()
         for step in train(
-            model, objective, batches, optimizer, steps=WARM_UP + MOST, schedule=constant(0.0), precision=precision
+            model,
+            objective,
+            batches,
+            optimizer,
+            steps=WARM_UP + MOST,
+            schedule=constant(0.0),
+            precision=precision,
+            team=team,
         ):
             if step.index >= WARM_UP:
                 times.append(step.seconds)
-            if len(times) >= FEWEST and time.perf_counter() - began > seconds / 20:
+            if len(times) >= FEWEST and team.any(time.perf_counter() - began > seconds / 20):
                 break
     return max(1, round(seconds / statistics.fmean(times)))
 

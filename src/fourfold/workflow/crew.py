@@ -6,9 +6,9 @@ trains by gradient it calls the others, who until then wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Protocol, final
 
 from fourfold.errors import UserError
 from fourfold.launch import launched_processes
@@ -16,8 +16,11 @@ from fourfold.launch import launched_processes
 if TYPE_CHECKING:
     from fourfold.training.parallel import Crew
 
-T = TypeVar("T")
 OVER = -1
+
+
+class FirstEnded(Exception):
+    """The first process ended the run where another one waited for its word."""
 
 
 class Company(Protocol):
@@ -32,8 +35,8 @@ class Company(Protocol):
     def call(self, stage: str) -> None:
         """The first calls the others to a stage that all work on."""
 
-    def after_first(self, work: Callable[[], T]) -> T:
-        """Do it here once the first process has done it: what it left on the disk is then there to be read."""
+    def told(self, number: int) -> int:
+        """The first process's number, everywhere."""
 
 
 @final
@@ -45,8 +48,8 @@ class Solo:
     def call(self, stage: str) -> None:
         pass
 
-    def after_first(self, work: Callable[[], T]) -> T:
-        return work()
+    def told(self, number: int) -> int:
+        return number
 
     def over(self) -> None:
         pass
@@ -73,16 +76,14 @@ class Launched:
         while (number := self.crew.told(OVER)) != OVER:
             yield self._stages[number]
 
-    def after_first(self, work: Callable[[], T]) -> T:
-        if self.rank > 0:
-            self.crew.wait()
-            return work()
-        done = work()
-        self.crew.wait()
-        return done
+    def told(self, number: int) -> int:
+        found = self.crew.told(number)
+        if found == OVER:  # said in place of a number
+            raise FirstEnded
+        return found
 
     def over(self) -> None:
-        """Let the others go."""
+        """Let the others go; for them, wait for that."""
         self.crew.told(OVER)
 
 

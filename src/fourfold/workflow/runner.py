@@ -15,9 +15,10 @@ from typing import Any
 
 from fourfold.errors import FourfoldError, Interrupted
 from fourfold.files import hash_value, lock_folder, write_jsonl, write_text
+from fourfold.launch import program
 from fourfold.progress import say
 from fourfold.workflow.context import StageContext
-from fourfold.workflow.crew import SOLO, Company, Launched, company, require_processes
+from fourfold.workflow.crew import SOLO, Company, FirstEnded, Launched, company, require_processes
 from fourfold.workflow.fingerprint import code_fingerprint, source_fingerprint
 from fourfold.workflow.interrupts import Interrupts
 from fourfold.workflow.ledger import Ledger, finished
@@ -132,7 +133,7 @@ class _Run:
             remove_checkpoints(folder)
             return _result(stage, record, skipped=True)
         ledger = Ledger(folder, key)
-        say(f"{stage.full_name}: {'continuing' if ledger.resumed else 'starting'}")
+        say(f"{stage.full_name}: {'continuing' if ledger.resumed else 'starting'}{self._alone(stage)}")
         try:
             self._work(stage, ledger)
         finally:
@@ -145,6 +146,12 @@ class _Run:
         self._report()
         return _result(stage, record, skipped=False)
 
+    def _alone(self, stage: StageSpec) -> str:
+        """What to add where processes were started that this stage has no use for."""
+        if self.company.size == 1 or "parallel" in type(stage.options).model_fields:
+            return ""
+        return f" in the first of {self.company.size} processes"
+
     def require_processes(self, wanted: list[StageSpec]) -> None:
         """Refuse a plan for other processes than there are before the first stage has cost any time."""
         for stage in wanted:
@@ -154,12 +161,17 @@ class _Run:
 
     def follow(self, company: Launched) -> RunResult:
         """Join the first process in the stages it calls to."""
+        from fourfold.training import SpoilingStep
+
         stages = {stage.full_name: stage for stage in self.recipe.stages}
-        with self.interrupts.installed():
-            for name in company.calls():
-                KINDS[stages[name].kind].run(
-                    self._context(stages[name], Ledger(self.folders[name], "", watches=True)), stages[name].options
-                )
+        with self.interrupts.installed(), suppress(FirstEnded):
+            try:
+                for name in company.calls():
+                    KINDS[stages[name].kind].run(
+                        self._context(stages[name], Ledger(self.folders[name], "", watches=True)), stages[name].options
+                    )
+            except SpoilingStep:  # the first process has met it too; a launcher ends all with the first that leaves
+                company.over()
         return RunResult(folder=self.folder, stages=(), report=None)
 
     def _work(self, stage: StageSpec, ledger: Ledger) -> None:
@@ -233,8 +245,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def resume_command(folder: Path) -> str:
     """The shell command that continues the run in this folder."""
-    command = ["fourfold", "run", str(folder / "recipe.toml"), "--runs", str(folder.parent)]
-    return shlex.join(command)
+    return shlex.join([*program(), "run", str(folder / "recipe.toml"), "--runs", str(folder.parent)])
 
 
 def write_report(folder: Path, language: str) -> Path | None:

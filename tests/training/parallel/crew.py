@@ -36,6 +36,7 @@ MODELS = {
     "gpt2": {"family": "gpt2", **SMALL},
     "alibi": {"family": "llama", "positions": "alibi", "residual": "parallel", "bias": True, **SMALL},
     "experts": {"family": "llama", "experts": {"count": 4, "active": 2}, **SMALL},
+    "balanced": {"family": "llama", "experts": {"count": 4, "active": 2}, **SMALL},
     "lstm": {"family": "lstm", "layers": 2, "hidden_size": 16},
 }
 PLANS = {
@@ -48,11 +49,15 @@ PLANS = {
         "tensor": ({"tensor": 2}, "llama"),
         "pipeline": ({"pipeline": 2}, "llama"),
         "context": ({"context": 2}, "llama"),
+        "context, computed again": ({"context": 2}, "llama"),
         "zero3, gpt2": ({"data": 2, "shard": "zero3"}, "gpt2"),
         "tensor, gpt2": ({"tensor": 2}, "gpt2"),
         "pipeline, gpt2": ({"pipeline": 2, "micro_batches": 4, "schedule": "gpipe"}, "gpt2"),
         "context, gpt2": ({"context": 2, "shard": "zero2"}, "gpt2"),
         "zero3, lstm": ({"data": 2, "shard": "zero3"}, "lstm"),
+        "data, balanced experts": ({"data": 2}, "balanced"),
+        "zero3, balanced experts": ({"data": 2, "shard": "zero3"}, "balanced"),
+        "zero3, balanced experts, computed again": ({"data": 2, "shard": "zero3"}, "balanced"),
         "tensor, alibi": ({"tensor": 2}, "alibi"),
     },
     4: {
@@ -63,10 +68,13 @@ PLANS = {
         "four stages": ({"pipeline": 4}, "llama"),
         "context x zero2": ({"context": 2, "data": 2, "shard": "zero2"}, "llama"),
         "context x tensor": ({"context": 2, "tensor": 2}, "llama"),
+        "context x zero3, computed again": ({"context": 2, "data": 2, "shard": "zero3"}, "llama"),
+        "pipeline x context, computed again": ({"pipeline": 2, "context": 2}, "llama"),
         "pipeline x zero1, gpt2": ({"pipeline": 2, "data": 2, "shard": "zero1"}, "gpt2"),
         "pipeline x data, gpt2": ({"pipeline": 2, "data": 2}, "gpt2"),
         "zero3, experts": ({"data": 4, "shard": "zero3"}, "experts"),
         "data x tensor, experts": ({"data": 2, "tensor": 2}, "experts"),
+        "data x tensor, balanced experts": ({"data": 2, "tensor": 2}, "balanced"),
     },
     8: {
         "grid": ({"pipeline": 2, "data": 2, "tensor": 2, "shard": "zero2"}, "llama"),
@@ -76,7 +84,13 @@ PLANS = {
 
 
 class Rows:
-    """Three, seven and then eight rows a step, in two parts, with a different number of masked labels in each row."""
+    """Three, seven and then eight rows a step, in two parts, with a different number of masked labels in each row.
+
+    The parts are halves where experts are balanced: that loss is a mean over parts, as over two processes.
+    """
+
+    def __init__(self, kind):
+        self.halves = kind == "balanced"
 
     def at(self, step):
         count = (3, 7, 8)[min(step, 2)]
@@ -84,17 +98,18 @@ class Rows:
         ids = torch.randint(VOCABULARY, (count, 17), generator=generator)
         masked = torch.rand((count, 16), generator=generator) < torch.arange(count)[:, None] / 12
         labels = ids[:, 1:].masked_fill(masked, -100)
-        parts = [slice(None, count - 2), slice(count - 2, None)]
+        cut = (count + 1) // 2 if self.halves else count - 2
+        parts = [slice(None, cut), slice(cut, None)]
         return [LabelledBatch(ids=ids[part, :-1].contiguous(), labels=labels[part]) for part in parts]
 
 
-def fit(model, optimizer, **more):
+def fit(model, optimizer, kind="llama", **more):
     """Loss, norm and tokens of three steps, and the gradient of the first, by name."""
     numbers, gradients = [], {}
     guard, schedule = Guard(clip=0.5), constant(RATE)
-    for step in train(
-        model, LanguageModelling(), Rows(), optimizer, steps=STEPS, schedule=schedule, guard=guard, **more
-    ):
+    routing = {"balance": 1.0, "router_z": 0.1} if kind == "balanced" else {}
+    objective = LanguageModelling(weights={"cross_entropy": 1.0} | routing)
+    for step in train(model, objective, Rows(kind), optimizer, steps=STEPS, schedule=schedule, guard=guard, **more):
         numbers += [step.losses["loss"], step.gradient_norm, float(step.tokens)]
         if not gradients:
             gradients = {name: value.grad.detach().clone() for name, value in model.named_parameters()}
@@ -106,16 +121,18 @@ def made(kind, seed=3):
     return model, lambda: make_optimizer("adamw", model, RATE)
 
 
-def compare(plan, crew, kind, folder, before):
+def compare(plan, crew, kind, folder, before, *, recompute=False):
     """Largest differences between the plan and one process; the plan's checkpoint goes to `folder`."""
     alone, optimizer = made(kind)
-    expected, whole = fit(alone, optimizer())
+    expected, whole = fit(alone, optimizer(), kind)
     shared, optimizer = made(kind)
     plan.check_model(shared.config)
+    if recompute:
+        shared.stack.recompute = True
     team = ParallelTeam(Ranks(plan, crew), shared)
     chosen = optimizer()
     group_by_kind(chosen)
-    numbers, gradients = fit(shared, chosen, team=team)
+    numbers, gradients = fit(shared, chosen, kind, team=team)
     weights = dict(alone.named_parameters())
     found = {
         "numbers": largest(torch.tensor(numbers), torch.tensor(expected)),
@@ -164,7 +181,8 @@ def main():
         for name in only:
             values, kind = PLANS[world][name]
             written = folder / name
-            results[name] = compare(ParallelPlan(**values), crew, kind, written, before.get(kind))
+            again = "computed again" in name
+            results[name] = compare(ParallelPlan(**values), crew, kind, written, before.get(kind), recompute=again)
             before[kind] = written
     (folder / f"{os.environ['RANK']}.json").write_text(json.dumps(results))
 

@@ -25,6 +25,7 @@ struct Functions {
     void (*integers)(const Weight& weight, int tile, const int8_t* inputs, int32_t* sums);
     int64_t (*step_room)(const Model& model, int64_t tokens);
     void (*step)(const Model& model, const Step& step, char* room, float* scores, int64_t longest, int threads);
+    void (*step_in_bytes)(const ByteStep& step, int threads);
 };
 
 namespace portable { extern const Functions functions; }

@@ -3,6 +3,7 @@
 #include "products.hpp"
 #include "attention.hpp"
 #include "step.hpp"
+#include "moments.hpp"
 
 const Functions functions = {
     [](int64_t count, int columns) { return int64_t(Inputs::bytes(count, columns)); },
@@ -11,4 +12,5 @@ const Functions functions = {
     integers,
     [](const Model& model, int64_t tokens) { return Work::bytes(model, tokens) + 64; },
     run_step,
+    step_in_bytes,
 };

@@ -66,6 +66,8 @@ PUBLIC void fourfold_integers(const Weight* weight, int tile, const int8_t* inpu
     of(set).integers(*weight, tile, inputs, sums);
 }
 
+PUBLIC void fourfold_step_in_bytes(const ByteStep* step, int threads, int set) { of(set).step_in_bytes(*step, threads); }
+
 // Whether this processor multiplies bf16, which the two below need.
 PUBLIC int fourfold_multiplies_bf16() {
 #ifdef X86

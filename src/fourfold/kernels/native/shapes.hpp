@@ -64,3 +64,21 @@ struct Few {
     uint16_t* y;
     int32_t rows, columns, count;  // count: 1 or 2
 };
+
+// A moment of AdamW: 256 numbers share a scale; `code` (256) what a byte stands for, rising, `middles` (256) between each
+// and the next, the last infinite, and `starts` (65,536) the code for the upper half of a number's bits.
+struct Moment {
+    uint8_t* codes;
+    float* scales;
+    const float *code, *middles;
+    const uint8_t* starts;
+};
+
+// weight = decay weight - rate first / (sqrt(second / correction) + epsilon), the moments moved towards the gradient before.
+struct ByteStep {
+    float* weight;
+    const float* gradient;
+    Moment first, second;
+    int64_t count;
+    float take_first, keep_second, take_second, correction, epsilon, decay, rate;
+};

@@ -23,6 +23,10 @@ class Earlier(Protocol):
     def lengths(self) -> Tensor:
         """(B,) or (1,) tokens before those of the call."""
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether a layer that is computed again, in the backward pass, may append again."""
+
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """From (B, G, T, P) of the call's tokens to those of all tokens up to them."""
 
@@ -32,6 +36,8 @@ class Earlier(Protocol):
 
 class KeyValueCache:
     """Room for `capacity` tokens a row, (L, B, G, S, P) keys and as many values."""
+
+    repeatable = False
 
     def __init__(self, keys: Tensor, values: Tensor, lengths: Tensor) -> None:
         self.keys = keys

@@ -58,13 +58,11 @@ class Transformer(nn.Module):
             trace=step.trace,
         )
         hidden = None if step.trace is None else step.trace.hidden
+        again = self.recompute and torch.is_grad_enabled() and (cache is None or cache.repeatable)
         for layer in self.layers:
             if hidden is not None:
                 hidden.append(x)
-            if self.recompute and torch.is_grad_enabled() and cache is None:
-                x = checkpoint(layer, x, call, use_reentrant=False)
-            else:
-                x = layer(x, call)
+            x = checkpoint(layer, x, call, use_reentrant=False) if again else layer(x, call)
         if cache is not None:
             whole = torch.full_like(cache.lengths, step.ids.shape[1])
             cache.advance(whole if step.lengths is None else step.lengths)

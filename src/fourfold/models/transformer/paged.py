@@ -170,6 +170,8 @@ class PagedCache:
     `tables` and the lengths belong to this handle; the tables are changed in place.
     """
 
+    repeatable = False
+
     def __init__(self, pages: Pages, tables: list[list[int]], lengths: Sequence[int]) -> None:
         self.pages = pages
         self.tables = tables
@@ -271,8 +273,7 @@ class PagedCache:
     def _prepare(self, new: int) -> _Call:
         """Pages for the call, and where its vectors lie in them."""
         self.reserve(new)
-        heads, rows = self.pages.shape.kv_heads, len(self.tables)
-        keys = max(self.starts) + new
+        heads, rows, keys = self.pages.shape.kv_heads, len(self.tables), max(self.starts) + new
         wide = -(-keys // PAGE)
         tables = np.zeros((rows, wide), np.int64)
         for row, table in enumerate(self.tables):

@@ -106,7 +106,7 @@ def _setup(run: TrainingRun) -> Setup:
         return fastest(job, cluster, ours=False).setup
     return Setup(
         job=job, cluster=cluster, plan=parse_plan(run.parallel), micro_batch=run.micro_batch, fused=run.fused,
-        stream=run.stream, gathered=WORKING,
+        stream=run.stream, gathered=WORKING, accumulated=run.accumulated,
     )  # fmt: skip
 
 

@@ -51,6 +51,8 @@ class Setup:
     """Bytes of a number that goes from layer to layer."""
     gathered: int = FULL
     """Bytes of a weight on its way to the devices that need it: ours travel in fp32, those of Megatron in 16 bits."""
+    accumulated: int = 0
+    """Bytes a weight of a buffer of its own for sums of gradients, which ranks do not share: DeepSpeed's for bf16."""
 
     def __post_init__(self) -> None:
         plan, job = self.plan, self.job
@@ -73,8 +75,6 @@ class Setup:
         ):
             if ranks > size or (name == "tensor" and size % ranks):
                 raise UserError(f"'{name}' does not divide the model", expected=f"a divisor of {size}", got=ranks)
-        if plan.context > 1 and job.recompute:
-            raise UserError("layers are not computed again where rows are split over 'context'", where="--recompute")
         if plan.tensor > 1 and any(stack.feed_forward.experts is not None for stack in self.stacks):
             raise UserError("what experts send under 'tensor' depends on the text, and is not planned")
 
@@ -154,7 +154,10 @@ class Setup:
 
     @property
     def kept_here(self) -> float:
-        return self.kept.whole + self.kept.shared / self.plan.tensor
+        """Of a layer, with the keys and values of the other stretches of its rows."""
+        stack = self.stacks[-1]
+        others = (self.plan.context - 1) * 2 * WORKING * stack.kv_heads * stack.head_size
+        return self.kept.whole + (self.kept.shared + others) / self.plan.tensor
 
     @cached_property
     def state_bytes(self) -> float:
@@ -194,6 +197,7 @@ def _stage_memory(setup: Setup, stage: Stage) -> dict[str, int]:
         "gradients": states["gradients"],
         "optimizer": states["optimizer"] / (2 * FULL) * setup.state_bytes,
         "gathered": states["gathered"],
+        "accumulated": setup.accumulated * stage.weights,
         "activations": _activations(setup, stage),
         "logits": 0.0,
         "runtime": RUNTIME_BYTES,

@@ -219,9 +219,10 @@ def _pipeline_bytes(shared: Shared, stack: TransformerConfig) -> float:
 
 
 def _context_bytes(shared: Shared, stack: TransformerConfig) -> float:
-    """Keys and values of all stretches are gathered, their gradients summed and split."""
+    """Keys and values of all stretches are gathered, once more where layers are computed again; their gradients are
+    summed and split."""
     own = 2 * shared.tokens * stack.kv_heads // shared.plan.tensor * stack.head_size * shared.product_bytes
-    return 2.0 * len(_own_layers(shared)) * (shared.plan.context - 1) * own
+    return (2.0 + shared.recompute) * len(_own_layers(shared)) * (shared.plan.context - 1) * own
 
 
 def _own_layers(shared: Shared) -> range:

@@ -14,9 +14,13 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from fourfold.kernels import ByteCode, ByteMoment, ByteRates, step_in_bytes, steps_natively
+
 BLOCK = 256
 SMALLEST = 4096
 """Parameters with fewer numbers keep moments of 32 bits (section 4)."""
+MOMENTS = {"first": True, "second": False}
+"""Of AdamW, and which of them have a sign."""
 
 
 @cache
@@ -33,6 +37,11 @@ def dynamic_code(signed: bool) -> Tensor:
     return torch.tensor(sorted(values), dtype=torch.float32)
 
 
+@cache
+def _code(signed: bool) -> ByteCode:
+    return ByteCode.of(dynamic_code(signed))
+
+
 class Packed(NamedTuple):
     """A tensor in bytes."""
 
@@ -44,12 +53,13 @@ class Packed(NamedTuple):
 
 def pack(values: Tensor, signed: bool) -> Packed:
     """The nearest codes of a tensor, block by block."""
-    code = dynamic_code(signed).to(values.device)
+    _, middles, starts = (part.to(values.device) for part in _code(signed))
     blocks = _blocks(values)
     scales = blocks.abs().amax(1)
-    middles = (code[:-1] + code[1:]) / 2
-    codes = torch.bucketize(blocks / scales.clamp_min(1e-30)[:, None], middles)
-    return Packed(codes.to(torch.uint8).reshape(-1)[: values.numel()], scales)
+    shares = blocks / scales.clamp_min(1e-30)[:, None]
+    least = starts[(shares.view(torch.int32) >> 16).bitwise_and_(0xFFFF)]
+    codes = least + (middles[least.int()] < shares)
+    return Packed(codes.reshape(-1)[: values.numel()], scales)
 
 
 def unpack(packed: Packed, signed: bool, like: Tensor) -> Tensor:
@@ -57,6 +67,13 @@ def unpack(packed: Packed, signed: bool, like: Tensor) -> Tensor:
     code = dynamic_code(signed).to(packed.codes.device)
     values = _blocks(code[packed.codes.long()]) * packed.scales[:, None]
     return values.reshape(-1)[: like.numel()].reshape(like.shape)
+
+
+def packed_zeros(like: Tensor, signed: bool) -> Packed:
+    """What `pack` makes of as many zeros."""
+    zero = int(torch.bucketize(0.0, dynamic_code(signed)))
+    codes = torch.full((like.numel(),), zero, dtype=torch.uint8, device=like.device)
+    return Packed(codes, torch.zeros(-(-like.numel() // BLOCK), device=like.device))
 
 
 def _blocks(values: Tensor) -> Tensor:
@@ -86,32 +103,54 @@ class AdamW8bit(Optimizer):
                 if parameter.grad is not None:
                     self._update(parameter, parameter.grad.float(), group)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As PyTorch does, which makes every state of the type of its weight: codes become bytes again."""
+        super().load_state_dict(state_dict)
+        for state in self.state.values():
+            state |= {key: value.to(torch.uint8) for key, value in state.items() if key.endswith("_codes")}
+
     def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[weight]
-        first, second, step = self._moments(state, weight)
-        step += 1
+        if not state:
+            self._begin(state, weight)
+        state["step"] += 1
         (beta1, beta2), rate = group["betas"], group["lr"]
+        correct = 1 - beta1 ** state["step"], 1 - beta2 ** state["step"]
+        if "first_codes" in state and steps_natively(weight, gradient):
+            rates = ByteRates((beta1, beta2), correct, rate, rate * group["weight_decay"], group["eps"])
+            first_bytes, second_bytes = self._bytes(state)
+            step_in_bytes(weight, gradient, first_bytes, second_bytes, rates)
+            return
+        first, second = self._moments(state, weight)
         first.lerp_(gradient, 1 - beta1)
         second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        denominator = (second / (1 - beta2**step)).sqrt_().add_(group["eps"])
+        denominator = (second / correct[1]).sqrt_().add_(group["eps"])
         weight.mul_(1 - rate * group["weight_decay"])
-        weight.addcdiv_(first.to(weight.dtype), denominator.to(weight.dtype), value=-rate / (1 - beta1**step))
-        self._keep(state, first, second, step)
+        weight.addcdiv_(first.to(weight.dtype), denominator.to(weight.dtype), value=-rate / correct[0])
+        self._keep(state, first, second)
 
-    def _moments(self, state: dict[str, Any], weight: Tensor) -> tuple[Tensor, Tensor, int]:
-        if not state:
-            zero = torch.zeros_like(weight, dtype=torch.float32)
-            return zero, zero.clone(), 0
+    def _begin(self, state: dict[str, Any], weight: Tensor) -> None:
+        state["step"] = 0
+        for name, signed in MOMENTS.items():
+            if weight.numel() < SMALLEST:
+                state[name] = torch.zeros_like(weight, dtype=torch.float32)
+            else:
+                state[f"{name}_codes"], state[f"{name}_scales"] = packed_zeros(weight, signed)
+
+    def _bytes(self, state: dict[str, Any]) -> list[ByteMoment]:
+        return [
+            ByteMoment(state[f"{name}_codes"], state[f"{name}_scales"], _code(signed))
+            for name, signed in MOMENTS.items()
+        ]
+
+    def _moments(self, state: dict[str, Any], weight: Tensor) -> list[Tensor]:
         if "first" in state:
-            return state["first"], state["second"], state["step"]
-        first = unpack(Packed(state["first_codes"], state["first_scales"]), True, weight)
-        second = unpack(Packed(state["second_codes"], state["second_scales"]), False, weight)
-        return first, second, state["step"]
+            return [state[name] for name in MOMENTS]
+        packed = ((Packed(state[f"{name}_codes"], state[f"{name}_scales"]), signed) for name, signed in MOMENTS.items())
+        return [unpack(moment, signed, weight) for moment, signed in packed]
 
-    def _keep(self, state: dict[str, Any], first: Tensor, second: Tensor, step: int) -> None:
-        state["step"] = step
-        if first.numel() < SMALLEST:
-            state["first"], state["second"] = first, second
-            return
-        state["first_codes"], state["first_scales"] = pack(first, True)
-        state["second_codes"], state["second_scales"] = pack(second, False)
+    def _keep(self, state: dict[str, Any], *moments: Tensor) -> None:
+        if "first" in state:
+            return  # changed in place
+        for (name, signed), moment in zip(MOMENTS.items(), moments, strict=True):
+            state[f"{name}_codes"], state[f"{name}_scales"] = pack(moment, signed)

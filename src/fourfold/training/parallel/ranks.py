@@ -22,7 +22,6 @@ from torch.distributed import PrefixStore, Store, rendezvous  # type: ignore[att
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from fourfold.errors import FourfoldError, UserError
-from fourfold.launch import launched_rank
 from fourfold.training.plan import ParallelPlan
 
 DIMENSIONS = ("pipeline", "data", "context", "tensor")
@@ -91,8 +90,8 @@ def losing_ranks() -> Iterator[None]:
         if (reason := _lost(error)) is None:
             raise
         raise RankLost(
-            f"Rank {launched_rank()} lost another process of this training: {reason}. Nothing that a checkpoint holds "
-            "is lost; start the same command again to go on."
+            f"Another process of this training is lost: {reason}. Nothing that a checkpoint holds is lost; "
+            "start the same command again to go on."
         ) from error
 
 

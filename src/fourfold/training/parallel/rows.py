@@ -112,7 +112,12 @@ def read_in_stretches(model: TransformerLM, ranks: Ranks) -> None:
 
 @final
 class GatheredKeys:
-    """Looks like a cache that holds the stretches before this one."""
+    """Looks like a cache that holds the stretches before this one.
+
+    A layer that is computed again gathers again: all processes go back through the layers in the same order.
+    """
+
+    repeatable = True
 
     def __init__(self, group: dist.ProcessGroup, place: int, lengths: Tensor) -> None:
         self._group, self._place = group, place

@@ -19,9 +19,9 @@ from fourfold.workflow.pretraining.fitting import (
     save_result,
     steps_to_take,
 )
-from fourfold.workflow.pretraining.options import PretrainOptions, check_shared
+from fourfold.workflow.pretraining.options import PretrainOptions
 from fourfold.workflow.pretraining.parts import loss_of, make_batches, replays, split_shards, text_a_row
-from fourfold.workflow.training import Measure, share_out
+from fourfold.workflow.training import Measure, check_plan, share_out
 
 if TYPE_CHECKING:
     from fourfold.tokenizers import Tokenizer
@@ -147,7 +147,7 @@ def _prepared(context: StageContext, options: PretrainOptions) -> tuple[Pretrain
         kept = held_out_samples(context.path(options.replay), options.curve.bytes)
         samples |= {f"replayed {group}": text for group, text in kept.items()}
     rows = make_batches(context, options, Causal(), "causal", start.tokenizer, shards)
-    check_shared(options, start.module.config, options.row_tokens)
+    check_plan(options.parallel, start.module.config, options.batch_size, options.row_tokens, options.optimizer)
     context.company.call(context.name)  # tokenizer and shards are there
     team, whole = share_out(context, options.parallel, start.module, lambda: start_of(context, options).module)
     bench = Bench(

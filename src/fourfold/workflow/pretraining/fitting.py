@@ -69,10 +69,12 @@ def may_compile(options: PretrainOptions) -> bool:
 def chosen_loss(
     context: StageContext, options: PretrainOptions, module: Any, loss: Objective, rows: BatchSource
 ) -> Objective:
-    """The loss to train with, after the layers are compiled where that pays: not by processes that share a training,
-    nor where the shape of a step changes or layers are computed twice."""
+    """The loss to train with, after the layers are set to be computed again where that is asked for, or compiled where
+    that pays: not by processes that share a training, nor where the shape of a step changes."""
     from fourfold.training import choose_precision
 
+    if options.recompute:
+        recompute_layers(module)
     if not may_compile(options):
         if options.compile is True:
             say(f"{context.name}: not compiled, since rows, ramp or recomputing change what a step is")
@@ -83,19 +85,26 @@ def chosen_loss(
 
 
 def steps_to_take(context: StageContext, options: PretrainOptions, bench: Bench) -> int:
-    """The budget in steps, decided once; seconds are probed with an optimizer of the probe's own."""
-    from fourfold.training import choose_precision, steps_for_seconds
+    """The budget in steps, decided once; seconds are probed under the plan, with an optimizer of the probe's own."""
+    from fourfold.training import ALONE, choose_precision, steps_for_seconds
 
     assert options.budget is not None  # checked with the recipe
     precision = choose_precision("cpu", bench.module)
 
     def probe(seconds: float) -> int:
-        optimizer = options.optimizer.make(bench.module)
-        return steps_for_seconds(bench.module, bench.objective, bench.rows, optimizer, seconds, precision=precision)
+        return steps_for_seconds(
+            bench.module,
+            bench.objective,
+            bench.rows,
+            options.optimizer.make(bench.module, split=bench.team is not None),
+            seconds,
+            precision=precision,
+            team=bench.team or ALONE,
+        )
 
     tokens_a_step = sum(batch.tokens for batch in bench.rows.at(0))
     budget = steps_of(options, tokens_a_step)
-    return context.company.after_first(lambda: decide_steps(context.folder, budget, tokens_a_step, probe))
+    return decide_steps(context.folder, budget, tokens_a_step, probe, context.company)
 
 
 def rows_read(options: PretrainOptions, steps: int) -> int:
@@ -112,13 +121,11 @@ def fit_gradient(context: StageContext, options: PretrainOptions, bench: Bench, 
     module = bench.module
     precision = choose_precision("cpu", module)
     say(f"{bench.label}: {count_parameters(bench.kept):,} parameters, {precision}")
-    if options.recompute:
-        recompute_layers(module)
     fit = Fit(
         model=module,
         objective=bench.objective,
         batches=_ramped(options, bench.rows),
-        optimizer=options.optimizer.make(module),
+        optimizer=options.optimizer.make(module, split=bench.team is not None),
         update=options.optimizer,
         precision=precision,
         steps=steps,

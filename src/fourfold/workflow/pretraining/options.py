@@ -154,29 +154,7 @@ def check(options: PretrainOptions) -> None:
     if options.carry:
         _check_carry(options, config)
     need(options.budget, "budget", f"family '{family}'")
-    assert options.budget is not None  # just asked for
-    length = options.row_tokens
-    check_shared(options, config, length)
-
-
-def check_shared(options: PretrainOptions, config: Config, length: int) -> None:
-    """Refuse what processes cannot share, of a model of that configuration and rows of that length."""
-    from fourfold.models import TransformerConfig
-
-    assert options.budget is not None  # checked with the recipe
-    check_plan(options.parallel, config, options.batch_size, length, options.optimizer, options.budget)
-    plan = chosen_plan(options.parallel)
-    if options.recompute and plan.context > 1:
-        raise UserError(
-            "layers are not computed again where rows are split over 'context'", where="recompute",
-            advice="Leave recompute out, or split by data, tensor or pipeline.",
-        )  # fmt: skip
-    experts = isinstance(config, TransformerConfig) and config.feed_forward.experts is not None
-    if options.ramp is not None and plan.world > 1 and experts:
-        raise UserError(
-            "rows that fill up a growing batch would be counted by experts' balance", where="ramp",
-            advice="Leave the ramp out, or train a model with experts by one process.",
-        )  # fmt: skip
+    check_plan(options.parallel, config, options.batch_size, options.row_tokens, options.optimizer)
 
 
 def _check_batches(options: PretrainOptions) -> None:
@@ -204,8 +182,11 @@ def _check_carry(options: PretrainOptions, config: Config) -> None:
     for name, value in others.items():
         if value is not None:
             raise UserError(f"rows that carry their memory cannot have '{name}'", where=name, advice="Leave one out.")
-    if chosen_plan(options.parallel).world > 1:
-        raise UserError("rows that carry their memory are trained by one process", where="carry")
+    if (processes := chosen_plan(options.parallel).world) > 1:
+        raise UserError(
+            "rows that carry their memory are trained by one process", where="carry", got=f"{processes} processes",
+            advice="Start it without torchrun, or leave carry out.",
+        )  # fmt: skip
 
 
 def _check_continuing(options: PretrainOptions) -> None:

@@ -42,10 +42,6 @@ def run_fit(
     Writes metrics.jsonl and, at the steps `measured`, curve.jsonl; both are cut back to the checkpoint resumed from.
     With a weight average or `best`, those are the weights the model ends with.
     """
-    if fit.team is not None:
-        from fourfold.training.parallel import group_by_kind
-
-        group_by_kind(fit.optimizer)
     sitting = _Sitting(context=context, fit=fit, checkpoint=checkpoint, measure=measure, measured=measured)
     sitting.restore()
     with (
@@ -202,6 +198,7 @@ class _Sitting:
             with self.average.in_place() if self.average is not None else nullcontext():
                 self._put_together()
                 row = curve_row(self.totals, self.measure() if self.leads else {})
+                self.team.wait()  # for longer than a step may take
                 self._keep_if_best(row)
             if self.leads:
                 append_jsonl(self.folder / "curve.jsonl", row)

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from fourfold.files import read_json, write_json
 from fourfold.progress import say
+from fourfold.workflow.crew import SOLO, Company
 from fourfold.workflow.kinds import Options
 
 if TYPE_CHECKING:
@@ -102,10 +103,16 @@ class OptimizerOptions(Options):
     spikes: SpikeOptions | None = None
     """An answer to loss spikes; without it only a loss that is no number stops the training."""
 
-    def make(self, model: nn.Module) -> Optimizer:
+    def make(self, model: nn.Module, *, split: bool = False) -> Optimizer:
+        """The optimizer of a model; `split`: of the part of one that a process of a team has."""
         from fourfold.training import make_optimizer
 
-        return make_optimizer(self.kind, model, self.lr, weight_decay=self.weight_decay)
+        optimizer = make_optimizer(self.kind, model, self.lr, weight_decay=self.weight_decay)
+        if split:
+            from fourfold.training.parallel import group_by_kind
+
+            group_by_kind(optimizer)
+        return optimizer
 
     def make_schedule(self, steps: int) -> Schedule:
         from fourfold.training import make_schedule
@@ -127,20 +134,27 @@ class CheckpointOptions(Options):
     """Keep the weights that measured best on the held-out curve too, and end with them."""
 
 
-def decide_steps(folder: Path, budget: Budget, tokens_a_step: int, probe: Callable[[float], int]) -> int:
-    """The number of steps of a budget, decided once and kept in budget.json."""
+def decide_steps(
+    folder: Path, budget: Budget, tokens_a_step: int, probe: Callable[[float], int], company: Company = SOLO
+) -> int:
+    """The number of steps of a budget, decided once and kept in budget.json.
+
+    Where a company trains together all probe, and the first process's number holds for all.
+    """
     path = folder / "budget.json"
-    if path.is_file():
-        return int(read_json(path)["steps"])
+    leads = company.rank == 0
+    if kept := company.told(int(read_json(path)["steps"]) if leads and path.is_file() else 0):
+        return kept
     if budget.steps is not None:
         steps = budget.steps
     elif budget.tokens is not None:
         steps = max(1, math.ceil(budget.tokens / tokens_a_step))
     else:
         assert budget.seconds is not None  # Budget has exactly one
-        steps = probe(budget.seconds)
+        steps = company.told(probe(budget.seconds))
         say(
             f"{budget.seconds:g} s are about {steps} steps on this machine; recorded, so that a resumed run ends alike."
         )
-    write_json(path, {"steps": steps, "asked": budget.model_dump(exclude_none=True)})
+    if leads:
+        write_json(path, {"steps": steps, "asked": budget.model_dump(exclude_none=True)})
     return steps

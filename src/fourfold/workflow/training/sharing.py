@@ -9,7 +9,7 @@ from fourfold.errors import UserError
 from fourfold.launch import launched_processes
 from fourfold.progress import say
 from fourfold.workflow.crew import Launched, require_processes
-from fourfold.workflow.training.options import Budget, OptimizerOptions, ParallelOptions
+from fourfold.workflow.training.options import OptimizerOptions, ParallelOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,7 +30,7 @@ def chosen_plan(options: ParallelOptions | None) -> ParallelPlan:
 
 
 def check_plan(
-    options: ParallelOptions | None, config: Config, rows: int, length: int, optimizer: OptimizerOptions, budget: Budget
+    options: ParallelOptions | None, config: Config, rows: int, length: int, optimizer: OptimizerOptions
 ) -> None:
     """Refuse what the plan cannot divide, before anything is started."""
     plan = chosen_plan(options)
@@ -42,13 +42,6 @@ def check_plan(
             where="parallel",
             expected=" or ".join(SPLITS_WELL),
             advice="Or use data, pipeline and context only.",
-        )
-    if plan.world > 1 and budget.seconds is not None:
-        raise UserError(
-            "a budget in seconds is probed by one process",
-            where="budget",
-            expected="steps or tokens where several processes train",
-            got=f"{budget.seconds:g} s",
         )
 
 
