@@ -76,10 +76,15 @@ def plan(
         result = plan_model(subject, tokens, batch_size, context, asked, site or None)
     shown = show_json if as_json else show_cluster if site else _show
     shown(result)
-    following = ["--for", "tune"] if result["fits"] else ["--devices", "1024xA100-80GB"]
-    again = [word for value in override or [] for word in ("--set", value)]
-    command = ["run", subject, *again] if is_recipe else ["plan", subject, *following]
-    return finish(next_command=command, result_on_stdout=False)
+    words = ["run", subject] if is_recipe else ["plan", subject]
+    return finish(next_command=[*words, *_following(result, is_recipe, override or [])], result_on_stdout=False)
+
+
+def _following(result: dict[str, Any], is_recipe: bool, overrides: list[str]) -> list[str]:
+    """What the next command says of a recipe that was planned with overrides, or of a model that fits or does not."""
+    if is_recipe:
+        return [word for override in overrides for word in ("--set", override)]
+    return ["--for", "tune"] if result["fits"] else ["--devices", "1024xA100-80GB"]
 
 
 def _published(as_json: bool) -> None:
