@@ -136,7 +136,7 @@ def peer_loop(model: nn.Module, loss_of: Callable[..., torch.Tensor], size: Size
 
 CONTENDERS: dict[str, Callable[[Size], Losses]] = {
     "fourfold": lambda size: ours(size, compile_it=True),
-    "fourfold, adamw-8bit": lambda size: ours(size, compile_it=True, in_bytes=True),
+    "fourfold adamw-8bit": lambda size: ours(size, compile_it=True, in_bytes=True),
     "fourfold --no-compile": lambda size: ours(size, compile_it=False),
     "transformers fp32": lambda size: transformers_losses(size, fast=False),
     "transformers bf16 + compile": lambda size: transformers_losses(size, fast=True),

@@ -60,7 +60,7 @@ SIZES = {
     "17M": Size(layers=8, width=384, heads=6, inner=1024, rounds=6, steps=2),
     # With eight rows the contenders, who are all there at once, would need more than 30 GB. At a rate of 1e-3 without a
     # warm-up the third loss already depends on the last bits (LOG.md, 2026-11-28).
-    "100M": Size(layers=13, width=768, heads=12, inner=2048, rounds=4, steps=1, rows=2, rate=1e-4),
+    "100M": Size(layers=13, width=768, heads=12, inner=2048, rounds=4, steps=3, rows=2, rate=1e-4),
 }
 
 
