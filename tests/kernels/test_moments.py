@@ -71,6 +71,14 @@ def test_moments_of_another_kind_or_size_are_refused():
 
 
 @needs_kernel
+def test_a_step_is_seen_by_who_keeps_what_was_made_of_a_weight():
+    weight, optimizer = trained(5000, 1)
+    before = weight._version
+    optimizer.step()
+    assert weight._version > before
+
+
+@needs_kernel
 def test_threads_change_no_bit():
     before, found = torch.get_num_threads(), []
     try:

@@ -20,6 +20,7 @@ from fourfold.kernels.low_bit import (
     rows_of,
     rows_of_plain,
 )
+from fourfold.kernels.moments import BLOCK as MOMENT_BLOCK
 from fourfold.kernels.moments import ByteCode, ByteMoment, ByteRates, step_in_bytes, steps_natively
 from fourfold.kernels.native import TOLD as INSTRUCTIONS
 from fourfold.kernels.native import Kernels, LayerCall, ModelCall, StepCall, WeightCall, kernels
@@ -42,6 +43,7 @@ from fourfold.kernels.words import WordIndex, WordTable, read_words_plain
 
 __all__ = [
     "INSTRUCTIONS",
+    "MOMENT_BLOCK",
     "ByteCode",
     "ByteMoment",
     "ByteRates",

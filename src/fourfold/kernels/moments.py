@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from fourfold.kernels.native import kernels, threads
 
@@ -98,6 +99,7 @@ def step_in_bytes(weight: Tensor, gradient: Tensor, first: ByteMoment, second: B
     library = kernels().library
     assert library is not None, "ask `steps_natively` first"
     library.fourfold_step_in_bytes(ctypes.byref(call), threads(), kernels().set)
+    increment_version(weight)  # what was made of the weight is out of date, as after torch's own steps
 
 
 def _moment(moment: ByteMoment, count: int) -> _Moment:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.errors import UserError
-from fourfold.files import write_jsonl
+from fourfold.files import read_json, write_json, write_jsonl
 from fourfold.pretraining.corpus import Document, StreamBatches, TokenShards, WindowBatches, encode_corpus
 from fourfold.tokenizers import byte_tokenizer, train_byte_bpe
 
@@ -67,6 +67,13 @@ def test_a_damaged_index_is_refused(tmp_path: Path, shards: TokenShards) -> None
     file.unlink()
     with pytest.raises(UserError, match=rf"tokens\.idx: the file is cut off, expected {8 * len(TEXTS)} bytes, got 0"):
         TokenShards.open(tmp_path / "shards")
+
+
+def test_shards_whose_index_has_no_hash_open(tmp_path: Path, shards: TokenShards) -> None:
+    """As earlier versions wrote them."""
+    path = tmp_path / "shards" / "manifest.json"
+    write_json(path, {key: value for key, value in read_json(path).items() if key != "index_sha256"})
+    assert TokenShards.open(tmp_path / "shards", verified=True).tokens.tolist() == shards.tokens.tolist()
 
 
 def test_a_malformed_corpus_line_is_named(tmp_path: Path) -> None:

@@ -102,7 +102,9 @@ class TokenShards:
         size = np.dtype(manifest["type"]).itemsize * manifest["tokens"]
         file, index = folder / "tokens.bin", folder / "tokens.idx"
         _check(file, size, manifest["sha256"] if verified else None)
-        _check(index, 8 * manifest["documents"], manifest["index_sha256"] if verified else None)
+        _check(
+            index, 8 * manifest["documents"], manifest.get("index_sha256") if verified else None
+        )  # older ones have none
         empty = np.empty(0, manifest["type"])
         tokens = np.memmap(file, manifest["type"], "r") if size else empty
         ends = np.fromfile(index, "<u8").astype(np.int64)

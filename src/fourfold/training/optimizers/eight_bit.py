@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from fourfold.kernels import MOMENT_BLOCK as BLOCK
 from fourfold.kernels import ByteCode, ByteMoment, ByteRates, step_in_bytes, steps_natively
 
-BLOCK = 256
 SMALLEST = 4096
 """Parameters with fewer numbers keep moments of 32 bits (section 4)."""
 MOMENTS = {"first": True, "second": False}
